@@ -1,0 +1,39 @@
+// Package analysis says what an analysis is: a series in, verdicts out. No
+// clock, no database, no goroutine; the same samples and ticks give the same
+// verdicts, which is why a stored series can be replayed.
+//
+//	samples, in order of due_at ─Feed─▶ ┌──────────┐
+//	ticks (time has passed)     ─Tick─▶ │ Detector │ ─▶ measure.Verdict …
+//	                       Save ◀─────▶ │          │
+//	                                    └──────────┘
+package analysis
+
+import (
+	"encoding/json"
+	"time"
+
+	"sonde/internal/measure"
+)
+
+// Detector judges one series. It is not safe for use by several goroutines.
+type Detector interface {
+	// Feed judges the next sample; samples come in order of DueAt.
+	Feed(s measure.Sample) []measure.Verdict
+
+	// Tick says that it is now at: for what shows by nothing coming.
+	Tick(at time.Time) []measure.Verdict
+
+	// Save gives the whole state as JSON; Method.New takes it back.
+	Save() (json.RawMessage, error)
+}
+
+// Method is one kind of detector, by name.
+type Method struct {
+	Name    string           // rules.method
+	Meaning string           // a sentence for people
+	Options []measure.Option // its parameters, checked like tool options
+
+	// New builds a detector for one series from its parameters and its saved
+	// state; no state means a fresh start.
+	New func(params measure.Options, state json.RawMessage) (Detector, error)
+}

@@ -1,0 +1,112 @@
+// Command sonde is the one program of the platform: a file per verb. Flags and
+// environment are read here; nothing is decided here.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/pflag"
+)
+
+// verb is one thing the program can do. Its run returns nil (exit 0), an error
+// (exit 1), or errUsage (exit 2, wrong use).
+type verb struct {
+	name  string
+	args  string // "TOOL TARGET", for the usage line
+	about string
+	run   func(ctx context.Context, args []string) error
+}
+
+// verbs in the order help prints them.
+func verbs() []verb {
+	return []verb{
+		{"version", "", "print the version", runVersion},
+	}
+}
+
+// errUsage says that the command line is wrong; exit code 2.
+var errUsage = errors.New("wrong use")
+
+func usageError(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", errUsage, fmt.Sprintf(format, args...))
+}
+
+// exitCode lets a verb end with a code of its own after it has said everything (probe --nagios).
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+func main() {
+	// The first signal asks for a clean stop; a daemon that takes long listens for the second itself.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stderr))
+}
+
+func run(ctx context.Context, args []string, stderr io.Writer) int {
+	if len(args) == 0 || args[0] == "help" || args[0] == "--help" || args[0] == "-h" {
+		help(os.Stdout)
+		if len(args) == 0 {
+			return 2
+		}
+		return 0
+	}
+	if args[0] == "--version" {
+		args[0] = "version"
+	}
+	for _, v := range verbs() {
+		if v.name != args[0] {
+			continue
+		}
+		err := v.run(ctx, args[1:])
+		var code exitCode
+		switch {
+		case err == nil, errors.Is(err, pflag.ErrHelp):
+			return 0
+		case errors.As(err, &code):
+			return int(code)
+		case errors.Is(err, errUsage):
+			fmt.Fprintf(stderr, "sonde %s: %v\nusage: sonde %s %s\n", v.name, err, v.name, v.args)
+			return 2
+		default:
+			fmt.Fprintf(stderr, "sonde %s: %v\n", v.name, err)
+			return 1
+		}
+	}
+	fmt.Fprintf(stderr, "sonde: no verb %q; `sonde help` lists them\n", args[0])
+	return 2
+}
+
+func help(w io.Writer) {
+	fmt.Fprint(w, "sonde measures networks and machines on a schedule, keeps what it learnt in PostgreSQL, and tells people.\n\nusage: sonde VERB [flags]\n\n")
+	for _, v := range verbs() {
+		fmt.Fprintf(w, "  %-10s %-26s %s\n", v.name, v.args, v.about)
+	}
+}
+
+// flags gives a flag set whose errors are wrong use. Flags may stand before and after arguments.
+func flags(name string) *pflag.FlagSet {
+	fs := pflag.NewFlagSet(name, pflag.ContinueOnError)
+	fs.SortFlags = false
+	return fs
+}
+
+// parse reads args and demands between least and most arguments besides flags; most < 0 means any number.
+func parse(fs *pflag.FlagSet, args []string, least, most int) error {
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, pflag.ErrHelp) {
+			return err
+		}
+		return usageError("%v", err)
+	}
+	if fs.NArg() < least || most >= 0 && fs.NArg() > most {
+		return usageError("%d arguments given", fs.NArg())
+	}
+	return nil
+}

@@ -1,0 +1,248 @@
+package measure
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"net/netip"
+	"regexp"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+)
+
+// OptionType is the type of one option of a tool or medium.
+type OptionType string
+
+// The types an option can have. The function sonde_options_problem in the
+// database checks rows by the same rules as ReadOptions.
+const (
+	IntOption      OptionType = "int"
+	FloatOption    OptionType = "float"
+	BoolOption     OptionType = "bool"
+	TextOption     OptionType = "text"
+	EnumOption     OptionType = "enum"
+	DurationOption OptionType = "duration"
+	AddressOption  OptionType = "address" // an IP literal
+)
+
+// Option describes one option of a tool or a medium. The list of them is
+// written to TOOLS, so that the database can refuse a wrong row by itself.
+// Default, Min and Max are written as the option itself is: an int, a float64,
+// a bool, or a text such as "100ms". The zero Default (nil) means: not set.
+type Option struct {
+	Name     string     `json:"name"`
+	Type     OptionType `json:"type"`
+	Default  any        `json:"default,omitempty"`
+	Min      any        `json:"min,omitempty"` // int, float and duration: the least that is right
+	Max      any        `json:"max,omitempty"`
+	Values   []string   `json:"values,omitempty"` // enum
+	Required bool       `json:"required,omitempty"`
+	Requires []string   `json:"requires,omitempty"` // options that must be set with this one
+	Excludes []string   `json:"excludes,omitempty"` // options that must not
+	Secret   bool       `json:"secret,omitempty"`   // text that must be a reference: file:… or env:…
+	Meaning  string     `json:"meaning"`            // a sentence for people, with the unit
+}
+
+// Options are the options of one spec or medium, checked and with defaults in
+// place: int → int64, float → float64, duration → time.Duration, address →
+// netip.Addr, text and enum → string. An option without value and default is absent.
+type Options map[string]any
+
+// Int, Float, Bool, Text, Duration and Address give the option's value, or the zero value if absent.
+func (o Options) Int(name string) int                { v, _ := o[name].(int64); return int(v) }
+func (o Options) Float(name string) float64          { v, _ := o[name].(float64); return v }
+func (o Options) Bool(name string) bool              { v, _ := o[name].(bool); return v }
+func (o Options) Text(name string) string            { v, _ := o[name].(string); return v }
+func (o Options) Duration(name string) time.Duration { v, _ := o[name].(time.Duration); return v }
+func (o Options) Address(name string) netip.Addr     { v, _ := o[name].(netip.Addr); return v }
+
+// ReadOptions checks the jsonb of a spec against what the tool knows. The
+// error is a sentence that names the option, what was given and what would be right.
+func ReadOptions(known []Option, raw json.RawMessage) (Options, error) {
+	given := map[string]json.RawMessage{}
+	if len(bytes.TrimSpace(raw)) > 0 {
+		dec := json.NewDecoder(bytes.NewReader(raw))
+		if err := dec.Decode(&given); err != nil || given == nil {
+			return nil, fmt.Errorf("options must be a JSON object like {\"count\": 10}, not %s", clip(raw))
+		}
+		if _, err := dec.Token(); err != io.EOF {
+			return nil, fmt.Errorf("options must be one JSON object, not %s", clip(raw))
+		}
+	}
+	names := make([]string, 0, len(given))
+	for name := range given {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		if !slices.ContainsFunc(known, func(o Option) bool { return o.Name == name }) {
+			return nil, fmt.Errorf("unknown option %q; known options: %s", name, strings.Join(optionNames(known), ", "))
+		}
+	}
+	out := Options{}
+	for _, o := range known {
+		v, isGiven := given[o.Name]
+		switch {
+		case isGiven:
+			val, err := o.read(v)
+			if err != nil {
+				return nil, err
+			}
+			for _, other := range o.Requires {
+				if _, ok := given[other]; !ok {
+					return nil, fmt.Errorf("option %q needs option %q as well", o.Name, other)
+				}
+			}
+			for _, other := range o.Excludes {
+				if _, ok := given[other]; ok {
+					return nil, fmt.Errorf("options %q and %q exclude each other", o.Name, other)
+				}
+			}
+			out[o.Name] = val
+		case o.Required:
+			return nil, fmt.Errorf("option %q is missing: %s", o.Name, o.Meaning)
+		case o.Default != nil:
+			b, err := json.Marshal(o.Default)
+			if err != nil {
+				return nil, fmt.Errorf("default of option %q: %w", o.Name, err)
+			}
+			val, err := o.read(b)
+			if err != nil {
+				return nil, fmt.Errorf("default of %w", err)
+			}
+			out[o.Name] = val
+		}
+	}
+	return out, nil
+}
+
+func (o Option) read(raw json.RawMessage) (any, error) {
+	var v any
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if err := dec.Decode(&v); err != nil {
+		return nil, fmt.Errorf("option %q: %w", o.Name, err)
+	}
+	wrong := func(want string) error {
+		return fmt.Errorf("option %q must be %s, not %s", o.Name, want, clip(raw))
+	}
+	if v == nil {
+		return nil, fmt.Errorf("option %q is null: leave it out to get the default", o.Name)
+	}
+	text, isText := v.(string)
+	num, isNum := v.(json.Number)
+	switch o.Type {
+	case IntOption:
+		if !isNum {
+			return nil, wrong("a whole number such as " + o.example("10"))
+		}
+		f, err := num.Float64()
+		if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+			return nil, wrong("a whole number such as " + o.example("10"))
+		}
+		return int64(f), o.inRange(f, clip(raw))
+	case FloatOption:
+		if !isNum {
+			return nil, wrong("a number such as " + o.example("0.5"))
+		}
+		f, err := num.Float64()
+		if err != nil {
+			return nil, wrong("a number such as " + o.example("0.5"))
+		}
+		return f, o.inRange(f, clip(raw))
+	case BoolOption:
+		b, ok := v.(bool)
+		if !ok {
+			return nil, wrong("true or false")
+		}
+		return b, nil
+	case EnumOption:
+		if !isText || !slices.Contains(o.Values, text) {
+			return nil, wrong("one of " + strings.Join(o.Values, ", "))
+		}
+		return text, nil
+	case DurationOption:
+		if !isText {
+			return nil, wrong("a duration with a unit such as \"" + o.example("100ms") + "\"")
+		}
+		d, err := ParseDuration(text)
+		if err != nil {
+			return nil, fmt.Errorf("option %q: %w", o.Name, err)
+		}
+		return d, o.inRange(d.Seconds(), clip(raw))
+	case AddressOption:
+		a, err := netip.ParseAddr(text)
+		if !isText || err != nil {
+			return nil, wrong("an IP address such as \"192.0.2.1\"")
+		}
+		return a, nil
+	case TextOption:
+		if !isText {
+			return nil, wrong("a text")
+		}
+		if o.Secret && !secretReference.MatchString(text) {
+			return nil, fmt.Errorf("option %q is a secret: write a reference, \"file:/path\" or \"env:NAME\", not the secret itself", o.Name)
+		}
+		return text, nil
+	}
+	return nil, fmt.Errorf("option %q has the unknown type %q", o.Name, o.Type)
+}
+
+var secretReference = regexp.MustCompile(`^(file:/.+|env:[A-Za-z_][A-Za-z0-9_]*)$`)
+
+func (o Option) inRange(f float64, given string) error {
+	lo, hasLo := o.bound(o.Min)
+	hi, hasHi := o.bound(o.Max)
+	if hasLo && f < lo || hasHi && f > hi {
+		switch {
+		case hasLo && hasHi:
+			return fmt.Errorf("option %q must be between %v and %v, not %s", o.Name, o.Min, o.Max, given)
+		case hasLo:
+			return fmt.Errorf("option %q must be at least %v, not %s", o.Name, o.Min, given)
+		default:
+			return fmt.Errorf("option %q must be at most %v, not %s", o.Name, o.Max, given)
+		}
+	}
+	return nil
+}
+
+func (o Option) bound(v any) (float64, bool) {
+	switch v := v.(type) {
+	case int:
+		return float64(v), true
+	case float64:
+		return v, true
+	case string:
+		d, err := ParseDuration(v)
+		return d.Seconds(), err == nil
+	}
+	return 0, false
+}
+
+func (o Option) example(otherwise string) string {
+	if o.Default != nil {
+		return fmt.Sprint(o.Default)
+	}
+	return otherwise
+}
+
+func optionNames(known []Option) []string {
+	names := make([]string, len(known))
+	for i, o := range known {
+		names[i] = o.Name
+	}
+	sort.Strings(names)
+	return names
+}
+
+func clip(raw []byte) string {
+	const most = 80
+	if len(raw) > most {
+		return string(raw[:most]) + "…"
+	}
+	return string(raw)
+}
