@@ -1,0 +1,27 @@
+// Package lab makes real networks for tests: hosts and routers that are
+// network namespaces, joined by veth pairs, with real routing tables, real
+// ICMP errors, loss that is counted out by nftables, hops that stay silent,
+// load-balanced arms and links that are cut and mended.
+//
+//	src ── r1 ──┬─ a ─┬── r2 ── dst        every link: 10.77.n.0/30 and fd77:n::/126
+//	            └─ b ─┘                    shortest paths, equal ones balanced per flow
+//
+// A namespace here has no name. It lives by a file descriptor of this process
+// (and by the processes started in it, which the kernel kills when this one
+// dies), so nothing is left behind when a test is killed with SIGKILL, nothing
+// has to be swept up by the next one, and tests of many packages can run side
+// by side with the same addresses. For the same reason no link leads out of
+// the lab: what a test wants of a network happens inside it. Files, and unix
+// sockets with a path, are shared with the world as usual.
+//
+// The kernel does the routing, so what a probe sees here it would see outside,
+// with these settings: ICMP errors are not rate limited, they come from the
+// interface the packet came in by, reverse-path filtering is off, equal routes
+// are chosen by ports (fib_multipath_hash_policy=1: ICMP has none and goes one
+// way for one pair of addresses), and anybody may open ping sockets.
+//
+// Namespaces need root. Main lets a package's tests run without: it starts
+// them again as root of a user namespace, where that is allowed.
+//
+// The lab has no delay and no jitter (Wire gives those), and knows nothing of probes.
+package lab
