@@ -23,5 +23,5 @@
 // Namespaces need root. Main lets a package's tests run without: it starts
 // them again as root of a user namespace, where that is allowed.
 //
-// The lab has no delay and no jitter (Wire gives those), and knows nothing of probes.
+// The lab has no delay and no jitter, and knows nothing of probes.
 package lab

@@ -18,6 +18,9 @@ type Lab struct {
 	links []*Link
 }
 
+// Links are all links in the order they were made; in a Chain the first is the source's.
+func (l *Lab) Links() []*Link { return l.links }
+
 // New makes an empty network that goes away with the test.
 func New(t testing.TB) *Lab {
 	t.Helper()

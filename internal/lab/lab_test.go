@@ -106,7 +106,7 @@ func TestSilentRouterForwards(t *testing.T) {
 func TestCutLinkIsMended(t *testing.T) {
 	l := New(t)
 	src, _, dst := l.Chain(2)
-	for i, k := range l.links {
+	for i, k := range l.Links() {
 		for _, v6 := range []bool{false, true} {
 			k.Cut()
 			if got := ping(t, src, Uplink(dst, v6), 2); got != 0 {
