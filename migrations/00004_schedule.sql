@@ -1,0 +1,114 @@
+-- +goose Up
+-- +goose StatementBegin
+-- schedule holds only what is due or under way: rows come a few seconds before
+-- their instant and leave in the transaction that stores their end. It stays
+-- small after a billion runs because (1) dead rows are vacuumed soon and without
+-- pause, (2) claims look only between now - tolerance and now + a few seconds
+-- of an index that begins with the worker's own (monhost, tool), so that dead
+-- entries outside that window are never visited, and (3) nothing here is wider
+-- than a claim needs.
+CREATE TABLE schedule (
+    toolspec_id bigint NOT NULL,
+    due_at      timestamptz NOT NULL DEFAULT now(),
+    state       text NOT NULL DEFAULT 'due',
+    monhost     text NOT NULL,
+    tool        text NOT NULL,
+    start_by    timestamptz NOT NULL,
+    attempt     int NOT NULL DEFAULT 0,
+    claimed_by  text,
+    lease_until timestamptz,
+    PRIMARY KEY (toolspec_id, due_at),
+    CONSTRAINT schedule_state CHECK (state IN ('due', 'claimed'))
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+        autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 100000);
+CREATE INDEX schedule_due ON schedule (monhost, tool, due_at) WHERE state = 'due';
+COMMENT ON TABLE schedule IS 'One row per scheduled run, from a few seconds before it is due until its end is stored. INSERT INTO schedule (toolspec_id) VALUES (7) means: run it now.';
+COMMENT ON COLUMN schedule.toolspec_id IS 'The spec that runs.';
+COMMENT ON COLUMN schedule.due_at IS 'The instant it is due; with toolspec_id the name of the run.';
+COMMENT ON COLUMN schedule.state IS 'due: nobody has it. claimed: a worker holds a lease on it.';
+COMMENT ON COLUMN schedule.monhost IS 'Monitoring host that is to make it; filled from the spec.';
+COMMENT ON COLUMN schedule.tool IS 'Tool that is to make it; filled from the spec.';
+COMMENT ON COLUMN schedule.start_by IS 'It may not start later than this: due_at and the start tolerance.';
+COMMENT ON COLUMN schedule.attempt IS 'How often it was claimed; with the key the fence of a lease.';
+COMMENT ON COLUMN schedule.claimed_by IS 'The worker that holds the lease.';
+COMMENT ON COLUMN schedule.lease_until IS 'End of the lease: start_by + time_to_run + 5 s. What has not ended then is missed.';
+
+-- Only for rows inserted by hand: the scheduler fills monhost, tool and start_by itself.
+CREATE FUNCTION sonde_fill_schedule() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.toolspec_id IS NULL THEN
+        PERFORM sonde_refuse('schedule', 'toolspec_id', 'say which spec is to run', 'INSERT INTO schedule (toolspec_id) VALUES (7)');
+    END IF;
+    SELECT s.monhost, s.tool INTO NEW.monhost, NEW.tool FROM toolspecs s WHERE s.id = NEW.toolspec_id;
+    IF NOT FOUND THEN
+        PERFORM sonde_refuse('schedule', 'toolspec_id', format('there is no spec %s', NEW.toolspec_id), 'SELECT id, tool, node FROM toolspecs');
+    END IF;
+    IF NEW.due_at IS NULL THEN
+        NEW.due_at := now();
+    END IF;
+    IF NEW.due_at > now() + interval '1 day' OR NEW.due_at < now() - interval '1 day' THEN
+        PERFORM sonde_refuse('schedule', 'due_at', format('%s is more than a day away', NEW.due_at), 'leave it out to run now');
+    END IF;
+    -- A row for an instant that lies behind (an open transaction, say) still has its full tolerance.
+    NEW.start_by := greatest(NEW.due_at, clock_timestamp()) + make_interval(secs => sonde_setting_seconds('start_tolerance'));
+    NEW.state := 'due';
+    NEW.attempt := 0;
+    NEW.claimed_by := NULL;
+    NEW.lease_until := NULL;
+    PERFORM pg_notify('sonde_due', NEW.monhost || '/' || NEW.tool);
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION sonde_fill_schedule IS 'Row trigger of schedule for rows inserted by hand: fills what follows from the spec.';
+CREATE TRIGGER fill_row BEFORE INSERT ON schedule FOR EACH ROW WHEN (NEW.tool IS NULL OR NEW.start_by IS NULL) EXECUTE FUNCTION sonde_fill_schedule();
+
+CREATE TABLE schedule_mark (
+    only_one   boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    planned_to timestamptz NOT NULL,
+    leader     text NOT NULL DEFAULT '',
+    moved_at   timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE schedule_mark IS 'The high-water mark of planning: every instant up to it is a row of schedule, a result or part of a gap. One row, written by the leading scheduler only.';
+COMMENT ON COLUMN schedule_mark.only_one IS 'There is one row.';
+COMMENT ON COLUMN schedule_mark.planned_to IS 'Instants up to here are planned.';
+COMMENT ON COLUMN schedule_mark.leader IS 'The scheduler that moved it last: monitoring host and pid.';
+COMMENT ON COLUMN schedule_mark.moved_at IS 'When it was moved last.';
+
+CREATE TABLE clock_steps (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    seconds    double precision NOT NULL,
+    from_at    timestamptz NOT NULL,
+    until_at   timestamptz NOT NULL
+);
+COMMENT ON TABLE clock_steps IS 'Steps of the database''s clock against the monotonic clock, seen by the leading scheduler.';
+COMMENT ON COLUMN clock_steps.id IS 'Number of the row.';
+COMMENT ON COLUMN clock_steps.at IS 'When it was seen, by the clock after the step.';
+COMMENT ON COLUMN clock_steps.seconds IS 'How far the clock went: more than 0 forward, less than 0 backward.';
+COMMENT ON COLUMN clock_steps.from_at IS 'Forward: the skipped time begins. Backward: the time that comes again begins.';
+COMMENT ON COLUMN clock_steps.until_at IS 'End of that time. Instants that come again get due_at + n microseconds, n being the backward steps that cover them.';
+
+CREATE TABLE gaps (
+    toolspec_id bigint NOT NULL,
+    from_at     timestamptz NOT NULL,
+    until_at    timestamptz NOT NULL,
+    runs        int NOT NULL CHECK (runs > 0),
+    reason      text NOT NULL,
+    quiet       boolean NOT NULL DEFAULT false,
+    stored_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    stored_xid  xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    PRIMARY KEY (toolspec_id, from_at)
+);
+CREATE INDEX gaps_new ON gaps (stored_xid);
+COMMENT ON TABLE gaps IS 'Instants that never became a schedule row: one row per spec and gap, written by the leading scheduler only. A data row inside a gap wins.';
+COMMENT ON COLUMN gaps.toolspec_id IS 'The spec whose instants they are.';
+COMMENT ON COLUMN gaps.from_at IS 'The first instant of the gap.';
+COMMENT ON COLUMN gaps.until_at IS 'The last instant of the gap.';
+COMMENT ON COLUMN gaps.runs IS 'How many instants.';
+COMMENT ON COLUMN gaps.reason IS 'Why, in words.';
+COMMENT ON COLUMN gaps.quiet IS 'True for a stepped clock: no data alert comes of it.';
+COMMENT ON COLUMN gaps.stored_at IS 'When the row was stored.';
+COMMENT ON COLUMN gaps.stored_xid IS 'Transaction that stored it; the analyst reads what is new by it.';
+-- +goose StatementEnd
+
+-- +goose Down
+DROP TABLE gaps, clock_steps, schedule_mark, schedule CASCADE;

@@ -1,0 +1,266 @@
+-- +goose Up
+-- +goose StatementBegin
+-- The first columns of every data table. A data table is made by
+--   CREATE TABLE xdata (LIKE run_columns INCLUDING ALL, …, PRIMARY KEY (toolspec_id, due_at)) PARTITION BY RANGE (due_at);
+--   SELECT sonde_add_data_table('xdata');
+CREATE TABLE run_columns (
+    toolspec_id bigint NOT NULL,
+    due_at      timestamptz NOT NULL,
+    started_at  timestamptz,
+    took_ms     double precision,
+    outcome     text NOT NULL CONSTRAINT run_outcome CHECK (outcome IN ('ok', 'fail', 'missed')),
+    reason      text,
+    log         text,
+    attempt     int NOT NULL DEFAULT 0,
+    address     inet,
+    late        boolean NOT NULL DEFAULT false,
+    stored_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    stored_xid  xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    CONSTRAINT run_reason CHECK (outcome = 'ok' OR reason <> '')
+);
+COMMENT ON TABLE run_columns IS 'Never filled: the pattern of the first columns of every data table.';
+COMMENT ON COLUMN run_columns.toolspec_id IS 'The spec that ran.';
+COMMENT ON COLUMN run_columns.due_at IS 'The instant the run was due; with toolspec_id the name of the run.';
+COMMENT ON COLUMN run_columns.started_at IS 'When the probe started; NULL if it never did.';
+COMMENT ON COLUMN run_columns.took_ms IS 'How long the probe took, in ms, by the monotonic clock.';
+COMMENT ON COLUMN run_columns.outcome IS 'ok: measured (silence included). fail: nothing was learnt. missed: nobody has shown a result.';
+COMMENT ON COLUMN run_columns.reason IS 'Why it failed or was missed, in words.';
+COMMENT ON COLUMN run_columns.log IS 'The last log lines of a run that failed.';
+COMMENT ON COLUMN run_columns.attempt IS 'Which claim of the run this is the end of; 0 for a run that a worker planned by itself.';
+COMMENT ON COLUMN run_columns.address IS 'The address that was really measured.';
+COMMENT ON COLUMN run_columns.late IS 'True: it came by way of the spool.';
+COMMENT ON COLUMN run_columns.stored_at IS 'When the row was stored.';
+COMMENT ON COLUMN run_columns.stored_xid IS 'Transaction that stored it; the analyst reads what is new by it.';
+
+CREATE TABLE data_tables (name text PRIMARY KEY);
+COMMENT ON TABLE data_tables IS 'The tables that results go to.';
+COMMENT ON COLUMN data_tables.name IS 'Name of the table.';
+
+-- CREATE TABLE … PARTITION OF would lock the parent against every insert;
+-- ATTACH does not.
+CREATE FUNCTION sonde_make_partitions(parent text, from_day date, to_day date) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    d    date;
+    part text;
+    made int := 0;
+BEGIN
+    FOR d IN SELECT x::date FROM generate_series(from_day, to_day, interval '1 day') x LOOP
+        part := format('%s_%s', parent, to_char(d, 'YYYYMMDD'));
+        CONTINUE WHEN to_regclass(part) IS NOT NULL;
+        -- Two daemons may want the same partition at the same moment.
+        PERFORM pg_advisory_xact_lock(hashtext('sonde partition'), hashtext(part));
+        CONTINUE WHEN to_regclass(part) IS NOT NULL;
+        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', part, parent);
+        EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, part,
+            to_char(d, 'YYYY-MM-DD') || ' 00:00:00+00', to_char(d + 1, 'YYYY-MM-DD') || ' 00:00:00+00');
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END $$;
+COMMENT ON FUNCTION sonde_make_partitions IS 'Makes the day partitions (UTC) of a data table that are missing between two days; returns how many.';
+
+CREATE FUNCTION sonde_drop_partitions(parent text, before_day date) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    part    text;
+    dropped int := 0;
+BEGIN
+    FOR part IN
+        SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = parent::regclass AND c.relname ~ ('^' || parent || '_[0-9]{8}$') AND right(c.relname, 8) < to_char(before_day, 'YYYYMMDD')
+        ORDER BY c.relname LIMIT 1
+    LOOP
+        EXECUTE format('DROP TABLE %I', part);
+        dropped := dropped + 1;
+    END LOOP;
+    RETURN dropped;
+END $$;
+COMMENT ON FUNCTION sonde_drop_partitions IS 'Drops the oldest day partition of a data table that lies before a day; returns 1, or 0 when there is none. One at a time, so that each lock is short.';
+
+CREATE FUNCTION sonde_make_runs_view() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    parts text;
+    count text;
+BEGIN
+    SELECT string_agg(format('SELECT toolspec_id, due_at, NULL::timestamptz AS until_at, 1 AS runs, outcome, reason, started_at, took_ms, attempt, address, late, stored_at FROM %I', name),
+                      ' UNION ALL ' ORDER BY name),
+           string_agg(format('(SELECT count(*)::int FROM %I d WHERE d.toolspec_id = g.toolspec_id AND d.due_at BETWEEN g.from_at AND g.until_at)', name),
+                      ' - ' ORDER BY name)
+    INTO parts, count FROM data_tables;
+    EXECUTE 'CREATE OR REPLACE VIEW runs AS SELECT r.toolspec_id, s.monhost, s.node, s.tool, s.label, r.due_at, r.until_at, r.runs, r.outcome, r.reason, '
+         || 'r.started_at, r.took_ms, r.attempt, r.address, r.late, r.stored_at FROM (' || parts
+         || ' UNION ALL SELECT toolspec_id, from_at, until_at, left_over, ''missed'', reason, NULL, NULL, 0, NULL, false, stored_at FROM ('
+         || 'SELECT g.*, g.runs - ' || count || ' AS left_over FROM gaps g) x WHERE left_over > 0'
+         || ') r LEFT JOIN toolspecs s ON s.id = r.toolspec_id';
+    COMMENT ON VIEW runs IS 'How every run of every tool ended, and the gaps: a gap is one row with runs > 1 at most, from due_at to until_at, less the results inside it.';
+END $$;
+COMMENT ON FUNCTION sonde_make_runs_view IS 'Makes the view runs anew from data_tables.';
+
+CREATE FUNCTION sonde_add_data_table(tab text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO data_tables VALUES (tab);
+    EXECUTE format('CREATE INDEX %I ON %I (stored_xid)', tab || '_new', tab);
+    PERFORM sonde_make_partitions(tab, (now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + 14);
+    PERFORM sonde_make_runs_view();
+END $$;
+COMMENT ON FUNCTION sonde_add_data_table IS 'Enters a new data table: its index, its first partitions, its part of the view runs.';
+
+CREATE TABLE pingdata (
+    LIKE run_columns INCLUDING ALL,
+    size_bytes    int,
+    sent          int,
+    received      int,
+    duplicates    int,
+    reordered     int,
+    loss_pct      double precision,
+    rtts_us       int[],
+    rtt_min_ms    double precision,
+    rtt_median_ms double precision,
+    rtt_mean_ms   double precision,
+    rtt_max_ms    double precision,
+    rtt_stddev_ms double precision,
+    ttl           int,
+    ipdv_mean_ms  double precision,
+    ipdv_iqr_ms   double precision,
+    clp_pct       double precision,
+    icmp_errors   jsonb,
+    PRIMARY KEY (toolspec_id, due_at)
+) PARTITION BY RANGE (due_at);
+COMMENT ON TABLE pingdata IS 'Results of ping: one row per run, the whole sample kept.';
+COMMENT ON COLUMN pingdata.size_bytes IS 'Payload of each packet in bytes.';
+COMMENT ON COLUMN pingdata.sent IS 'Packets sent, those included that our own kernel refused.';
+COMMENT ON COLUMN pingdata.received IS 'Packets that were answered, duplicates not counted.';
+COMMENT ON COLUMN pingdata.duplicates IS 'Answers beyond the first to the same packet.';
+COMMENT ON COLUMN pingdata.reordered IS 'Answers that came after the answer to a later packet (RFC 4737: sequence number smaller than expected).';
+COMMENT ON COLUMN pingdata.loss_pct IS 'Packets without answer, 100 × (sent − received) / sent.';
+COMMENT ON COLUMN pingdata.rtts_us IS 'Round-trip times in µs in order of sending; NULL is a lost packet.';
+COMMENT ON COLUMN pingdata.rtt_min_ms IS 'Least round-trip time.';
+COMMENT ON COLUMN pingdata.rtt_median_ms IS 'Median round-trip time.';
+COMMENT ON COLUMN pingdata.rtt_mean_ms IS 'Mean round-trip time.';
+COMMENT ON COLUMN pingdata.rtt_max_ms IS 'Greatest round-trip time.';
+COMMENT ON COLUMN pingdata.rtt_stddev_ms IS 'Sample standard deviation of the round-trip times (n − 1); NULL with fewer than two answers.';
+COMMENT ON COLUMN pingdata.ttl IS 'Time to live of the answers as they arrived; NULL when not known.';
+COMMENT ON COLUMN pingdata.ipdv_mean_ms IS 'Mean of the absolute differences of successive answers'' round-trip times (PingER''s IPD); NULL: not measured by this version.';
+COMMENT ON COLUMN pingdata.ipdv_iqr_ms IS 'Interquartile range of those differences; NULL: not measured by this version.';
+COMMENT ON COLUMN pingdata.clp_pct IS 'Conditional loss probability (Bolot 1993); NULL: not measured by this version.';
+COMMENT ON COLUMN pingdata.icmp_errors IS 'Refusals of our own kernel by errno, {"ENETUNREACH": 10}; those packets count as sent and lost.';
+
+CREATE TABLE routeno (
+    toolspec_id   bigint NOT NULL,
+    route_no      int NOT NULL,
+    node          text NOT NULL,
+    hops          inet[] NOT NULL,
+    reached       boolean NOT NULL,
+    first_seen_at timestamptz NOT NULL,
+    last_seen_at  timestamptz NOT NULL,
+    times_seen    bigint NOT NULL DEFAULT 1,
+    PRIMARY KEY (toolspec_id, route_no)
+);
+COMMENT ON TABLE routeno IS 'Every distinct route a spec has seen has a number, which comes back when the route does. Routes once stored are never rewritten.';
+COMMENT ON COLUMN routeno.toolspec_id IS 'The spec that saw the route.';
+COMMENT ON COLUMN routeno.route_no IS 'The number; counted from 1, it means nothing else.';
+COMMENT ON COLUMN routeno.node IS 'The node it leads to, by its name when the route was first seen.';
+COMMENT ON COLUMN routeno.hops IS 'One address per hop, that of the first flow; NULL is a silent hop. Silent hops at the end are left out.';
+COMMENT ON COLUMN routeno.reached IS 'Whether it reaches the target.';
+COMMENT ON COLUMN routeno.first_seen_at IS 'due_at of the first run that saw it.';
+COMMENT ON COLUMN routeno.last_seen_at IS 'due_at of the last run that saw it.';
+COMMENT ON COLUMN routeno.times_seen IS 'Runs that saw it.';
+
+-- Two routes match when every hop that answered in both is the same, the end is
+-- the same, and at most half of the hops are silent in one of them.
+CREATE FUNCTION sonde_routes_match(a inet[], b inet[]) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT cardinality(a) = cardinality(b)
+       AND a[cardinality(a)] = b[cardinality(b)]
+       AND bool_and(x = y OR x IS NULL OR y IS NULL)
+       AND count(*) FILTER (WHERE x IS NULL OR y IS NULL) * 2 <= count(*)
+    FROM unnest(a, b) AS h (x, y)
+$$;
+COMMENT ON FUNCTION sonde_routes_match IS 'Whether two routes are the same when silent hops are wild cards.';
+
+CREATE FUNCTION sonde_number_route() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    route inet[] := NEW.hops;
+    name  text;
+BEGIN
+    NEW.route_no := NULL;
+    WHILE cardinality(route) > 0 AND route[cardinality(route)] IS NULL LOOP
+        route := route[:cardinality(route) - 1];
+    END LOOP;
+    IF coalesce(cardinality(route), 0) = 0 THEN
+        RETURN NEW; -- nobody answered at all: no route was seen
+    END IF;
+    FOR attempt IN 1..2 LOOP
+        SELECT r.route_no INTO NEW.route_no FROM routeno r
+        WHERE r.toolspec_id = NEW.toolspec_id AND r.hops = route AND r.reached = coalesce(NEW.reached, false);
+        EXIT WHEN FOUND;
+        SELECT r.route_no INTO NEW.route_no FROM routeno r
+        WHERE r.toolspec_id = NEW.toolspec_id AND r.reached = coalesce(NEW.reached, false) AND sonde_routes_match(r.hops, route)
+        ORDER BY r.last_seen_at DESC, r.route_no DESC LIMIT 1;
+        EXIT WHEN FOUND;
+        -- Nobody else may number a route of this spec before we have looked again.
+        PERFORM pg_advisory_xact_lock(hashtext('sonde routeno'), hashint8(NEW.toolspec_id));
+    END LOOP;
+    IF NEW.route_no IS NULL THEN
+        SELECT coalesce(max(r.route_no), 0) + 1 INTO NEW.route_no FROM routeno r WHERE r.toolspec_id = NEW.toolspec_id;
+        SELECT s.node INTO name FROM toolspecs s WHERE s.id = NEW.toolspec_id;
+        INSERT INTO routeno (toolspec_id, route_no, node, hops, reached, first_seen_at, last_seen_at)
+        VALUES (NEW.toolspec_id, NEW.route_no, coalesce(name, ''), route, coalesce(NEW.reached, false), NEW.due_at, NEW.due_at);
+    ELSE
+        UPDATE routeno r SET first_seen_at = least(r.first_seen_at, NEW.due_at), last_seen_at = greatest(r.last_seen_at, NEW.due_at), times_seen = r.times_seen + 1
+        WHERE r.toolspec_id = NEW.toolspec_id AND r.route_no = NEW.route_no;
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION sonde_number_route IS 'Row trigger of routedata: gives the route its number.';
+
+CREATE TABLE routedata (
+    LIKE run_columns INCLUDING ALL,
+    method        text,
+    first_ttl     int,
+    hops          inet[],
+    hop_addresses inet[],
+    hop_rtts_us   int[],
+    hop_codes     text[],
+    hop_count     int,
+    reached       boolean,
+    rtt_ms        double precision,
+    end_reason    text,
+    icmp_errors   jsonb,
+    route_no      int,
+    PRIMARY KEY (toolspec_id, due_at)
+) PARTITION BY RANGE (due_at);
+COMMENT ON TABLE routedata IS 'Results of traceroute: one row per run, every probe of every hop kept.';
+COMMENT ON COLUMN routedata.method IS 'How the probes were sent: icmp or udp.';
+COMMENT ON COLUMN routedata.first_ttl IS 'Time to live of the first hop.';
+COMMENT ON COLUMN routedata.hops IS 'One address per hop, that of the first flow; NULL is a silent hop.';
+COMMENT ON COLUMN routedata.hop_addresses IS 'Hops × probes: the address that answered each probe; NULL is silence.';
+COMMENT ON COLUMN routedata.hop_rtts_us IS 'Hops × probes: round-trip time in µs; NULL is silence.';
+COMMENT ON COLUMN routedata.hop_codes IS 'Hops × probes: !N !H !P !X … where the answer was an error; NULL otherwise.';
+COMMENT ON COLUMN routedata.hop_count IS 'Hops up to the end of the route.';
+COMMENT ON COLUMN routedata.reached IS 'Whether the target answered.';
+COMMENT ON COLUMN routedata.rtt_ms IS 'Round-trip time to the target; NULL when it was not reached.';
+COMMENT ON COLUMN routedata.end_reason IS 'Why the route ends there: target, loop, silent, max_ttl, or the error.';
+COMMENT ON COLUMN routedata.icmp_errors IS 'Refusals of our own kernel by errno, {"ENETUNREACH": 3}.';
+COMMENT ON COLUMN routedata.route_no IS 'Number of the route in routeno; filled by the database.';
+CREATE TRIGGER number_route BEFORE INSERT ON routedata FOR EACH ROW WHEN (NEW.outcome = 'ok') EXECUTE FUNCTION sonde_number_route();
+
+SELECT sonde_add_data_table('pingdata'), sonde_add_data_table('routedata');
+
+CREATE VIEW spec_state AS
+    SELECT s.id AS toolspec_id, s.monhost, s.node, s.tool, s.label, s.enabled AND n.enabled AS enabled,
+           coalesce(s.run_interval::text, s.run_at) AS timing,
+           l.due_at AS last_due_at, l.outcome AS last_outcome, l.reason AS last_reason,
+           c.next_due_at, c.waiting, c.under_way
+    FROM toolspecs s
+    JOIN nodes n ON n.name = s.node
+    LEFT JOIN LATERAL (SELECT r.due_at, r.outcome, r.reason FROM runs r
+                       WHERE r.toolspec_id = s.id AND r.due_at > now() - interval '2 days' - 2 * coalesce(s.run_interval, '1 day')
+                       ORDER BY r.due_at DESC LIMIT 1) l ON true
+    LEFT JOIN LATERAL (SELECT min(q.due_at) FILTER (WHERE q.state = 'due') AS next_due_at, count(*) FILTER (WHERE q.state = 'due') AS waiting,
+                              count(*) FILTER (WHERE q.state = 'claimed') AS under_way
+                       FROM schedule q WHERE q.toolspec_id = s.id) c ON true;
+COMMENT ON VIEW spec_state IS 'Each spec with its last end and what of it is due or under way.';
+-- +goose StatementEnd
+
+-- +goose Down
+DROP VIEW spec_state, runs;
+DROP TABLE routedata, routeno, pingdata, data_tables, run_columns CASCADE;

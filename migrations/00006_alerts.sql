@@ -1,0 +1,256 @@
+-- +goose Up
+-- +goose StatementBegin
+CREATE TABLE methods (
+    name    text PRIMARY KEY,
+    meaning text NOT NULL,
+    options jsonb NOT NULL DEFAULT '[]'
+);
+COMMENT ON TABLE methods IS 'The detectors this version knows. Written by sonde migrate.';
+COMMENT ON COLUMN methods.name IS 'Name of the method, as in rules.method.';
+COMMENT ON COLUMN methods.meaning IS 'What it finds.';
+COMMENT ON COLUMN methods.options IS 'Its parameters, described like tools.options.';
+
+CREATE TABLE rules (
+    name         text PRIMARY KEY,
+    method       text NOT NULL REFERENCES methods (name),
+    tool         text,
+    metric       text,
+    node         text,
+    label        text,
+    options      jsonb NOT NULL DEFAULT '{}',
+    severity     text NOT NULL DEFAULT 'warning',
+    tolerance    interval NOT NULL DEFAULT '0',
+    repeat_limit interval,
+    tell         boolean NOT NULL DEFAULT true,
+    enabled      boolean NOT NULL DEFAULT true,
+    shipped      boolean NOT NULL DEFAULT false,
+    changed_xid  xid8 NOT NULL DEFAULT pg_current_xact_id()
+);
+COMMENT ON TABLE rules IS 'Which detector watches which series, with which parameters. The rows that come with Sonde may be changed.';
+COMMENT ON COLUMN rules.name IS 'Name of the rule; alerts carry it.';
+COMMENT ON COLUMN rules.method IS 'The detector, one of methods.name.';
+COMMENT ON COLUMN rules.tool IS 'Only specs of this tool; NULL: every tool.';
+COMMENT ON COLUMN rules.metric IS 'The metric it reads, without the tool (rtt_median_ms); NULL for methods that look at outcomes only.';
+COMMENT ON COLUMN rules.node IS 'Only specs to this node; NULL: every node.';
+COMMENT ON COLUMN rules.label IS 'Only specs to nodes that carry this label; NULL: every node.';
+COMMENT ON COLUMN rules.options IS 'Parameters of the method; what is left out has its default.';
+COMMENT ON COLUMN rules.severity IS 'info, warning or critical.';
+COMMENT ON COLUMN rules.tolerance IS 'How long a finding must last before an alert is raised.';
+COMMENT ON COLUMN rules.repeat_limit IS 'An open alert is told again no more often; NULL: the setting repeat_limit.';
+COMMENT ON COLUMN rules.tell IS 'False: findings are recorded and shown, never sent.';
+COMMENT ON COLUMN rules.enabled IS 'False: the rule is off.';
+COMMENT ON COLUMN rules.shipped IS 'True: came with Sonde; it may be changed and switched off, not deleted.';
+COMMENT ON COLUMN rules.changed_xid IS 'Transaction that changed the row last.';
+
+CREATE FUNCTION sonde_check_rule() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    known   jsonb;
+    problem text;
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        IF OLD.shipped THEN
+            PERFORM sonde_refuse('rules', 'name', format('rule "%s" came with Sonde and cannot be deleted', OLD.name),
+                format('UPDATE rules SET enabled = false WHERE name = %L', OLD.name));
+        END IF;
+        RETURN OLD;
+    END IF;
+    SELECT options INTO known FROM methods WHERE name = NEW.method;
+    IF NOT FOUND THEN
+        PERFORM sonde_refuse('rules', 'method', format('there is no method "%s"', NEW.method), 'known methods: ' || sonde_some(ARRAY(SELECT name FROM methods ORDER BY name)));
+    END IF;
+    problem := sonde_options_problem(known, NEW.options);
+    IF problem IS NOT NULL THEN
+        PERFORM sonde_refuse('rules', 'options', problem);
+    END IF;
+    IF NEW.tool IS NOT NULL AND NOT EXISTS (SELECT FROM tools WHERE name = NEW.tool) THEN
+        PERFORM sonde_refuse('rules', 'tool', format('there is no tool "%s"', NEW.tool), 'known tools: ' || sonde_some(ARRAY(SELECT name FROM tools WHERE known ORDER BY name)));
+    END IF;
+    IF NEW.metric IS NOT NULL AND (NEW.tool IS NULL OR NOT EXISTS (SELECT FROM tools, jsonb_array_elements(metrics) m WHERE name = NEW.tool AND m ->> 'name' = NEW.metric)) THEN
+        PERFORM sonde_refuse('rules', 'metric', format('tool "%s" has no metric "%s"', NEW.tool, NEW.metric),
+            'known metrics: ' || sonde_some(ARRAY(SELECT m ->> 'name' FROM tools, jsonb_array_elements(metrics) m WHERE name = NEW.tool)));
+    END IF;
+    IF NEW.node IS NOT NULL AND NOT EXISTS (SELECT FROM nodes WHERE name = NEW.node) THEN
+        PERFORM sonde_refuse('rules', 'node', format('there is no node "%s"', NEW.node));
+    END IF;
+    IF NEW.severity IS NULL OR NEW.severity NOT IN ('info', 'warning', 'critical') THEN
+        PERFORM sonde_refuse('rules', 'severity', format('"%s" is none', NEW.severity), 'one of info, warning, critical');
+    END IF;
+    IF NEW.tolerance IS NULL OR NEW.tolerance < interval '0' OR extract(year FROM NEW.tolerance) <> 0 OR extract(month FROM NEW.tolerance) <> 0 THEN
+        PERFORM sonde_refuse('rules', 'tolerance', format('"%s" is no length of time', NEW.tolerance), 'for example ''5 minutes''');
+    END IF;
+    IF NEW.repeat_limit < interval '1 minute' THEN
+        PERFORM sonde_refuse('rules', 'repeat_limit', format('"%s" is too short', NEW.repeat_limit), 'at least ''1 minute''');
+    END IF;
+    NEW.changed_xid := pg_current_xact_id();
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION sonde_check_rule IS 'Row trigger of rules: refuses wrong rows with a sentence.';
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE OR DELETE ON rules FOR EACH ROW EXECUTE FUNCTION sonde_check_rule();
+CREATE TRIGGER tell_daemons AFTER INSERT OR UPDATE OR DELETE ON rules FOR EACH STATEMENT EXECUTE FUNCTION sonde_config_changed();
+
+CREATE TABLE analyst_mark (
+    only_one  boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    read_xid  xid8 NOT NULL,
+    ticked_at timestamptz NOT NULL DEFAULT now(),
+    state     jsonb NOT NULL DEFAULT '{}'
+);
+COMMENT ON TABLE analyst_mark IS 'How far the analyst has read. One row, moved in the transaction that stores what it found.';
+COMMENT ON COLUMN analyst_mark.only_one IS 'There is one row.';
+COMMENT ON COLUMN analyst_mark.read_xid IS 'Rows whose stored_xid is smaller are read.';
+COMMENT ON COLUMN analyst_mark.ticked_at IS 'Time up to which ticks were given.';
+COMMENT ON COLUMN analyst_mark.state IS 'State that belongs to no single spec.';
+
+CREATE TABLE detectors (
+    toolspec_id bigint PRIMARY KEY,
+    judged_to   timestamptz,
+    state       jsonb NOT NULL DEFAULT '{}',
+    changed_at  timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 70);
+COMMENT ON TABLE detectors IS 'State of the detectors of each spec, so that a restart goes on where it was.';
+COMMENT ON COLUMN detectors.toolspec_id IS 'The spec.';
+COMMENT ON COLUMN detectors.judged_to IS 'due_at of the newest sample judged; older ones that arrive later are late.';
+COMMENT ON COLUMN detectors.state IS 'By rule: the state of its detector and of its episode.';
+COMMENT ON COLUMN detectors.changed_at IS 'When it was stored.';
+
+CREATE TABLE ticks (
+    at          timestamptz NOT NULL,
+    toolspec_id bigint NOT NULL,
+    rule        text NOT NULL,
+    PRIMARY KEY (toolspec_id, rule, at)
+);
+COMMENT ON TABLE ticks IS 'Ticks that led to a finding, so that a replay of stored data gives the same alerts.';
+COMMENT ON COLUMN ticks.at IS 'The time that was told.';
+COMMENT ON COLUMN ticks.toolspec_id IS 'The spec whose detector it was told to.';
+COMMENT ON COLUMN ticks.rule IS 'The rule of that detector.';
+
+CREATE TABLE alerts (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    toolspec_id  bigint NOT NULL DEFAULT 0,
+    subject      text NOT NULL DEFAULT '',
+    monhost      text NOT NULL DEFAULT '',
+    node         text NOT NULL DEFAULT '',
+    tool         text NOT NULL DEFAULT '',
+    label        text NOT NULL DEFAULT '',
+    metric       text NOT NULL DEFAULT '',
+    rule         text NOT NULL,
+    severity     text NOT NULL,
+    text         text NOT NULL,
+    began_at     timestamptz NOT NULL,
+    raised_at    timestamptz NOT NULL,
+    recorded_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at     timestamptz,
+    closed_at    timestamptz,
+    close_text   text,
+    findings     int NOT NULL DEFAULT 1,
+    told_at      timestamptz,
+    told_times   int NOT NULL DEFAULT 0,
+    planned      boolean NOT NULL DEFAULT false,
+    late         boolean NOT NULL DEFAULT false,
+    flapping     boolean NOT NULL DEFAULT false,
+    part_of      bigint,
+    acked_at     timestamptz,
+    acked_by     text,
+    ack_note     text,
+    silent_until timestamptz,
+    evidence     jsonb NOT NULL DEFAULT '{}'
+);
+CREATE UNIQUE INDEX alerts_one_open ON alerts (toolspec_id, subject, metric, rule) WHERE closed_at IS NULL;
+CREATE INDEX alerts_node ON alerts (node, began_at);
+CREATE INDEX alerts_began ON alerts (began_at);
+CREATE INDEX alerts_spec ON alerts (toolspec_id, began_at);
+COMMENT ON TABLE alerts IS 'Episodes: something is wrong with a series, a node or the platform, from its start to its end.';
+COMMENT ON COLUMN alerts.id IS 'Number of the alert; messages carry it.';
+COMMENT ON COLUMN alerts.toolspec_id IS 'The spec it is about; 0 when it is about no single spec.';
+COMMENT ON COLUMN alerts.subject IS 'What it is about when that is no spec: a monitoring host, a medium, a daemon, the clock.';
+COMMENT ON COLUMN alerts.monhost IS 'Monitoring host that measured, by its name of that time.';
+COMMENT ON COLUMN alerts.node IS 'Node that is affected, by its name of that time.';
+COMMENT ON COLUMN alerts.tool IS 'Tool of the spec.';
+COMMENT ON COLUMN alerts.label IS 'Label of the spec.';
+COMMENT ON COLUMN alerts.metric IS 'Metric the rule watches; empty for rules that look at outcomes.';
+COMMENT ON COLUMN alerts.rule IS 'The rule that raised it.';
+COMMENT ON COLUMN alerts.severity IS 'info, warning or critical.';
+COMMENT ON COLUMN alerts.text IS 'What is wrong, in one sentence.';
+COMMENT ON COLUMN alerts.began_at IS 'When it began, by the data.';
+COMMENT ON COLUMN alerts.raised_at IS 'The sample or tick that raised it.';
+COMMENT ON COLUMN alerts.recorded_at IS 'When the row was written.';
+COMMENT ON COLUMN alerts.ended_at IS 'When it ended, by the data; NULL while open.';
+COMMENT ON COLUMN alerts.closed_at IS 'When it was closed; NULL while open.';
+COMMENT ON COLUMN alerts.close_text IS 'Why it was closed, in one sentence.';
+COMMENT ON COLUMN alerts.findings IS 'Findings that opened or fed it.';
+COMMENT ON COLUMN alerts.told_at IS 'When people were told last.';
+COMMENT ON COLUMN alerts.told_times IS 'How often people were told.';
+COMMENT ON COLUMN alerts.planned IS 'True: it began in planned maintenance and was not sent.';
+COMMENT ON COLUMN alerts.late IS 'True: it began and ended in data that came late, and was not sent.';
+COMMENT ON COLUMN alerts.flapping IS 'True: it comes and goes.';
+COMMENT ON COLUMN alerts.part_of IS 'The alert that hides this one: its monitoring host''s, its parent''s.';
+COMMENT ON COLUMN alerts.acked_at IS 'When a person took note of it; it is not told again.';
+COMMENT ON COLUMN alerts.acked_by IS 'Who took note.';
+COMMENT ON COLUMN alerts.ack_note IS 'What they wrote.';
+COMMENT ON COLUMN alerts.silent_until IS 'Not told again before this.';
+COMMENT ON COLUMN alerts.evidence IS 'The numbers that raised it: before and after, the rule and its parameters.';
+
+CREATE TABLE newalerts (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    alert_id    bigint,
+    toolspec_id bigint NOT NULL DEFAULT 0,
+    monhost     text NOT NULL DEFAULT '',
+    node        text NOT NULL DEFAULT '',
+    tool        text NOT NULL DEFAULT '',
+    metric      text NOT NULL DEFAULT '',
+    rule        text NOT NULL,
+    kind        text NOT NULL CHECK (kind IN ('bad', 'good', 'note')),
+    severity    text NOT NULL,
+    at          timestamptz NOT NULL,
+    since       timestamptz,
+    decision    text NOT NULL,
+    reason      text NOT NULL DEFAULT '',
+    text        text NOT NULL,
+    evidence    jsonb NOT NULL DEFAULT '{}',
+    recorded_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX newalerts_alert ON newalerts (alert_id);
+CREATE INDEX newalerts_node ON newalerts (node, at);
+CREATE INDEX newalerts_spec ON newalerts (toolspec_id, at);
+COMMENT ON TABLE newalerts IS 'Every single finding of a detector, with what was decided on it and why. Findings open, feed and close alerts.';
+COMMENT ON COLUMN newalerts.id IS 'Number of the finding.';
+COMMENT ON COLUMN newalerts.alert_id IS 'The alert it opened, fed or closed; NULL if none.';
+COMMENT ON COLUMN newalerts.toolspec_id IS 'The spec; 0 when it is about no single spec.';
+COMMENT ON COLUMN newalerts.monhost IS 'Monitoring host that measured.';
+COMMENT ON COLUMN newalerts.node IS 'Node that was measured.';
+COMMENT ON COLUMN newalerts.tool IS 'Tool of the spec.';
+COMMENT ON COLUMN newalerts.metric IS 'Metric the rule watches.';
+COMMENT ON COLUMN newalerts.rule IS 'The rule.';
+COMMENT ON COLUMN newalerts.kind IS 'bad opens or feeds, good closes, note is only shown.';
+COMMENT ON COLUMN newalerts.severity IS 'info, warning or critical.';
+COMMENT ON COLUMN newalerts.at IS 'The sample or tick that decided.';
+COMMENT ON COLUMN newalerts.since IS 'When what it tells of began.';
+COMMENT ON COLUMN newalerts.decision IS 'What came of it: raise, feed, remind, clear, wait, note, late.';
+COMMENT ON COLUMN newalerts.reason IS 'Why that was decided.';
+COMMENT ON COLUMN newalerts.text IS 'The finding, in one sentence.';
+COMMENT ON COLUMN newalerts.evidence IS 'Numbers that led to it.';
+COMMENT ON COLUMN newalerts.recorded_at IS 'When the row was written.';
+
+CREATE TABLE maintenance (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    node     text REFERENCES nodes (name) ON UPDATE CASCADE,
+    label    text,
+    from_at  timestamptz NOT NULL DEFAULT now(),
+    until_at timestamptz NOT NULL,
+    author   text NOT NULL DEFAULT session_user,
+    text     text NOT NULL DEFAULT '',
+    CONSTRAINT maintenance_time CHECK (until_at > from_at),
+    CONSTRAINT maintenance_subject CHECK (node IS NULL OR label IS NULL)
+);
+CREATE INDEX maintenance_until ON maintenance (until_at);
+COMMENT ON TABLE maintenance IS 'Planned quiet. Probing goes on; alerts are recorded, marked planned, and not sent.';
+COMMENT ON COLUMN maintenance.id IS 'Number of the row.';
+COMMENT ON COLUMN maintenance.node IS 'For this node; with label NULL as well: for everything.';
+COMMENT ON COLUMN maintenance.label IS 'For all nodes that carry this label.';
+COMMENT ON COLUMN maintenance.from_at IS 'When it begins.';
+COMMENT ON COLUMN maintenance.until_at IS 'When it ends.';
+COMMENT ON COLUMN maintenance.author IS 'Who planned it.';
+COMMENT ON COLUMN maintenance.text IS 'What is done.';
+-- +goose StatementEnd
+
+-- +goose Down
+DROP TABLE maintenance, newalerts, alerts, ticks, detectors, analyst_mark, rules, methods CASCADE;

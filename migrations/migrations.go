@@ -1,0 +1,201 @@
+// Package migrations holds the schema: SQL files that goose runs under a lock,
+// and the rows of TOOLS, MEDIUM_TYPES and METHODS that this version of the
+// program brings along. It imports nothing of ours; who calls it hands it the
+// catalogue as rows.
+//
+// Ten daemons may call Up at once: one works, the others wait and find it done.
+// A migration that fails leaves the schema as it was (each file is one
+// transaction) and Up says which.
+package migrations
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	_ "github.com/jackc/pgx/v5/stdlib" // goose speaks database/sql
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+//go:embed *.sql
+var files embed.FS
+
+// Tool is one row of TOOLS.
+type Tool struct {
+	Name, Meaning, Class, Table string
+	Options, Metrics            json.RawMessage // arrays
+	TimeToRun                   time.Duration
+	LeastTime                   string
+}
+
+// Described is one row of MEDIUM_TYPES or METHODS.
+type Described struct {
+	Name, Meaning string
+	Options       json.RawMessage // array
+}
+
+// Rule is a row of RULES that comes with the program. It is inserted once;
+// what people change in it stays.
+type Rule struct {
+	Name, Method, Tool, Metric string // Tool and Metric "" for any
+	Options                    json.RawMessage
+	Severity                   string
+	Tolerance                  time.Duration
+	Tell                       bool
+}
+
+// Catalog is what this version of the program knows.
+type Catalog struct {
+	Tools       []Tool
+	MediumTypes []Described
+	Methods     []Described
+	Rules       []Rule
+}
+
+// Report says what Up did.
+type Report struct {
+	Applied  []string // migrations that were run now
+	Version  int64    // version of the schema afterwards
+	Problems []string // rows that this version can no longer use, one sentence each
+}
+
+// Up brings the schema and the catalogue to this version. It switches off no
+// row that no longer fits: it lists them.
+func Up(ctx context.Context, dsn string, catalog Catalog) (Report, error) {
+	db, err := sql.Open("pgx", dsn)
+	if err != nil {
+		return Report{}, fmt.Errorf("open database: %w", err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(3) // one holds the lock, one works, one is goose's own
+
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
+	if err != nil {
+		return Report{}, fmt.Errorf("migration lock: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithSessionLocker(locker))
+	if err != nil {
+		return Report{}, fmt.Errorf("read migrations: %w", err)
+	}
+	var report Report
+	results, err := provider.Up(ctx)
+	if err != nil {
+		return report, fmt.Errorf("migrate: %w", explain(err))
+	}
+	for _, r := range results {
+		report.Applied = append(report.Applied, r.Source.Path)
+	}
+	if report.Version, err = provider.GetDBVersion(ctx); err != nil {
+		return report, fmt.Errorf("read schema version: %w", err)
+	}
+	if err := fill(ctx, db, catalog); err != nil {
+		return report, fmt.Errorf("write catalogue: %w", explain(err))
+	}
+	report.Problems, err = recheck(ctx, db)
+	return report, err
+}
+
+// fill writes the catalogue in one transaction. Rows of tools this version does
+// not know stay, because specs refer to them; they are marked.
+func fill(ctx context.Context, db *sql.DB, c Catalog) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // a no-op after Commit
+	exec := func(query string, args ...any) {
+		if err == nil {
+			_, err = tx.ExecContext(ctx, query, args...)
+		}
+	}
+	exec(`SELECT pg_advisory_xact_lock(hashtext('sonde catalogue'))`)
+	exec(`INSERT INTO schedule_mark (planned_to) VALUES (now()) ON CONFLICT DO NOTHING`)
+	exec(`INSERT INTO analyst_mark (read_xid) VALUES (pg_snapshot_xmin(pg_current_snapshot())) ON CONFLICT DO NOTHING`)
+	exec(`UPDATE tools SET known = false`)
+	for _, t := range c.Tools {
+		exec(`INSERT INTO tools (name, meaning, class, table_name, options, metrics, time_to_run, least_time, known)
+			VALUES ($1, $2, $3, $4, $5, $6, make_interval(secs => $7), $8, true)
+			ON CONFLICT (name) DO UPDATE SET meaning = excluded.meaning, class = excluded.class, table_name = excluded.table_name,
+				options = excluded.options, metrics = excluded.metrics, time_to_run = excluded.time_to_run,
+				least_time = excluded.least_time, known = true`,
+			t.Name, t.Meaning, t.Class, t.Table, array(t.Options), array(t.Metrics), t.TimeToRun.Seconds(), t.LeastTime)
+	}
+	exec(`UPDATE medium_types SET known = false`)
+	for _, m := range c.MediumTypes {
+		exec(`INSERT INTO medium_types (name, meaning, options, known) VALUES ($1, $2, $3, true)
+			ON CONFLICT (name) DO UPDATE SET meaning = excluded.meaning, options = excluded.options, known = true`,
+			m.Name, m.Meaning, array(m.Options))
+	}
+	for _, m := range c.Methods {
+		exec(`INSERT INTO methods (name, meaning, options) VALUES ($1, $2, $3)
+			ON CONFLICT (name) DO UPDATE SET meaning = excluded.meaning, options = excluded.options`,
+			m.Name, m.Meaning, array(m.Options))
+	}
+	for _, r := range c.Rules {
+		options := string(r.Options)
+		if options == "" {
+			options = "{}"
+		}
+		exec(`INSERT INTO rules (name, method, tool, metric, options, severity, tolerance, tell, shipped)
+			SELECT $1, $2, nullif($3, ''), nullif($4, ''), $5, $6, make_interval(secs => $7), $8, true
+			WHERE NOT EXISTS (SELECT FROM rules WHERE name = $1)`,
+			r.Name, r.Method, r.Tool, r.Metric, options, r.Severity, r.Tolerance.Seconds(), r.Tell)
+	}
+	if err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+func array(raw json.RawMessage) string {
+	if len(raw) == 0 || string(raw) == "null" {
+		return "[]"
+	}
+	return string(raw)
+}
+
+// recheck lists the rows whose options this version cannot use.
+func recheck(ctx context.Context, db *sql.DB) ([]string, error) {
+	rows, err := db.QueryContext(ctx, `
+		SELECT format('spec %s (%s to %s): %s', s.id, s.tool, s.node,
+			CASE WHEN NOT t.known THEN 'this version has no such tool' ELSE sonde_options_problem(t.options, s.options) END)
+		FROM toolspecs s JOIN tools t ON t.name = s.tool
+		WHERE NOT t.known OR sonde_options_problem(t.options, s.options) IS NOT NULL
+		UNION ALL
+		SELECT format('medium %s: %s', m.name,
+			CASE WHEN NOT t.known THEN 'this version has no such type' ELSE sonde_options_problem(t.options, m.options) END)
+		FROM mediums m JOIN medium_types t ON t.name = m.type
+		WHERE NOT t.known OR sonde_options_problem(t.options, m.options) IS NOT NULL
+		UNION ALL
+		SELECT format('rule %s: %s', r.name, sonde_options_problem(m.options, r.options))
+		FROM rules r JOIN methods m ON m.name = r.method
+		WHERE sonde_options_problem(m.options, r.options) IS NOT NULL`)
+	if err != nil {
+		return nil, fmt.Errorf("check rows again: %w", err)
+	}
+	defer rows.Close()
+	var problems []string
+	for rows.Next() {
+		var p string
+		if err := rows.Scan(&p); err != nil {
+			return nil, fmt.Errorf("check rows again: %w", err)
+		}
+		problems = append(problems, p)
+	}
+	return problems, rows.Err()
+}
+
+// explain adds what PostgreSQL says beside its message.
+func explain(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Hint+pg.Detail+pg.Where != "" {
+		return fmt.Errorf("%w (%s %s %s)", err, pg.Detail, pg.Hint, pg.Where)
+	}
+	return err
+}
