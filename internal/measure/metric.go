@@ -21,6 +21,7 @@ type Sample struct {
 	Reason  string  // in words, for Fail and Missed
 	Value   float64 // NaN when the run gave no such number
 	Gap     bool    // stands for instants that never became a run
+	Runs    int     // of a Gap: how many instants it stands for
 
 	// Route is set for samples of a tool that finds routes.
 	Route *Route

@@ -1,0 +1,190 @@
+package threshold
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"sonde/analysis"
+	"sonde/internal/measure"
+)
+
+// Limit finds a series of which M of the last N values pass a limit. Runs
+// without a value do not move the window: a failed run is neither a good value
+// nor a bad one.
+func Limit() analysis.Method {
+	return analysis.Method{
+		Name:    "limit",
+		Meaning: "M of the last N values lie over (or under) a limit.",
+		Options: []measure.Option{
+			{Name: "limit", Type: measure.FloatOption, Default: 20.0, Meaning: "The limit, in the unit of the series; a value equal to it is within."},
+			{Name: "clear_limit", Type: measure.FloatOption, Meaning: "The edge values must come back to; half of the limit (twice, for under) when not set."},
+			{Name: "critical", Type: measure.FloatOption, Meaning: "When M of N values pass this as well, it is critical."},
+			{Name: "direction", Type: measure.EnumOption, Default: "over", Values: []string{"over", "under"}, Meaning: "Which side of the limit is bad."},
+			{Name: "runs", Type: measure.IntOption, Default: 5, Min: 1, Max: 1000, Meaning: "M: how many values must pass the limit."},
+			{Name: "of", Type: measure.IntOption, Default: 10, Min: 1, Max: 1000, Meaning: "N: of how many."},
+			{Name: "clear_runs", Type: measure.IntOption, Default: 1, Min: 0, Max: 999, Meaning: "How many of N may still pass clear_limit when it is over."},
+			{Name: "unit", Type: measure.TextOption, Default: "", Meaning: "The unit, for the sentence."},
+			analysis.SeverityOption(measure.Warning),
+		},
+		New: newLimit,
+	}
+}
+
+type limit struct {
+	limit, clearLimit, critical float64
+	hasCritical                 bool
+	sign                        float64 // +1 over, -1 under
+	runs, of, clearRuns         int
+	unit                        string
+	severity                    measure.Severity
+	state                       limitState
+}
+
+type limitState struct {
+	Window []limitValue `json:"window,omitempty"`
+	Bad    bool         `json:"bad,omitempty"`
+	Since  time.Time    `json:"since,omitzero"`
+}
+
+type limitValue struct {
+	At    time.Time `json:"at"`
+	Value float64   `json:"value"`
+}
+
+func newLimit(p measure.Options, saved json.RawMessage) (analysis.Detector, error) {
+	d := &limit{
+		limit: p.Float("limit"), clearLimit: p.Float("limit") / 2, critical: p.Float("critical"), sign: 1,
+		runs: p.Int("runs"), of: p.Int("of"), clearRuns: p.Int("clear_runs"),
+		unit: p.Text("unit"), severity: measure.Severity(p.Text("severity")),
+	}
+	if p.Text("direction") == "under" {
+		d.sign, d.clearLimit = -1, d.limit*2
+	}
+	if d.sign*(d.limit-d.clearLimit) < 0 {
+		d.clearLimit = d.limit // half of a negative limit lies on its far side
+	}
+	if _, given := p["clear_limit"]; given {
+		d.clearLimit = p.Float("clear_limit")
+	}
+	_, d.hasCritical = p["critical"]
+	switch {
+	case d.runs > d.of:
+		return nil, fmt.Errorf("option \"runs\" (%d) must be at most \"of\" (%d)", d.runs, d.of)
+	case d.clearRuns >= d.runs:
+		return nil, fmt.Errorf("option \"clear_runs\" (%d) must be less than \"runs\" (%d), or it never ends", d.clearRuns, d.runs)
+	case d.sign*(d.limit-d.clearLimit) < 0:
+		return nil, fmt.Errorf("option \"clear_limit\" (%v) must not lie on the bad side of \"limit\" (%v)", d.clearLimit, d.limit)
+	}
+	if err := analysis.Load(saved, &d.state); err != nil {
+		return nil, err
+	}
+	if d.state.Bad && d.state.Since.IsZero() {
+		return nil, fmt.Errorf("saved state of a detector: bad since never")
+	}
+	d.trim()
+	return d, nil
+}
+
+func (d *limit) Save() (json.RawMessage, error) { return json.Marshal(d.state) }
+
+func (d *limit) Tick(time.Time) []measure.Verdict { return nil }
+
+func (d *limit) Feed(s measure.Sample) []measure.Verdict {
+	v, ok := analysis.Value(s)
+	if !ok {
+		return nil
+	}
+	st := &d.state
+	at := s.DueAt.UTC()
+	st.Window = append(st.Window, limitValue{at, v})
+	d.trim()
+	if !st.Bad {
+		n, first := d.passing(d.limit)
+		if n < d.runs {
+			return nil
+		}
+		st.Bad, st.Since = true, first
+		return d.verdict(at, n)
+	}
+	if n, _ := d.passing(d.clearLimit); n <= d.clearRuns {
+		out := measure.Verdict{
+			Kind: measure.Good, Severity: d.severity, At: at, Since: d.well(),
+			Text:     fmt.Sprintf("%d of the last %d values within %s", len(st.Window)-n, len(st.Window), d.number(d.clearLimit)),
+			Evidence: map[string]any{"values": d.values(), "clear_limit": d.clearLimit, "bad_since": st.Since},
+		}
+		st.Bad, st.Since = false, time.Time{}
+		return []measure.Verdict{out}
+	}
+	n, _ := d.passing(d.limit)
+	return d.verdict(at, n)
+}
+
+// trim keeps the last N values. While bad, the values that made it bad leave the window
+// one by one, so it takes about N good values to be good again.
+func (d *limit) trim() {
+	if over := len(d.state.Window) - d.of; over > 0 {
+		d.state.Window = append([]limitValue(nil), d.state.Window[over:]...)
+	}
+}
+
+func (d *limit) passing(edge float64) (n int, first time.Time) {
+	for _, v := range d.state.Window {
+		if d.sign*(v.Value-edge) > 0 {
+			if n == 0 {
+				first = v.At
+			}
+			n++
+		}
+	}
+	return n, first
+}
+
+// well is when the last unbroken row of good values began.
+func (d *limit) well() time.Time {
+	w := d.state.Window
+	i := len(w) - 1
+	for i > 0 && d.sign*(w[i-1].Value-d.clearLimit) <= 0 {
+		i--
+	}
+	return w[i].At
+}
+
+func (d *limit) verdict(at time.Time, n int) []measure.Verdict {
+	side := "over"
+	if d.sign < 0 {
+		side = "under"
+	}
+	v := measure.Verdict{
+		Kind: measure.Bad, Severity: d.severity, At: at, Since: d.state.Since,
+		Text:     fmt.Sprintf("%d of the last %d values %s %s, now %s", n, len(d.state.Window), side, d.number(d.limit), d.number(d.state.Window[len(d.state.Window)-1].Value)),
+		Evidence: map[string]any{"values": d.values(), "limit": d.limit, "runs": n, "of": len(d.state.Window)},
+	}
+	if d.hasCritical {
+		if n, _ := d.passing(d.critical); n >= d.runs {
+			v.Severity = measure.Critical
+		}
+	}
+	return []measure.Verdict{v}
+}
+
+func (d *limit) values() []float64 {
+	out := make([]float64, len(d.state.Window))
+	for i, v := range d.state.Window {
+		out[i] = v.Value
+	}
+	return out
+}
+
+func (d *limit) number(v float64) string {
+	text := strconv.FormatFloat(v, 'g', 4, 64)
+	if math.Abs(v) >= 1e4 && math.Abs(v) < 1e15 {
+		text = strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	if d.unit == "" {
+		return text
+	}
+	return text + " " + d.unit
+}

@@ -1,0 +1,108 @@
+package threshold
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"sonde/analysis"
+	"sonde/internal/measure"
+)
+
+// grace is what may pass after the N-th missing run before silence is found:
+// a run in progress, its storing, a spool being loaded.
+const grace = time.Minute
+
+// NoAnswer finds a target that was silent N measurements in a row. Its series
+// is a loss in percent.
+func NoAnswer() analysis.Method {
+	return analysis.Method{
+		Name:    "no-answer",
+		Meaning: "N measurements in a row lost everything.",
+		Options: append(streakOptions(3, 2, "lose everything"),
+			measure.Option{Name: "full", Type: measure.FloatOption, Default: 100.0, Min: 1e-9, Max: 100.0, Meaning: "From what loss on, in %, a run counts as silent."},
+			analysis.SeverityOption(measure.Critical)),
+		New: func(p measure.Options, state json.RawMessage) (analysis.Detector, error) {
+			full := p.Float("full")
+			return newStreak(p, state, &streak{
+				effect: func(s measure.Sample) effect {
+					switch v, ok := analysis.Value(s); {
+					case !ok:
+						return leaves
+					case v >= full:
+						return counts
+					default:
+						return ends
+					}
+				},
+				bad:  func(st streakState) string { return fmt.Sprintf("no answer, %d runs in a row", st.Count) },
+				good: "answers again",
+			})
+		},
+	}
+}
+
+// CannotMeasure finds a spec whose runs fail N times in a row.
+func CannotMeasure() analysis.Method {
+	return analysis.Method{
+		Name:    "cannot-measure",
+		Meaning: "N runs in a row failed, so nothing is known of the target; says why.",
+		Options: append(streakOptions(3, 1, "fail"), analysis.SeverityOption(measure.Warning)),
+		New: func(p measure.Options, state json.RawMessage) (analysis.Detector, error) {
+			return newStreak(p, state, &streak{
+				effect: func(s measure.Sample) effect {
+					switch s.Outcome {
+					case measure.Fail:
+						return counts
+					case measure.OK:
+						return ends
+					}
+					return leaves
+				},
+				bad: func(st streakState) string {
+					return because(fmt.Sprintf("cannot be measured, %d runs in a row", st.Count), st.Reason)
+				},
+				good: "can be measured again",
+			})
+		},
+	}
+}
+
+// NoData finds a spec of which nobody has shown a result N times in a row:
+// missed runs, gaps, or nothing at all.
+func NoData() analysis.Method {
+	return analysis.Method{
+		Name:    "no-data",
+		Meaning: "N runs in a row were missed, or nothing has come for as long as N runs take.",
+		Options: append(streakOptions(3, 1, "are missed"),
+			measure.Option{Name: "interval", Type: measure.DurationOption, Min: "10ms", Max: "400d", Meaning: "How far apart the runs are, to find by the clock that nothing comes; usually the spec's run_interval."},
+			analysis.SeverityOption(measure.Warning)),
+		New: func(p measure.Options, state json.RawMessage) (analysis.Detector, error) {
+			d := &streak{
+				effect: func(s measure.Sample) effect {
+					if s.Gap || s.Outcome == measure.Missed {
+						return counts
+					}
+					return ends
+				},
+				bad: func(st streakState) string {
+					return because(fmt.Sprintf("no data, %d runs in a row", st.Count), st.Reason)
+				},
+				good: "data come again",
+			}
+			if every := p.Duration("interval"); every > 0 {
+				d.silence = time.Duration(p.Int("runs"))*every + grace
+			}
+			return newStreak(p, state, d)
+		},
+	}
+}
+
+func newStreak(p measure.Options, state json.RawMessage, d *streak) (analysis.Detector, error) {
+	d.runs, d.clear = p.Int("runs"), p.Int("clear")
+	d.severity = measure.Severity(p.Text("severity"))
+	if err := d.load(state); err != nil {
+		return nil, err
+	}
+	return d, nil
+}

@@ -1,0 +1,148 @@
+package threshold
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"sonde/analysis"
+	"sonde/internal/measure"
+)
+
+// effect is what one run does to a counter of runs in a row.
+type effect int
+
+const (
+	leaves effect = iota
+	counts
+	ends
+)
+
+// streak counts runs of one kind in a row. The three methods that count so
+// differ in effect and words only.
+type streak struct {
+	runs, clear int
+	severity    measure.Severity
+	effect      func(measure.Sample) effect
+	bad         func(state streakState) string // the sentence
+	good        string
+
+	// silence is how long nothing may come before a tick counts as N runs
+	// missed; 0 means that ticks say nothing.
+	silence time.Duration
+
+	state streakState
+}
+
+type streakState struct {
+	Count  int       `json:"count"`            // in a row, while good and while bad
+	Since  time.Time `json:"since,omitzero"`   // the first of them
+	Reason string    `json:"reason,omitempty"` // of the last of them
+	Bad    bool      `json:"bad,omitempty"`
+	Ended  int       `json:"ended,omitempty"` // ending runs in a row since it was bad
+	Well   time.Time `json:"well,omitzero"`   // the first of those
+	Heard  time.Time `json:"heard,omitzero"`  // when anything came last
+}
+
+func (d *streak) load(saved json.RawMessage) error {
+	if err := analysis.Load(saved, &d.state); err != nil {
+		return err
+	}
+	s := d.state
+	if s.Count < 0 || s.Ended < 0 || s.Count > 0 && s.Since.IsZero() || s.Bad && s.Since.IsZero() || s.Ended > 0 && s.Well.IsZero() {
+		return fmt.Errorf("saved state of a detector: %+v cannot be", s)
+	}
+	return nil
+}
+
+func (d *streak) Save() (json.RawMessage, error) { return json.Marshal(d.state) }
+
+func (d *streak) Feed(s measure.Sample) []measure.Verdict {
+	st := &d.state
+	at := s.DueAt.UTC()
+	st.Heard = at
+	switch d.effect(s) {
+	case counts:
+		if st.Count == 0 && !st.Bad {
+			st.Since = at
+		}
+		n := 1
+		if s.Gap {
+			n = max(s.Runs, 0)
+		}
+		st.Count += n
+		st.Reason = s.Reason
+		st.Ended = 0
+		if n == 0 || st.Count < d.runs && !st.Bad {
+			return nil
+		}
+		st.Bad = true
+		return d.verdict(at)
+	case ends:
+		if !st.Bad {
+			st.Count, st.Reason, st.Since = 0, "", time.Time{}
+			return nil
+		}
+		if st.Ended == 0 {
+			st.Well = at
+		}
+		if st.Ended++; st.Ended < d.clear {
+			return nil
+		}
+		v := measure.Verdict{
+			Kind: measure.Good, Severity: d.severity, At: at, Since: st.Well, Text: d.good,
+			Evidence: map[string]any{"runs": st.Ended, "bad_runs": st.Count, "bad_since": st.Since},
+		}
+		*st = streakState{Heard: at}
+		return []measure.Verdict{v}
+	}
+	return nil
+}
+
+// Tick finds that nothing at all has come for as long as N runs take. The first
+// tick of a series that never gave anything starts the wait.
+func (d *streak) Tick(at time.Time) []measure.Verdict {
+	st := &d.state
+	at = at.UTC()
+	if d.silence == 0 || st.Bad {
+		return nil
+	}
+	if st.Heard.IsZero() {
+		st.Heard = at
+		return nil
+	}
+	if at.Sub(st.Heard) < d.silence {
+		return nil
+	}
+	if st.Count == 0 {
+		st.Since = st.Heard
+	}
+	st.Count, st.Bad, st.Reason = max(st.Count, d.runs), true, "nothing has come, not even a missed run"
+	return d.verdict(at)
+}
+
+func (d *streak) verdict(at time.Time) []measure.Verdict {
+	evidence := map[string]any{"runs": d.state.Count, "since": d.state.Since}
+	if d.state.Reason != "" {
+		evidence["reason"] = d.state.Reason
+	}
+	return []measure.Verdict{{
+		Kind: measure.Bad, Severity: d.severity, At: at, Since: d.state.Since,
+		Text: d.bad(d.state), Evidence: evidence,
+	}}
+}
+
+func streakOptions(runs, clear int, what string) []measure.Option {
+	return []measure.Option{
+		{Name: "runs", Type: measure.IntOption, Default: runs, Min: 1, Max: 1000, Meaning: "How many runs in a row " + what + " before it is found."},
+		{Name: "clear", Type: measure.IntOption, Default: clear, Min: 1, Max: 1000, Meaning: "How many other runs in a row end it."},
+	}
+}
+
+// because appends the reason of the last run to a sentence.
+func because(text, reason string) string {
+	if reason == "" {
+		return text
+	}
+	return text + ": " + reason
+}
