@@ -1,0 +1,193 @@
+package ping
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"sonde/internal/lab"
+	"sonde/probes"
+)
+
+func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
+
+// from makes one run on a host of the lab. The socket belongs to the network of
+// the thread that opens it, and Run opens it on its own goroutine.
+func from(t *testing.T, h *lab.Host, to netip.Addr, spec string) (f map[string]any) {
+	t.Helper()
+	h.Do(func() { _, f = measureOnce(t, to.String(), spec) })
+	return f
+}
+
+// fping gives the losses that fping counts on the same path.
+func fping(t *testing.T, h *lab.Host, to netip.Addr, count int) (lost int) {
+	t.Helper()
+	// fping ends with 1 when a packet was lost; its line tells the rest.
+	out, _ := h.Command("fping", "-q", "-c", strconv.Itoa(count), "-p", "10", "-t", "500", to.String()).CombinedOutput()
+	m := regexp.MustCompile(`= (\d+)/(\d+)/`).FindStringSubmatch(string(out))
+	if m == nil || m[1] != strconv.Itoa(count) {
+		t.Fatalf("fping said %q", out)
+	}
+	received, _ := strconv.Atoi(m[2])
+	return count - received
+}
+
+func TestLossIsWhatTheNetworkLostAndWhatFpingSees(t *testing.T) {
+	src, routers, dst := lab.New(t).Chain(2)
+	for _, v6 := range []bool{false, true} {
+		to, match := lab.Uplink(dst, v6), "icmp type echo-request"
+		if v6 {
+			match = "icmpv6 type echo-request"
+		}
+		routers[0].LoseEvery(4, match)
+		const count = 40
+		f := from(t, src, to, fmt.Sprintf(`{"count": %d, "interval": "10ms", "timeout": "500ms"}`, count))
+		second := fping(t, src, to, count)
+		routers[0].Heal()
+		if lost := f["sent"].(int64) - f["received"].(int64); lost != 10 || second != 10 {
+			t.Errorf("%s: lost %d, fping lost %d, the network lost 10", to, lost, second)
+		}
+		if f["loss_pct"] != 25.0 {
+			t.Errorf("%s: loss_pct %v", to, f["loss_pct"])
+		}
+		for i, us := range f["rtts_us"].([]*int32) {
+			if dropped := i%4 == 3; dropped != (us == nil) {
+				t.Errorf("%s: packet %d dropped %v, but its round-trip time is %v", to, i, dropped, us)
+			}
+		}
+		// Two routers stand between; the target answers with 64.
+		if f["ttl"] != int64(62) {
+			t.Errorf("%s: ttl %v, want 62", to, f["ttl"])
+		}
+	}
+}
+
+func TestLossOfRepliesIsLossToo(t *testing.T) {
+	src, routers, dst := lab.New(t).Chain(1)
+	routers[0].LoseEvery(2, "icmp type echo-reply")
+	f := from(t, src, lab.Uplink(dst, false), `{"count": 6, "interval": "10ms", "timeout": "300ms"}`)
+	if f["received"] != int64(3) || f["loss_pct"] != 50.0 {
+		t.Errorf("received %v of 6, loss %v", f["received"], f["loss_pct"])
+	}
+}
+
+func TestSilentPeerIsLossNotError(t *testing.T) {
+	src, _, dst := lab.New(t).Chain(0)
+	dst.Silence()
+	began := time.Now()
+	f := from(t, src, dst.V4(), `{"count": 3, "interval": "20ms", "timeout": "300ms"}`)
+	if took := time.Since(began); took < 340*time.Millisecond {
+		t.Errorf("gave up after %s, before timeout had passed since the last packet", took)
+	}
+	if f["sent"] != int64(3) || f["received"] != int64(0) || f["loss_pct"] != 100.0 || f["icmp_errors"] != nil {
+		t.Errorf("got %v", f)
+	}
+	for _, name := range []string{"rtt_min_ms", "rtt_median_ms", "rtt_mean_ms", "rtt_max_ms", "rtt_stddev_ms", "ttl"} {
+		if f[name] != nil {
+			t.Errorf("%s is %v without any reply; want NULL", name, f[name])
+		}
+	}
+}
+
+func TestPacketsOurKernelRefusesAreSentAndLost(t *testing.T) {
+	spec := `{"count": 4, "interval": "10ms", "timeout": "300ms"}`
+	want := func(t *testing.T, f map[string]any, received int64, errnos map[string]int) {
+		t.Helper()
+		got := map[string]int{}
+		if raw, ok := f["icmp_errors"].(json.RawMessage); ok {
+			if err := json.Unmarshal(raw, &got); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if f["sent"] != int64(4) || f["received"] != received || fmt.Sprint(got) != fmt.Sprint(errnos) {
+			t.Errorf("sent %v, received %v, errors %v; want 4, %d, %v", f["sent"], f["received"], got, received, errnos)
+		}
+	}
+	t.Run("no route", func(t *testing.T) {
+		alone := lab.New(t).Host("alone")
+		want(t, from(t, alone, netip.MustParseAddr("192.0.2.1"), spec), 0, map[string]int{"ENETUNREACH": 4})
+		want(t, from(t, alone, netip.MustParseAddr("2001:db8::1"), spec), 0, map[string]int{"ENETUNREACH": 4})
+	})
+	t.Run("routes that refuse", func(t *testing.T) {
+		alone := lab.New(t).Host("alone")
+		for route, errno := range map[string]string{"unreachable": "EHOSTUNREACH", "prohibit": "EACCES", "blackhole": "EINVAL"} {
+			alone.Refuse(route, netip.MustParsePrefix("192.0.2.1/32"))
+			want(t, from(t, alone, netip.MustParseAddr("192.0.2.1"), spec), 0, map[string]int{errno: 4})
+		}
+	})
+	t.Run("firewall", func(t *testing.T) {
+		src, _, dst := lab.New(t).Chain(0)
+		src.Forbid("icmp type echo-request")
+		want(t, from(t, src, dst.V4(), spec), 0, map[string]int{"EPERM": 4})
+	})
+	t.Run("firewall opens on the way", func(t *testing.T) {
+		src, _, dst := lab.New(t).Chain(0)
+		// Packets 0, 1 and 3 are refused: the first ends go-ping's Run, a later one does not.
+		src.Forbid("icmp type echo-request numgen inc mod 4 != 2")
+		f := from(t, src, dst.V4(), spec)
+		want(t, f, 1, map[string]int{"EPERM": 3})
+		for i, us := range f["rtts_us"].([]*int32) {
+			if (i == 2) != (us != nil) {
+				t.Errorf("packet %d has the round-trip time %v", i, us)
+			}
+		}
+	})
+}
+
+func TestDuplicatesAreNotReplies(t *testing.T) {
+	src, _, dst := lab.New(t).Chain(0)
+	// The target answers each packet twice.
+	dst.Run("nft", "add table ip twice")
+	dst.Run("nft", "add chain ip twice out { type filter hook output priority 0 ; }")
+	dst.Run("nft", "add rule ip twice out icmp type echo-reply dup to "+src.V4().String())
+	f := from(t, src, dst.V4(), `{"count": 5, "interval": "50ms", "timeout": "300ms"}`)
+	if f["received"] != int64(5) || f["loss_pct"] != 0.0 {
+		t.Errorf("received %v of 5", f["received"])
+	}
+	// Nobody listens any more when the duplicate of the last reply comes.
+	if n := f["duplicates"].(int64); n < 4 || n > 5 {
+		t.Errorf("%d duplicates of 5 replies, want 4 or 5", n)
+	}
+}
+
+func TestCancelEndsTheRunAtOnceWithASilentPeer(t *testing.T) {
+	src, _, dst := lab.New(t).Chain(0)
+	dst.Silence()
+	p, err := Tool().New(json.RawMessage(`{"count": 2, "interval": "10ms", "timeout": "1m"}`), probes.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	src.Do(func() { _, err = p.Run(ctx, target(t, dst.V4().String())) })
+	if took := time.Since(began); took > time.Second || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("ended after %s with %v", took, err)
+	}
+}
+
+func TestRawSocketsWorkWhereDatagramSocketsAreForbidden(t *testing.T) {
+	src, _, dst := lab.New(t).Chain(0)
+	src.Sysctl("net/ipv4/ping_group_range", "1 0")
+	src.Do(func() {
+		if k, err := socketKind(); k != raw || err != nil {
+			t.Fatalf("sockets are %s, %v; want raw", k, err)
+		}
+		if n := Tool().AtOnce; n != rawAtOnce {
+			t.Errorf("%d runs at once on raw sockets, want %d", n, rawAtOnce)
+		}
+	})
+	for _, to := range []netip.Addr{dst.V4(), dst.V6()} {
+		f := from(t, src, to, `{"count": 3, "interval": "10ms"}`)
+		if f["received"] != int64(3) || f["ttl"] != int64(64) {
+			t.Errorf("%s: received %v of 3, ttl %v", to, f["received"], f["ttl"])
+		}
+	}
+}
