@@ -26,6 +26,7 @@ type verb struct {
 // verbs in the order help prints them.
 func verbs() []verb {
 	return []verb{
+		{"migrate", "", "bring the schema to this version", runMigrate},
 		{"version", "", "print the version", runVersion},
 	}
 }
