@@ -17,7 +17,8 @@ import (
 
 // Message is one message to one recipient's address on one medium.
 type Message struct {
-	DeliveryID int64  // deliveries.id: a medium that can, names its message by it
+	DeliveryID int64  // deliveries.id
+	Name       string // "sonde-4711-9f3c07d1e2ab": unique over all databases; a medium that can, names its message by it
 	To         string // ladders.address
 	Subject    string // one line
 	Text       string // whole text
@@ -35,6 +36,10 @@ var (
 	ErrSpec    = errors.New("wrong medium options")      // a person must mend the row
 	ErrFailed  = errors.New("not sent")                  // surely not sent and never will be: climb on
 	ErrUnknown = errors.New("not known whether it went") // may have gone out
+
+	// ErrNotBegun comes from Ask only, together with ErrFailed: the medium knows
+	// of no such message, so the first try was never made and can be made now.
+	ErrNotBegun = errors.New("never begun")
 )
 
 // Medium sends messages one way.

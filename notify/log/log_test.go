@@ -1,0 +1,71 @@
+package log_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sonde/notify"
+	"sonde/notify/log"
+	"sonde/notify/notifytest"
+)
+
+func options(path string) json.RawMessage {
+	b, _ := json.Marshal(map[string]string{"path": path})
+	return b
+}
+
+func TestFileMediumKeepsItsPromises(t *testing.T) {
+	notifytest.Examine(t, notifytest.Candidate{
+		Type: log.Type(), To: "anna",
+		Works:  options(filepath.Join(t.TempDir(), "messages.jsonl")),
+		Broken: options(filepath.Join(t.TempDir(), "no", "such", "folder")),
+	})
+}
+
+func TestOwnLogMediumKeepsItsPromises(t *testing.T) {
+	notifytest.Examine(t, notifytest.Candidate{Type: log.Type(), To: "anna", Works: json.RawMessage(`{}`), Forgets: true})
+}
+
+func TestRelativePathIsRefused(t *testing.T) {
+	if _, err := log.Type().New(options("messages"), notify.Env{}); !errors.Is(err, notify.ErrSpec) {
+		t.Errorf("%v, want ErrSpec", err)
+	}
+}
+
+func TestMessageStandsInTheNotifiersLog(t *testing.T) {
+	var b bytes.Buffer
+	m, err := log.Type().New(json.RawMessage(`{}`), notify.Env{Log: slog.New(slog.NewTextHandler(&b, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Send(t.Context(), notifytest.Message("anna")); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(b.String(), "DOWN cern") || !strings.Contains(b.String(), "to=anna") {
+		t.Errorf("the log says %q", b.String())
+	}
+}
+
+func TestLineCutByAPowerFailureSpoilsNoOther(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "messages.jsonl")
+	if err := os.WriteFile(path, []byte(`{"at":"2026-11-`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m, err := log.Type().New(options(path), notify.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg := notifytest.Message("anna")
+	if _, err := m.Send(t.Context(), msg); err != nil {
+		t.Fatal(err)
+	}
+	if proof, err := m.Ask(t.Context(), msg); err != nil {
+		t.Errorf("the message after the cut line is not found: %+v %v", proof, err)
+	}
+}
