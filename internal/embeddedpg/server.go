@@ -104,6 +104,15 @@ func (s *Server) DSN() string { return dsnAt(s.socketDir, Database) }
 // DSNOf is the connection string of another database on this server.
 func (s *Server) DSNOf(database string) string { return dsnAt(s.socketDir, database) }
 
+// Dir is the folder that Start was given.
+func (s *Server) Dir() string { return s.dir }
+
+// Discard stops the server and removes all it wrote.
+func (s *Server) Discard() error {
+	err := s.Stop()
+	return errors.Join(err, os.RemoveAll(s.dir), os.RemoveAll(s.socketDir))
+}
+
 // Pid is the postmaster's process id.
 func (s *Server) Pid() int { return s.id.Pid }
 
