@@ -10,10 +10,11 @@ const SegmentSeptets = 160
 
 // gsm7 holds the septets of each character of the default alphabet: 1, or 2 for
 // those of its extension table. Any other character would turn the whole
-// message to UCS-2 and leave 70 characters of the 160.
+// message to UCS-2 and leave 70 characters of the 160. The currency sign ¤ is
+// left out: smsd makes a euro sign of it.
 var gsm7 = func() map[rune]int {
 	m := map[rune]int{}
-	for _, r := range "@£$¥èéùìòÇØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?" +
+	for _, r := range "@£$¥èéùìòÇØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#%&'()*+,-./0123456789:;<=>?" +
 		"¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà" {
 		m[r] = 1
 	}

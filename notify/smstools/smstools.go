@@ -146,7 +146,8 @@ func (m *Medium) Send(ctx context.Context, msg notify.Message) (notify.Proof, er
 	if err := ctx.Err(); err != nil {
 		return notify.Proof{}, fmt.Errorf("%w: %w", notify.ErrFailed, err)
 	}
-	if err := m.spool.put(msg.Name, "To: "+to+"\n"+m.headers+"\n"+text+"\n"); err != nil {
+	// No newline at the end: smsd would send it too, and make two segments of a full one.
+	if err := m.spool.put(msg.Name, "To: "+to+"\n"+m.headers+"\n"+text); err != nil {
 		return notify.Proof{}, fmt.Errorf("%w: %w", notify.ErrFailed, err)
 	}
 	return m.await(ctx, msg.Name, time.Now().Add(m.timeout))
