@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -80,7 +81,7 @@ func ReadOptions(known []Option, raw json.RawMessage) (Options, error) {
 	sort.Strings(names)
 	for _, name := range names {
 		if !slices.ContainsFunc(known, func(o Option) bool { return o.Name == name }) {
-			return nil, fmt.Errorf("unknown option %q; known options: %s", name, strings.Join(optionNames(known), ", "))
+			return nil, fmt.Errorf("unknown option %q; %s", clip([]byte(name)), knownOptions(known))
 		}
 	}
 	out := Options{}
@@ -127,8 +128,12 @@ func (o Option) read(raw json.RawMessage) (any, error) {
 	if err := dec.Decode(&v); err != nil {
 		return nil, fmt.Errorf("option %q: %w", o.Name, err)
 	}
+	given := clip(raw)
+	if o.Secret {
+		given = "‹hidden›" // somebody may have written the secret itself, and errors are logged
+	}
 	wrong := func(want string) error {
-		return fmt.Errorf("option %q must be %s, not %s", o.Name, want, clip(raw))
+		return fmt.Errorf("option %q must be %s, not %s", o.Name, want, given)
 	}
 	if v == nil {
 		return nil, fmt.Errorf("option %q is null: leave it out to get the default", o.Name)
@@ -140,20 +145,20 @@ func (o Option) read(raw json.RawMessage) (any, error) {
 		if !isNum {
 			return nil, wrong("a whole number such as " + o.example("10"))
 		}
-		f, err := num.Float64()
-		if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+		n, ok := whole(num.String())
+		if !ok {
 			return nil, wrong("a whole number such as " + o.example("10"))
 		}
-		return int64(f), o.inRange(f, clip(raw))
+		return n, o.inRange(float64(n), given)
 	case FloatOption:
 		if !isNum {
 			return nil, wrong("a number such as " + o.example("0.5"))
 		}
 		f, err := num.Float64()
-		if err != nil {
+		if err != nil || math.Abs(f) > 1e300 {
 			return nil, wrong("a number such as " + o.example("0.5"))
 		}
-		return f, o.inRange(f, clip(raw))
+		return f, o.inRange(f, given)
 	case BoolOption:
 		b, ok := v.(bool)
 		if !ok {
@@ -173,15 +178,15 @@ func (o Option) read(raw json.RawMessage) (any, error) {
 		if err != nil {
 			return nil, fmt.Errorf("option %q: %w", o.Name, err)
 		}
-		return d, o.inRange(d.Seconds(), clip(raw))
+		return d, o.inRange(d.Seconds(), given)
 	case AddressOption:
 		a, err := netip.ParseAddr(text)
-		if !isText || err != nil {
+		if !isText || err != nil || a.Zone() != "" { // PostgreSQL's inet knows no zones
 			return nil, wrong("an IP address such as \"192.0.2.1\"")
 		}
 		return a, nil
 	case TextOption:
-		if !isText {
+		if !isText || strings.ContainsRune(text, 0) { // jsonb has no NUL, nor has an argument list
 			return nil, wrong("a text")
 		}
 		if o.Secret && !secretReference.MatchString(text) {
@@ -192,7 +197,7 @@ func (o Option) read(raw json.RawMessage) (any, error) {
 	return nil, fmt.Errorf("option %q has the unknown type %q", o.Name, o.Type)
 }
 
-var secretReference = regexp.MustCompile(`^(file:/.+|env:[A-Za-z_][A-Za-z0-9_]*)$`)
+var secretReference = regexp.MustCompile(`^(file:/(?s:.+)|env:[A-Za-z_][A-Za-z0-9_]*)$`)
 
 func (o Option) inRange(f float64, given string) error {
 	lo, hasLo := o.bound(o.Min)
@@ -230,19 +235,58 @@ func (o Option) example(otherwise string) string {
 	return otherwise
 }
 
-func optionNames(known []Option) []string {
+// whole reads a JSON number that is whole as written, up to 2^53 either way:
+// 10, 1e1 and 10.0 are; 10.00000000000000000001 is not, though a float64 cannot
+// tell. No exponent makes it work hard.
+func whole(number string) (int64, bool) {
+	mantissa, exponent, _ := strings.Cut(strings.ToLower(number), "e")
+	digits, fraction, _ := strings.Cut(strings.TrimPrefix(mantissa, "-"), ".")
+	all := strings.TrimRight(digits+fraction, "0")
+	if all == "" {
+		return 0, true
+	}
+	point := len(digits)
+	if exponent != "" {
+		shift, err := strconv.Atoi(exponent)
+		if err != nil || shift < -len(number) || shift > len(number)+16 {
+			return 0, false
+		}
+		point += shift
+	}
+	if point < len(all) { // something is left behind the point
+		return 0, false
+	}
+	all = strings.TrimLeft(all+strings.Repeat("0", point-len(all)), "0")
+	if len(all) > 16 {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(all, 10, 64)
+	if err != nil || n > 1<<53 {
+		return 0, false
+	}
+	if number[0] == '-' {
+		n = -n
+	}
+	return n, true
+}
+
+func knownOptions(known []Option) string {
+	if len(known) == 0 {
+		return "there are no options here"
+	}
 	names := make([]string, len(known))
 	for i, o := range known {
 		names[i] = o.Name
 	}
 	sort.Strings(names)
-	return names
+	return "known options: " + strings.Join(names, ", ")
 }
 
+// clip keeps an error readable whatever was given.
 func clip(raw []byte) string {
 	const most = 80
 	if len(raw) > most {
-		return string(raw[:most]) + "…"
+		return strings.ToValidUTF8(string(raw[:most]), "") + "…"
 	}
 	return string(raw)
 }
