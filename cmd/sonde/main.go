@@ -27,6 +27,7 @@ type verb struct {
 func verbs() []verb {
 	return []verb{
 		{"migrate", "", "bring the schema to this version", runMigrate},
+		{"dsn", "[--data DIR]", "print the connection string of the database", runDSN},
 		{"version", "", "print the version", runVersion},
 	}
 }
