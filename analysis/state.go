@@ -28,17 +28,14 @@ func Load(saved json.RawMessage, state any) error {
 	return nil
 }
 
-// Value gives the number of a sample, and false when the run gave none. An
-// infinite value is none either: no mean survives it, and JSON cannot keep it.
-func Value(s measure.Sample) (float64, bool) {
-	return s.Value, s.HasValue() && !math.IsInf(s.Value, 0)
-}
+// most is the largest number an analysis takes: its square must still be one.
+const most = 1e150
 
-// SeverityOption is the option by which a rule says how grave its verdicts are.
-func SeverityOption(usual measure.Severity) measure.Option {
-	return measure.Option{
-		Name: "severity", Type: measure.EnumOption, Default: string(usual),
-		Values:  []string{string(measure.Info), string(measure.Warning), string(measure.Critical)},
-		Meaning: "How grave it is when this detector finds something.",
-	}
+// Finite reports whether v is a number that sums and squares survive and JSON can keep.
+func Finite(v float64) bool { return math.Abs(v) <= most }
+
+// Value gives the number of a sample, and false when the run gave none; a
+// number that is not Finite is none either.
+func Value(s measure.Sample) (float64, bool) {
+	return s.Value, s.HasValue() && Finite(s.Value)
 }

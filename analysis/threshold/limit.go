@@ -21,13 +21,12 @@ func Limit() analysis.Method {
 		Options: []measure.Option{
 			{Name: "limit", Type: measure.FloatOption, Default: 20.0, Meaning: "The limit, in the unit of the series; a value equal to it is within."},
 			{Name: "clear_limit", Type: measure.FloatOption, Meaning: "The edge values must come back to; half of the limit (twice, for under) when not set."},
-			{Name: "critical", Type: measure.FloatOption, Meaning: "When M of N values pass this as well, it is critical."},
+			{Name: "critical", Type: measure.FloatOption, Meaning: "When M of N values pass this as well, it is critical, whatever the severity of the rule."},
 			{Name: "direction", Type: measure.EnumOption, Default: "over", Values: []string{"over", "under"}, Meaning: "Which side of the limit is bad."},
 			{Name: "runs", Type: measure.IntOption, Default: 5, Min: 1, Max: 1000, Meaning: "M: how many values must pass the limit."},
 			{Name: "of", Type: measure.IntOption, Default: 10, Min: 1, Max: 1000, Meaning: "N: of how many."},
 			{Name: "clear_runs", Type: measure.IntOption, Default: 1, Min: 0, Max: 999, Meaning: "How many of N may still pass clear_limit when it is over."},
 			{Name: "unit", Type: measure.TextOption, Default: "", Meaning: "The unit, for the sentence."},
-			analysis.SeverityOption(measure.Warning),
 		},
 		New: newLimit,
 	}
@@ -39,7 +38,6 @@ type limit struct {
 	sign                        float64 // +1 over, -1 under
 	runs, of, clearRuns         int
 	unit                        string
-	severity                    measure.Severity
 	state                       limitState
 }
 
@@ -58,7 +56,7 @@ func newLimit(p measure.Options, saved json.RawMessage) (analysis.Detector, erro
 	d := &limit{
 		limit: p.Float("limit"), clearLimit: p.Float("limit") / 2, critical: p.Float("critical"), sign: 1,
 		runs: p.Int("runs"), of: p.Int("of"), clearRuns: p.Int("clear_runs"),
-		unit: p.Text("unit"), severity: measure.Severity(p.Text("severity")),
+		unit: p.Text("unit"),
 	}
 	if p.Text("direction") == "under" {
 		d.sign, d.clearLimit = -1, d.limit*2
@@ -111,7 +109,7 @@ func (d *limit) Feed(s measure.Sample) []measure.Verdict {
 	}
 	if n, _ := d.passing(d.clearLimit); n <= d.clearRuns {
 		out := measure.Verdict{
-			Kind: measure.Good, Severity: d.severity, At: at, Since: d.well(),
+			Kind: measure.Good, At: at, Since: d.well(),
 			Text:     fmt.Sprintf("%d of the last %d values within %s", len(st.Window)-n, len(st.Window), d.number(d.clearLimit)),
 			Evidence: map[string]any{"values": d.values(), "clear_limit": d.clearLimit, "bad_since": st.Since},
 		}
@@ -158,7 +156,7 @@ func (d *limit) verdict(at time.Time, n int) []measure.Verdict {
 		side = "under"
 	}
 	v := measure.Verdict{
-		Kind: measure.Bad, Severity: d.severity, At: at, Since: d.state.Since,
+		Kind: measure.Bad, At: at, Since: d.state.Since,
 		Text:     fmt.Sprintf("%d of the last %d values %s %s, now %s", n, len(d.state.Window), side, d.number(d.limit), d.number(d.state.Window[len(d.state.Window)-1].Value)),
 		Evidence: map[string]any{"values": d.values(), "limit": d.limit, "runs": n, "of": len(d.state.Window)},
 	}

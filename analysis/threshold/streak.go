@@ -22,7 +22,6 @@ const (
 // differ in effect and words only.
 type streak struct {
 	runs, clear int
-	severity    measure.Severity
 	effect      func(measure.Sample) effect
 	bad         func(state streakState) string // the sentence
 	good        string
@@ -90,7 +89,7 @@ func (d *streak) Feed(s measure.Sample) []measure.Verdict {
 			return nil
 		}
 		v := measure.Verdict{
-			Kind: measure.Good, Severity: d.severity, At: at, Since: st.Well, Text: d.good,
+			Kind: measure.Good, At: at, Since: st.Well, Text: d.good,
 			Evidence: map[string]any{"runs": st.Ended, "bad_runs": st.Count, "bad_since": st.Since},
 		}
 		*st = streakState{Heard: at}
@@ -127,7 +126,7 @@ func (d *streak) verdict(at time.Time) []measure.Verdict {
 		evidence["reason"] = d.state.Reason
 	}
 	return []measure.Verdict{{
-		Kind: measure.Bad, Severity: d.severity, At: at, Since: d.state.Since,
+		Kind: measure.Bad, At: at, Since: d.state.Since,
 		Text: d.bad(d.state), Evidence: evidence,
 	}}
 }

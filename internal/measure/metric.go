@@ -63,7 +63,7 @@ const (
 // and ticks give the same verdicts.
 type Verdict struct {
 	Kind     VerdictKind
-	Severity Severity
+	Severity Severity       // empty: as the rule says
 	At       time.Time      // due_at of the sample, or the tick, that decided
 	Since    time.Time      // when what it tells of began
 	Text     string         // one sentence, no full stop: "no answer, 3 runs in a row"
