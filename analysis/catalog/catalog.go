@@ -1,29 +1,52 @@
-// Package catalog lists the detectors, one line each, and the rules that come
-// with the program.
+// Package catalog lists the methods of analysis, one line each, and the rules
+// that come with the program, so that a new spec is watched without further
+// configuration.
 package catalog
 
 import (
 	"encoding/json"
+	"time"
 
 	"sonde/analysis"
+	"sonde/analysis/plateau"
+	"sonde/analysis/route"
 	"sonde/analysis/threshold"
 	"sonde/internal/measure"
 )
 
-// All gives every method.
+// All methods this version knows.
 func All() []analysis.Method {
 	return []analysis.Method{
 		threshold.NoAnswer(),
 		threshold.CannotMeasure(),
 		threshold.NoData(),
+		threshold.Limit(),
+		plateau.Method(),
+		route.Method(),
 	}
 }
 
-// Rules gives the rules that a new database starts with; people change the rows.
-func Rules() []analysis.Rule {
-	return []analysis.Rule{
-		{Name: "no answer", Method: "no-answer", Tool: "ping", Metric: "loss_pct", Options: json.RawMessage(`{}`), Severity: measure.Critical, Tell: true},
-		{Name: "cannot be measured", Method: "cannot-measure", Options: json.RawMessage(`{}`), Severity: measure.Warning, Tell: true},
-		{Name: "no data", Method: "no-data", Options: json.RawMessage(`{}`), Severity: measure.Warning, Tell: true},
+// Rule is one row of RULES: which method watches which series, and how.
+type Rule struct {
+	Name, Method string
+	Tool, Metric string // empty: of every tool; the outcome only
+	Options      json.RawMessage
+	Severity     measure.Severity
+	Tolerance    time.Duration // how long a finding must last
+	Tell         bool          // false: recorded and shown, never sent
+}
+
+// Rules come with the program. They are meant for the night: what wakes people
+// has lasted for several runs. People may change them as rows.
+func Rules() []Rule {
+	return []Rule{
+		{Name: "no answer", Method: "no-answer", Tool: "ping", Metric: "loss_pct", Severity: measure.Critical, Tell: true},
+		{Name: "cannot be measured", Method: "cannot-measure", Severity: measure.Warning, Tell: true},
+		{Name: "no data", Method: "no-data", Severity: measure.Warning, Tell: true},
+		{Name: "loss", Method: "limit", Tool: "ping", Metric: "loss_pct", Severity: measure.Warning, Tell: true,
+			Options: json.RawMessage(`{"limit": 20, "runs": 5, "of": 10, "unit": "%"}`)},
+		{Name: "delay", Method: "plateau", Tool: "ping", Metric: "rtt_median_ms", Severity: measure.Warning, Tell: true,
+			Options: json.RawMessage(`{"direction": "up", "least": 5, "start": 120, "unit": "ms"}`)},
+		{Name: "route", Method: "route", Tool: "traceroute", Severity: measure.Info, Tell: false},
 	}
 }
