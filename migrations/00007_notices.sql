@@ -160,11 +160,14 @@ CREATE TABLE notices (
     subject    text NOT NULL,
     text       text NOT NULL,
     short      text NOT NULL,
+    day        date,
+    tells      bigint[] NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     done_at    timestamptz,
     done_text  text
 );
 CREATE INDEX notices_open ON notices (created_at) WHERE done_at IS NULL;
+CREATE UNIQUE INDEX notices_one_daily ON notices (recipient, day) WHERE kind = 'daily';
 CREATE INDEX notices_alert ON notices (alert_id);
 COMMENT ON TABLE notices IS 'Each message to people, written in the transaction that decided it. The notifier sends it once to each recipient.';
 COMMENT ON COLUMN notices.id IS 'Number of the notice.';
@@ -176,9 +179,19 @@ COMMENT ON COLUMN notices.recipient IS 'Only for this recipient; NULL: for whom 
 COMMENT ON COLUMN notices.subject IS 'One line.';
 COMMENT ON COLUMN notices.text IS 'The whole message.';
 COMMENT ON COLUMN notices.short IS 'The message in one GSM-7 segment.';
+COMMENT ON COLUMN notices.day IS 'The day of a daily message, by the recipient''s time zone.';
+COMMENT ON COLUMN notices.tells IS 'The older notices that a digest tells of.';
 COMMENT ON COLUMN notices.created_at IS 'When it was decided.';
 COMMENT ON COLUMN notices.done_at IS 'When nothing is left to do for it.';
 COMMENT ON COLUMN notices.done_text IS 'How it ended: sent to whom, or why not sent.';
+
+CREATE FUNCTION sonde_tell_notifier() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('sonde_notice', '');
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION sonde_tell_notifier IS 'Statement trigger: notifies the channel sonde_notice that there is something to send.';
+CREATE TRIGGER tell_notifier AFTER INSERT ON notices FOR EACH STATEMENT EXECUTE FUNCTION sonde_tell_notifier();
 
 CREATE TABLE deliveries (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -190,6 +203,7 @@ CREATE TABLE deliveries (
     visible     boolean NOT NULL DEFAULT true,
     state       text NOT NULL CHECK (state IN ('trying', 'ok', 'failed', 'unknown')),
     tries       int NOT NULL DEFAULT 1,
+    token       text NOT NULL DEFAULT left(replace(gen_random_uuid()::text, '-', ''), 12),
     owner       text NOT NULL,
     lease_until timestamptz NOT NULL,
     reference   text,
@@ -209,6 +223,7 @@ COMMENT ON COLUMN deliveries.address IS 'Address on the medium.';
 COMMENT ON COLUMN deliveries.visible IS 'Whether success ends the climb.';
 COMMENT ON COLUMN deliveries.state IS 'trying, ok (proven), failed (surely not sent), unknown (may have gone out).';
 COMMENT ON COLUMN deliveries.tries IS 'How often the medium was called.';
+COMMENT ON COLUMN deliveries.token IS 'Makes the name of the message unique over all databases: sonde-<id>-<token>-<tries>.';
 COMMENT ON COLUMN deliveries.owner IS 'The notifier that works on it.';
 COMMENT ON COLUMN deliveries.lease_until IS 'After this another notifier takes over and asks the medium first.';
 COMMENT ON COLUMN deliveries.reference IS 'What the medium calls the message.';
