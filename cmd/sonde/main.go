@@ -28,6 +28,7 @@ func verbs() []verb {
 	return []verb{
 		{"migrate", "", "bring the schema to this version", runMigrate},
 		{"dsn", "[--data DIR]", "print the connection string of the database", runDSN},
+		{"probe", "TOOL TARGET [-o name=value]…", "make one run now, without a database", runProbe},
 		{"version", "", "print the version", runVersion},
 	}
 }
