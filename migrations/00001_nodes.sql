@@ -170,6 +170,7 @@ CREATE TABLE nodes (
     parent      text REFERENCES nodes (name) ON UPDATE CASCADE,
     labels      text[] NOT NULL DEFAULT '{}',
     enabled     boolean NOT NULL DEFAULT true,
+    enabled_since timestamptz NOT NULL DEFAULT now(),
     created_at  timestamptz NOT NULL DEFAULT now(),
     changed_xid xid8 NOT NULL DEFAULT pg_current_xact_id()
 );
@@ -185,6 +186,7 @@ COMMENT ON COLUMN nodes.longitude IS 'Degrees east, -180 to 180.';
 COMMENT ON COLUMN nodes.parent IS 'The node through which this one is reached: when the parent is down, alerts of this one are listed with the parent''s.';
 COMMENT ON COLUMN nodes.labels IS 'Free words for policies and maintenance, such as {core,customer=acme}.';
 COMMENT ON COLUMN nodes.enabled IS 'False: no run to it is made due.';
+COMMENT ON COLUMN nodes.enabled_since IS 'When it was inserted or enabled. Written by the database.';
 COMMENT ON COLUMN nodes.created_at IS 'When the row was inserted.';
 COMMENT ON COLUMN nodes.changed_xid IS 'Transaction that changed the row last; daemons find changes by it.';
 
@@ -265,6 +267,10 @@ BEGIN
         PERFORM sonde_refuse('nodes', 'labels', 'labels are words that are not empty', 'for example ''{core,backup}''');
     END IF;
     NEW.changed_xid := pg_current_xact_id();
+    NEW.enabled_since := CASE WHEN TG_OP = 'UPDATE' AND (OLD.enabled OR NOT NEW.enabled) THEN OLD.enabled_since ELSE now() END;
+    IF TG_OP = 'UPDATE' AND OLD.enabled AND NOT NEW.enabled THEN
+        DELETE FROM schedule q USING toolspecs s WHERE s.node = OLD.name AND q.toolspec_id = s.id AND q.state = 'due';
+    END IF;
     IF TG_OP = 'UPDATE' AND NEW.address <> OLD.address THEN
         INSERT INTO comments (node, change, text) VALUES (NEW.name, true, format('address changed from %s to %s', OLD.address, NEW.address));
     END IF;

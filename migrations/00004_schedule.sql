@@ -49,8 +49,7 @@ BEGIN
     IF NEW.due_at > now() + interval '1 day' OR NEW.due_at < now() - interval '1 day' THEN
         PERFORM sonde_refuse('schedule', 'due_at', format('%s is more than a day away', NEW.due_at), 'leave it out to run now');
     END IF;
-    -- A row for an instant that lies behind (an open transaction, say) still has its full tolerance.
-    NEW.start_by := greatest(NEW.due_at, clock_timestamp()) + make_interval(secs => sonde_setting_seconds('start_tolerance'));
+    NEW.start_by := NEW.due_at + make_interval(secs => sonde_setting_seconds('start_tolerance'));
     NEW.state := 'due';
     NEW.attempt := 0;
     NEW.claimed_by := NULL;

@@ -16,7 +16,7 @@ CREATE TABLE run_columns (
     late        boolean NOT NULL DEFAULT false,
     stored_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     stored_xid  xid8 NOT NULL DEFAULT pg_current_xact_id(),
-    CONSTRAINT run_reason CHECK (outcome = 'ok' OR reason <> '')
+    CONSTRAINT run_reason CHECK (outcome = 'ok' OR coalesce(reason, '') <> '')
 );
 COMMENT ON TABLE run_columns IS 'Never filled: the pattern of the first columns of every data table.';
 COMMENT ON COLUMN run_columns.toolspec_id IS 'The spec that ran.';

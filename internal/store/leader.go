@@ -1,0 +1,286 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// leaderLock is the advisory lock of the leading scheduler.
+const leaderLock = `hashtext('sonde leading scheduler')`
+
+// Leader is the one scheduler that plans. The lock and all its writes use one
+// connection, so that leadership is lost exactly when writing is.
+type Leader struct {
+	conn *pgx.Conn
+	name string
+}
+
+// Lead tries to become the leader; nil without error means that another is.
+func (s *Store) Lead(ctx context.Context, name string) (*Leader, error) {
+	pooled, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("become the leading scheduler: %w", err)
+	}
+	conn := pooled.Hijack()
+	var got bool
+	// A leader whose host vanished holds the lock until the server notices; let that be soon.
+	_, err = conn.Exec(ctx, `SET application_name = 'sonde scheduler'`)
+	for _, set := range []string{`SET tcp_keepalives_idle = 5`, `SET tcp_keepalives_interval = 5`, `SET tcp_keepalives_count = 3`, `SET lock_timeout = '5s'`, `SET jit = off`} {
+		if err == nil {
+			_, err = conn.Exec(ctx, set)
+		}
+	}
+	if err == nil {
+		err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(`+leaderLock+`)`).Scan(&got)
+	}
+	if err != nil || !got {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = conn.Close(closing)
+		if err != nil {
+			return nil, fmt.Errorf("become the leading scheduler: %w", err)
+		}
+		return nil, nil
+	}
+	return &Leader{conn, name}, nil
+}
+
+// Close gives the leadership up.
+func (l *Leader) Close(ctx context.Context) {
+	_ = l.conn.Close(ctx)
+}
+
+// Mark is the high-water mark: every instant up to it is planned.
+func (l *Leader) Mark(ctx context.Context) (time.Time, error) {
+	var mark time.Time
+	if err := l.conn.QueryRow(ctx, `SELECT planned_to FROM schedule_mark`).Scan(&mark); err != nil {
+		return mark, fmt.Errorf("read the high-water mark: %w", err)
+	}
+	return mark.UTC(), nil
+}
+
+// Clock reads the database's clock on the leader's connection.
+func (l *Leader) Clock(ctx context.Context) (Clock, error) { return readClock(ctx, l.conn) }
+
+// SpecChanges is Store.SpecChanges on the leader's connection.
+func (l *Leader) SpecChanges(ctx context.Context, mark uint64) (Changes, error) {
+	return specChanges(ctx, l.conn, mark, "", "")
+}
+
+// PlannedRun is a run to be made due.
+type PlannedRun struct {
+	ToolspecID    int64
+	DueAt         time.Time
+	StartBy       time.Time
+	Monhost, Tool string
+}
+
+// Gap is a row of gaps: instants of one spec that never became runs.
+type Gap struct {
+	ToolspecID  int64
+	From, Until time.Time // first and last instant
+	Runs        int
+	Reason      string
+	Quiet       bool // no no-data alert comes of it
+}
+
+// Plan makes runs due, writes gaps and moves the high-water mark, in one
+// transaction. It writes no row that people edit and waits for none. Runs that
+// exist already, or have ended already, stay as they are.
+func (l *Leader) Plan(ctx context.Context, runs []PlannedRun, gaps []Gap, mark time.Time) error {
+	n := len(runs)
+	ids, dues, startBys := make([]int64, n), make([]time.Time, n), make([]time.Time, n)
+	hosts, tools := make([]string, n), make([]string, n)
+	type pair struct{ monhost, tool string }
+	tell := map[pair]struct{}{}
+	for i, r := range runs {
+		ids[i], dues[i], startBys[i], hosts[i], tools[i] = r.ToolspecID, r.DueAt, r.StartBy, r.Monhost, r.Tool
+		tell[pair{r.Monhost, r.Tool}] = struct{}{}
+	}
+	return pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
+		batch := &pgx.Batch{}
+		if n > 0 {
+			batch.Queue(`INSERT INTO schedule (toolspec_id, due_at, start_by, monhost, tool)
+				SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::text[])
+				ON CONFLICT DO NOTHING`, ids, dues, startBys, hosts, tools)
+		}
+		for p := range tell {
+			batch.Queue(`SELECT pg_notify('sonde_due', $1)`, p.monhost+"/"+p.tool)
+		}
+		batch.Queue(`UPDATE schedule_mark SET planned_to = $1, leader = $2, moved_at = clock_timestamp()`, mark, l.name)
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+			return fmt.Errorf("make %d runs due: %w", n, err)
+		}
+		return insertGaps(ctx, tx, gaps)
+	})
+}
+
+func insertGaps(ctx context.Context, tx pgx.Tx, gaps []Gap) error {
+	if len(gaps) == 0 {
+		return nil
+	}
+	n := len(gaps)
+	ids, from, until, runs := make([]int64, n), make([]time.Time, n), make([]time.Time, n), make([]int, n)
+	reasons, quiet := make([]string, n), make([]bool, n)
+	for i, g := range gaps {
+		ids[i], from[i], until[i], runs[i], reasons[i], quiet[i] = g.ToolspecID, g.From, g.Until, g.Runs, g.Reason, g.Quiet
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO gaps (toolspec_id, from_at, until_at, runs, reason, quiet)
+		SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::int[], $5::text[], $6::boolean[])
+		ON CONFLICT DO NOTHING`, ids, from, until, runs, reasons, quiet)
+	if err != nil {
+		return fmt.Errorf("store %d gaps: %w", n, err)
+	}
+	return nil
+}
+
+// ClockStep writes down that the database's clock stepped, and carries the
+// leases along. After a step back, runs that lie in the future again and nobody
+// has claimed are taken back: they will be planned anew.
+func (l *Leader) ClockStep(ctx context.Context, step time.Duration, from, until, mark time.Time) error {
+	return pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `INSERT INTO clock_steps (seconds, from_at, until_at) VALUES ($1, $2, $3)`, step.Seconds(), from, until); err != nil {
+			return fmt.Errorf("note the clock's step: %w", err)
+		}
+		if _, err := tx.Exec(ctx, `UPDATE schedule SET lease_until = lease_until + $1::float8 * interval '1 second'
+			WHERE ctid = ANY (ARRAY(SELECT ctid FROM schedule WHERE state = 'claimed' FOR UPDATE SKIP LOCKED))`, step.Seconds()); err != nil {
+			return fmt.Errorf("move leases with the clock: %w", err)
+		}
+		if step < 0 {
+			if _, err := tx.Exec(ctx, `DELETE FROM schedule
+				WHERE ctid = ANY (ARRAY(SELECT ctid FROM schedule WHERE state = 'due' AND due_at > $1 FOR UPDATE SKIP LOCKED))`, mark); err != nil {
+				return fmt.Errorf("take back runs of the time that comes again: %w", err)
+			}
+			if _, err := tx.Exec(ctx, `UPDATE schedule_mark SET planned_to = $1`, mark); err != nil {
+				return fmt.Errorf("move the high-water mark back: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+// expireGrace is how long after start_by a run nobody claimed is given up, so
+// that the worker that just claims it and the leader do not meet.
+const expireGrace = 2 * time.Second
+
+// Expire ends as missed what can no longer end otherwise: runs that nobody
+// claimed in time and leases that ran out. The reason says which, and whether a
+// worker was there at all. It gives how many it ended.
+func (l *Leader) Expire(ctx context.Context, most int) (int, error) {
+	total := 0
+	err := pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
+		type gone struct {
+			ToolspecID            int64
+			DueAt                 time.Time
+			Attempt               int
+			TableName, Why, State string
+		}
+		rows, err := tx.Query(ctx, `
+			WITH gone AS (
+				DELETE FROM schedule WHERE ctid = ANY (ARRAY(
+					SELECT ctid FROM schedule
+					WHERE state = 'due' AND start_by < clock_timestamp() - $1::float8 * interval '1 second'
+						OR state = 'claimed' AND lease_until < clock_timestamp()
+					LIMIT $2 FOR UPDATE SKIP LOCKED))
+				RETURNING toolspec_id, due_at, monhost, tool, state, attempt, claimed_by)
+			SELECT g.toolspec_id, g.due_at, g.attempt, t.table_name,
+				CASE
+					WHEN g.state = 'claimed' THEN format('no result: %s claimed it and showed none before its lease ended', g.claimed_by)
+					WHEN d.name IS NULL THEN format('no worker for %s has ever run on %s', g.tool, g.monhost)
+					WHEN d.promised_at < clock_timestamp() - interval '5 seconds' THEN format('no worker: the one for %s on %s has been silent since %s UTC', g.tool, g.monhost, to_char(d.reported_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))
+					ELSE format('overload: the worker for %s on %s did not take it in time', g.tool, g.monhost)
+				END, g.state
+			FROM gone g JOIN tools t ON t.name = g.tool
+			LEFT JOIN daemons d ON d.monhost = g.monhost AND d.name = 'worker-' || g.tool`, expireGrace.Seconds(), most)
+		if err != nil {
+			return err
+		}
+		ended, err := pgx.CollectRows(rows, pgx.RowToStructByPos[gone])
+		if err != nil {
+			return err
+		}
+		byTable := map[string][]gone{}
+		for _, g := range ended {
+			byTable[g.TableName] = append(byTable[g.TableName], g)
+		}
+		for table, list := range byTable {
+			ids, dues, attempts, reasons := make([]int64, len(list)), make([]time.Time, len(list)), make([]int, len(list)), make([]string, len(list))
+			for i, g := range list {
+				ids[i], dues[i], attempts[i], reasons[i] = g.ToolspecID, g.DueAt, g.Attempt, g.Why
+			}
+			if _, err := tx.Exec(ctx, `INSERT INTO `+sanitized(table)+` (toolspec_id, due_at, outcome, reason, attempt)
+				SELECT id, due, 'missed', reason, attempt FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::int[]) AS x (id, due, reason, attempt)
+				ON CONFLICT DO NOTHING`, ids, dues, reasons, attempts); err != nil {
+				return err
+			}
+		}
+		total = len(ended)
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("end missed runs: %w", err)
+	}
+	return total, nil
+}
+
+// Partitions makes the day partitions of all data tables up to 14 days ahead
+// and drops those past retention. Dropping waits 200 ms for its lock at most,
+// because every insert queues behind a waiting DROP; what could not be had is
+// left for the next call.
+func (l *Leader) Partitions(ctx context.Context) (made, dropped int, err error) {
+	err = l.conn.QueryRow(ctx, `
+		SELECT coalesce(sum(sonde_make_partitions(name, (now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + 14)), 0)
+		FROM data_tables`).Scan(&made)
+	if err != nil {
+		return 0, 0, fmt.Errorf("make partitions: %w", err)
+	}
+	rows, err := l.conn.Query(ctx, `SELECT d.name, (now() AT TIME ZONE 'UTC')::date - s.value::int
+		FROM data_tables d JOIN settings s ON s.name = 'keep_days_' || d.name`)
+	if err != nil {
+		return made, 0, fmt.Errorf("read retention: %w", err)
+	}
+	type limit struct {
+		Table  string
+		Before time.Time
+	}
+	limits, err := pgx.CollectRows(rows, pgx.RowToStructByPos[limit])
+	if err != nil {
+		return made, 0, fmt.Errorf("read retention: %w", err)
+	}
+	for _, lim := range limits {
+		for tries := 0; tries < 10; {
+			n, err := l.dropOne(ctx, lim.Table, lim.Before)
+			if isLockTimeout(err) {
+				tries++
+				continue
+			}
+			if err != nil {
+				return made, dropped, fmt.Errorf("drop old partitions of %s: %w", lim.Table, err)
+			}
+			if n == 0 {
+				break
+			}
+			dropped += n
+		}
+	}
+	return made, dropped, nil
+}
+
+func (l *Leader) dropOne(ctx context.Context, table string, before time.Time) (n int, err error) {
+	err = pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '200ms'`); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, `SELECT sonde_drop_partitions($1, $2::date)`, table, before.Format(time.DateOnly)).Scan(&n)
+	})
+	return n, err
+}
+
+func isLockTimeout(err error) bool {
+	var pg interface{ SQLState() string }
+	return errors.As(err, &pg) && pg.SQLState() == "55P03"
+}

@@ -1,0 +1,243 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"sonde/internal/measure"
+)
+
+// ErrLeaseLost says that a run was no longer ours when its end was stored.
+var ErrLeaseLost = errors.New("lease lost")
+
+// End is how a run ended, ready to be stored.
+type End struct {
+	measure.RunKey
+	Attempt   int
+	StartedAt time.Time // zero if it never started
+	Took      time.Duration
+	Outcome   measure.Outcome
+	Reason    string
+	Log       string
+	Address   netip.Addr
+	Row       []any // values of Table.Columns; nil unless Outcome is ok
+}
+
+// Table is where ends of one tool go.
+type Table struct {
+	Name    string
+	Columns []string // after the columns that all data tables share
+}
+
+var runColumns = []string{"toolspec_id", "due_at", "started_at", "took_ms", "outcome", "reason", "log", "attempt", "address", "late"}
+
+func (e End) values(columns int, late bool) []any {
+	v := make([]any, 0, len(runColumns)+columns)
+	v = append(v, e.ToolspecID, e.DueAt, optional(e.StartedAt, e.StartedAt.IsZero()), optional(float64(e.Took)/1e6, e.StartedAt.IsZero()),
+		string(e.Outcome), optional(e.Reason, e.Reason == ""), optional(e.Log, e.Log == ""), e.Attempt, optional(e.Address, !e.Address.IsValid()), late)
+	if len(e.Row) == columns {
+		return append(v, e.Row...)
+	}
+	return append(v, make([]any, columns)...)
+}
+
+func optional(v any, absent bool) any {
+	if absent {
+		return nil
+	}
+	return v
+}
+
+// Finish stores the ends of runs that worker claimed, by COPY into the data
+// table, and deletes their schedule rows, in one transaction. Ends whose lease
+// is lost are given back with ErrLeaseLost and nothing of them is stored; for
+// any other error nothing of the batch is. Either way Load is what comes next.
+func (s *Store) Finish(ctx context.Context, t Table, ends []End, worker string) (lost []End, err error) {
+	ids, dues, attempts := make([]int64, len(ends)), make([]time.Time, len(ends)), make([]int, len(ends))
+	for i, e := range ends {
+		ids[i], dues[i], attempts[i] = e.ToolspecID, e.DueAt, e.Attempt
+	}
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
+			DELETE FROM schedule q USING unnest($1::bigint[], $2::timestamptz[], $3::int[]) AS k (id, due, attempt)
+			WHERE q.toolspec_id = k.id AND q.due_at = k.due AND q.attempt = k.attempt AND q.state = 'claimed' AND q.claimed_by = $4
+			RETURNING q.toolspec_id, q.due_at`, ids, dues, attempts, worker)
+		if err != nil {
+			return err
+		}
+		ours := make(map[measure.RunKey]bool, len(ends))
+		var key measure.RunKey
+		if _, err := pgx.ForEachRow(rows, []any{&key.ToolspecID, &key.DueAt}, func() error {
+			ours[measure.RunKey{ToolspecID: key.ToolspecID, DueAt: key.DueAt.UTC()}] = true
+			return nil
+		}); err != nil {
+			return err
+		}
+		keep := ends
+		if len(ours) < len(ends) {
+			keep = nil
+			for _, e := range ends {
+				if ours[measure.RunKey{ToolspecID: e.ToolspecID, DueAt: e.DueAt.UTC()}] {
+					keep = append(keep, e)
+				} else {
+					lost = append(lost, e)
+				}
+			}
+		}
+		_, err = tx.CopyFrom(ctx, pgx.Identifier{t.Name}, append(append([]string(nil), runColumns...), t.Columns...),
+			pgx.CopyFromSlice(len(keep), func(i int) ([]any, error) { return keep[i].values(len(t.Columns), false), nil }))
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("store %d ends in %s: %w", len(ends), t.Name, err)
+	case len(lost) > 0:
+		return lost, fmt.Errorf("%d of %d runs: %w", len(lost), len(ends), ErrLeaseLost)
+	}
+	return nil, nil
+}
+
+// SpoolRow is an end as the spool keeps it: table, and the row as an object by
+// column name, which PostgreSQL itself turns back into values.
+type SpoolRow struct {
+	Table string         `json:"table"`
+	Row   map[string]any `json:"row"`
+}
+
+// Spooled gives the row of an end for the spool.
+func (e End) Spooled(t Table) SpoolRow {
+	row := make(map[string]any, len(runColumns)+len(t.Columns))
+	values := e.values(len(t.Columns), true)
+	for i, name := range append(append([]string(nil), runColumns...), t.Columns...) {
+		if values[i] != nil {
+			row[name] = values[i]
+		}
+	}
+	return SpoolRow{t.Name, row}
+}
+
+// Loaded says what became of rows that came by the loader's way.
+type Loaded struct {
+	Stored  int // new, or in place of missed
+	Doubles int // an ok or fail was there already: dropped
+}
+
+// ErrUnloadable says that the database refuses a row for what it contains.
+var ErrUnloadable = errors.New("the database refuses the row")
+
+// Load stores ends that come late or whose lease was lost: ok and fail replace
+// missed, nothing else is replaced; the schedule row of a stored end leaves in
+// the same transaction. Missing partitions are made, back to the retention
+// limit. All rows are stored or none; ErrUnloadable names a batch that can
+// never be.
+func (s *Store) Load(ctx context.Context, rows []SpoolRow) (Loaded, error) {
+	byTable := map[string][]map[string]any{}
+	for _, r := range rows {
+		byTable[r.Table] = append(byTable[r.Table], r.Row)
+	}
+	var loaded Loaded
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		loaded = Loaded{}
+		for table, list := range byTable {
+			if err := loadTable(ctx, tx, table, list, &loaded); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && (pg.Code[:2] == "22" || pg.Code[:2] == "23" || pg.Code[:2] == "42" || pg.Code[:2] == "P0") {
+			return Loaded{}, fmt.Errorf("%w: %w", ErrUnloadable, err)
+		}
+		return Loaded{}, fmt.Errorf("load %d rows: %w", len(rows), err)
+	}
+	return loaded, nil
+}
+
+func loadTable(ctx context.Context, tx pgx.Tx, table string, list []map[string]any, loaded *Loaded) error {
+	raw, err := json.Marshal(list)
+	if err != nil {
+		return fmt.Errorf("rows of %s: %w", table, err)
+	}
+	var known bool
+	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM data_tables WHERE name = $1)`, table).Scan(&known); err != nil {
+		return err
+	}
+	if !known {
+		return &pgconn.PgError{Code: "42P01", Message: fmt.Sprintf("there is no data table %q", table)}
+	}
+	// One look at the days, so that only what retention keeps makes partitions.
+	if _, err := tx.Exec(ctx, `
+		SELECT sonde_make_partitions($1, d, d) FROM (
+			SELECT DISTINCT ((r ->> 'due_at')::timestamptz AT TIME ZONE 'UTC')::date AS d FROM jsonb_array_elements($2::jsonb) r) days
+		WHERE d >= (now() AT TIME ZONE 'UTC')::date - coalesce((SELECT value::int FROM settings WHERE name = 'keep_days_' || $1), 400)
+			AND d <= (now() AT TIME ZONE 'UTC')::date + 1`, table, raw); err != nil {
+		return err
+	}
+	rows, err := tx.Query(ctx, `SELECT attname FROM pg_attribute
+		WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND attname NOT IN ('stored_at', 'stored_xid', 'route_no') ORDER BY attnum`, table)
+	if err != nil {
+		return err
+	}
+	columns, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	cols, sets := "", ""
+	for i, c := range columns {
+		if i > 0 {
+			cols += ", "
+		}
+		cols += sanitized(c)
+		if c != "toolspec_id" && c != "due_at" {
+			sets += sanitized(c) + " = excluded." + sanitized(c) + ", "
+		}
+	}
+	routeNo := ""
+	if table == "routedata" {
+		routeNo = "route_no = excluded.route_no, " // the row trigger numbered the route
+	}
+	tab := sanitized(table)
+	tag, err := tx.Exec(ctx, `
+		INSERT INTO `+tab+` AS d (`+cols+`)
+		SELECT `+qualified("r", columns)+` FROM jsonb_populate_recordset(NULL::`+tab+`, $1::jsonb) r
+		ORDER BY r.toolspec_id, r.due_at
+		ON CONFLICT (toolspec_id, due_at) DO UPDATE SET `+sets+routeNo+`stored_at = clock_timestamp(), stored_xid = pg_current_xact_id()
+		WHERE d.outcome = 'missed' AND excluded.outcome <> 'missed'`, raw)
+	if err != nil {
+		return err
+	}
+	loaded.Stored += int(tag.RowsAffected())
+	loaded.Doubles += len(list) - int(tag.RowsAffected())
+	_, err = tx.Exec(ctx, `
+		DELETE FROM schedule q USING jsonb_to_recordset($1::jsonb) AS k (toolspec_id bigint, due_at timestamptz)
+		WHERE q.toolspec_id = k.toolspec_id AND q.due_at = k.due_at`, raw)
+	return err
+}
+
+// qualified writes columns of alias r; NULL of a NOT NULL column gets the default it has everywhere.
+func qualified(alias string, columns []string) string {
+	s := ""
+	for i, c := range columns {
+		if i > 0 {
+			s += ", "
+		}
+		switch c {
+		case "attempt":
+			s += "coalesce(" + alias + ".attempt, 0)"
+		case "late":
+			s += "coalesce(" + alias + ".late, true)"
+		default:
+			s += alias + "." + sanitized(c)
+		}
+	}
+	return s
+}

@@ -1,0 +1,150 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Spec is a row of toolspecs with what a scheduler and a worker need of its node.
+type Spec struct {
+	ID          int64           `json:"id"`
+	Node        string          `json:"node"`
+	Address     string          `json:"address"`
+	Monhost     string          `json:"monhost"`
+	Tool        string          `json:"tool"`
+	Label       string          `json:"label"`
+	Options     json.RawMessage `json:"options"`
+	RunInterval time.Duration   `json:"run_interval"` // 0 when RunAt is set
+	RunAt       string          `json:"run_at"`
+	TimeZone    string          `json:"time_zone"`
+	Since       time.Time       `json:"since"`    // when this timing began
+	Together    int             `json:"together"` // specs with the same Since
+	Background  bool            `json:"background"`
+	TimeToRun   time.Duration   `json:"time_to_run"`
+	Enabled     bool            `json:"enabled"` // the spec and its node
+}
+
+// Tolerance is how late a run of this spec may start: the setting, or its
+// interval when that is shorter, so that a run never starts after the next one.
+func (s Spec) Tolerance(setting time.Duration) time.Duration {
+	if s.RunInterval > 0 && s.RunInterval < setting {
+		return s.RunInterval
+	}
+	return setting
+}
+
+const specColumns = `s.id, s.node, n.address, s.monhost, s.tool, s.label, s.options,
+	coalesce(extract(epoch FROM s.run_interval)::float8, 0), coalesce(s.run_at, ''), s.time_zone,
+	greatest(s.timing_since, n.enabled_since), t.together, s.test_type = 'background',
+	extract(epoch FROM s.time_to_run)::float8, s.enabled AND n.enabled`
+
+const specTables = `toolspecs s JOIN nodes n ON n.name = s.node
+	JOIN (SELECT timing_since, count(*)::int AS together FROM toolspecs GROUP BY 1) t USING (timing_since)`
+
+func scanSpecs(rows pgx.Rows) ([]Spec, error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Spec, error) {
+		var s Spec
+		var interval, toRun float64
+		err := row.Scan(&s.ID, &s.Node, &s.Address, &s.Monhost, &s.Tool, &s.Label, &s.Options, &interval, &s.RunAt, &s.TimeZone,
+			&s.Since, &s.Together, &s.Background, &toRun, &s.Enabled)
+		s.RunInterval, s.TimeToRun, s.Since = seconds(interval), seconds(toRun), s.Since.UTC()
+		return s, err
+	})
+}
+
+func seconds(f float64) time.Duration {
+	return time.Duration(f*1e6+0.5) * time.Microsecond
+}
+
+// Changes is what changed in the configuration since a mark.
+type Changes struct {
+	Specs   []Spec
+	Removed []int64
+	Repeats []Repeat
+	Settings
+	Mark uint64 // hand it to the next call
+}
+
+// Settings are those that scheduler and workers go by.
+type Settings struct {
+	StartTolerance time.Duration
+}
+
+// Repeat is a stretch of time that the database's clock went through again.
+type Repeat struct {
+	From  time.Time `json:"from"`
+	Until time.Time `json:"until"`
+}
+
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// SpecChanges gives the specs that changed since mark, all of them for mark 0.
+// monhost and tool narrow it; "" means any. A transaction that is still open is
+// seen by a later call: the mark never passes the oldest open one.
+func (s *Store) SpecChanges(ctx context.Context, mark uint64, monhost, tool string) (Changes, error) {
+	return specChanges(ctx, s.pool, mark, monhost, tool)
+}
+
+func specChanges(ctx context.Context, q querier, mark uint64, monhost, tool string) (Changes, error) {
+	var c Changes
+	var tolerance float64
+	if err := q.QueryRow(ctx, `SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, sonde_setting_seconds('start_tolerance')`).Scan(&c.Mark, &tolerance); err != nil {
+		return c, fmt.Errorf("read settings: %w", err)
+	}
+	c.StartTolerance = seconds(tolerance)
+
+	where := `WHERE ($1 = '' OR s.monhost = $1) AND ($2 = '' OR s.tool = $2)`
+	args := []any{monhost, tool}
+	if mark > 0 {
+		// Nearly always nothing has changed; two index look-ups say so without joining anything.
+		var changed bool
+		if err := q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM toolspecs WHERE changed_xid >= $1::text::xid8)
+			OR EXISTS (SELECT FROM nodes WHERE changed_xid >= $1::text::xid8)
+			OR EXISTS (SELECT FROM toolspecs_removed WHERE changed_xid >= $1::text::xid8)`, fmt.Sprint(mark)).Scan(&changed); err != nil {
+			return c, fmt.Errorf("look for changed specs: %w", err)
+		}
+		where += ` AND (s.changed_xid >= $3::text::xid8 OR n.changed_xid >= $3::text::xid8)`
+		args = append(args, fmt.Sprint(mark))
+		if !changed {
+			where = ""
+		}
+	}
+	if where != "" {
+		rows, err := q.Query(ctx, `SELECT `+specColumns+` FROM `+specTables+` `+where+` ORDER BY s.id`, args...)
+		if err != nil {
+			return c, fmt.Errorf("read specs: %w", err)
+		}
+		if c.Specs, err = scanSpecs(rows); err != nil {
+			return c, fmt.Errorf("read specs: %w", err)
+		}
+		rows, err = q.Query(ctx, `SELECT toolspec_id FROM toolspecs_removed WHERE changed_xid >= $1::text::xid8`, fmt.Sprint(mark))
+		if err != nil {
+			return c, fmt.Errorf("read removed specs: %w", err)
+		}
+		if c.Removed, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
+			return c, fmt.Errorf("read removed specs: %w", err)
+		}
+	}
+	var err error
+	c.Repeats, err = repeats(ctx, q)
+	return c, err
+}
+
+func repeats(ctx context.Context, q querier) ([]Repeat, error) {
+	rows, err := q.Query(ctx, `SELECT from_at, until_at FROM clock_steps WHERE seconds < 0 AND until_at > clock_timestamp() - interval '1 day' ORDER BY id`)
+	if err != nil {
+		return nil, fmt.Errorf("read clock steps: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Repeat])
+	if err != nil {
+		return nil, fmt.Errorf("read clock steps: %w", err)
+	}
+	return list, nil
+}
