@@ -71,7 +71,9 @@ func (h *Host) Via(to netip.Prefix, gateways ...netip.Addr) {
 }
 
 // Refuse lays a route that refuses: kind is "unreachable" (!H), "prohibit"
-// (!X), "blackhole" (silence) or "throw" (as if there were no route, !N).
+// (!X), "blackhole" (silence) or "throw" (as if there were no route, !N); by IPv6
+// Linux says !N for unreachable too. IPv4 routers tell one source of it five
+// times and then once a second, a limit no namespace can lift (net/ipv4/route/error_burst).
 func (h *Host) Refuse(kind string, to netip.Prefix) {
 	h.lab.t.Helper()
 	line := "route replace " + kind + " " + to.String()

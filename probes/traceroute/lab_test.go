@@ -1,0 +1,511 @@
+package traceroute
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sonde/internal/lab"
+	"sonde/internal/measure"
+	"sonde/probes"
+)
+
+func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
+
+// seen is a row with its names back, and hops as text ("*" for silent).
+type seen struct {
+	hops    []string
+	codes   [][]*string
+	flows   [][]*netip.Addr
+	rtts    [][]*int32
+	count   int64
+	reached bool
+	rtt     any
+	end     string
+	errnos  any
+	row     []any
+}
+
+func read(t *testing.T, r measure.Result) seen {
+	t.Helper()
+	f := fields(r.Row)
+	s := seen{codes: f["hop_codes"].([][]*string), flows: f["hop_addresses"].([][]*netip.Addr), rtts: f["hop_rtts_us"].([][]*int32),
+		count: f["hop_count"].(int64), reached: f["reached"].(bool), rtt: f["rtt_ms"], end: f["end_reason"].(string),
+		errnos: f["icmp_errors"], row: r.Row}
+	for _, a := range f["hops"].([]*netip.Addr) {
+		s.hops = append(s.hops, "*")
+		if a != nil {
+			s.hops[len(s.hops)-1] = a.String()
+		}
+	}
+	if int(s.count) != len(s.hops) || len(s.flows) != len(s.hops) || len(s.rtts) != len(s.hops) || len(s.codes) != len(s.hops) {
+		t.Errorf("arrays of unequal length: %+v", s)
+	}
+	return s
+}
+
+func try(ctx context.Context, spec, target string) (measure.Result, error) {
+	p, err := Tool().New(json.RawMessage(spec), probes.Env{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return measure.Result{}, err
+	}
+	return p.Run(ctx, measure.Target{Node: "target", Address: target, Log: slog.New(slog.DiscardHandler)})
+}
+
+func trace(t *testing.T, from *lab.Host, spec string, target netip.Addr) (s seen) {
+	t.Helper()
+	from.Do(func() {
+		r, err := try(t.Context(), spec, target.String())
+		if err != nil {
+			t.Fatalf("%s to %s: %v", spec, target, err)
+		}
+		if r.Address != target {
+			t.Errorf("address used is %s, want %s", r.Address, target)
+		}
+		s = read(t, r)
+	})
+	return s
+}
+
+// others gives the hops by Debian's traceroute: all addresses of each.
+func others(t *testing.T, from *lab.Host, args ...string) (hops [][]string) {
+	t.Helper()
+	out := from.Run("traceroute", append([]string{"-n", "-w", "0.4"}, args...)...)
+	address := regexp.MustCompile(` ([0-9a-f]+[.:][0-9a-f.:]+) `)
+	for _, line := range strings.Split(strings.TrimSpace(out), "\n")[1:] {
+		var at []string
+		for _, m := range address.FindAllStringSubmatch(line+" ", -1) {
+			if !slices.Contains(at, m[1]) {
+				at = append(at, m[1])
+			}
+		}
+		if at == nil {
+			at = []string{"*"}
+		}
+		hops = append(hops, at)
+	}
+	return hops
+}
+
+// both gives both methods and families as options.
+func both(f func(spec string, v6 bool, flag string)) {
+	for _, v6 := range []bool{false, true} {
+		f(`"method":"icmp"`, v6, "-I")
+		f(`"method":"udp"`, v6, "-U")
+	}
+}
+
+func TestSameHopsAsTraceroute(t *testing.T) {
+	src, routers, dst := lab.New(t).Chain(5)
+	routers[2].Silence()
+	both(func(spec string, v6 bool, flag string) {
+		to := lab.Uplink(dst, v6)
+		s := trace(t, src, `{"timeout":"400ms",`+spec+`}`, to)
+		want := others(t, src, flag, "-p", "33434", to.String())
+		if len(want) != 6 {
+			t.Fatalf("traceroute %s saw %v", flag, want)
+		}
+		for i, h := range s.hops {
+			if i >= len(want) || h != want[i][0] {
+				t.Fatalf("%s: %v, traceroute saw %v", spec, s.hops, want)
+			}
+		}
+		if len(s.hops) != 6 || s.hops[2] != "*" || !s.reached || s.end != "target" || s.errnos != nil {
+			t.Errorf("%s to %s: %+v", spec, to, s)
+		}
+		if ms, ok := s.rtt.(float64); !ok || ms <= 0 || ms > 300 {
+			t.Errorf("%s: round trip %v", spec, s.rtt)
+		}
+	})
+}
+
+func TestOneFlowTakesOneWayThroughADiamond(t *testing.T) {
+	src, routers, dst := lab.New(t).Diamond(3)
+	both(func(spec string, v6 bool, flag string) {
+		to := lab.Uplink(dst, v6)
+		first := trace(t, src, `{"probes":10,`+spec+`}`, to)
+		arms := map[string]bool{}
+		for _, a := range first.flows[1] {
+			arms[a.String()] = true
+		}
+		for range 20 {
+			again := trace(t, src, `{"probes":1,`+spec+`}`, to)
+			if !slices.Equal(again.hops, first.hops) {
+				t.Fatalf("%s: %v, then %v", spec, first.hops, again.hops)
+			}
+		}
+		// Each flow by itself keeps to one way; different flows find all arms,
+		// by UDP: the kernel's choice heeds nothing in an echo request.
+		second := trace(t, src, `{"probes":10,`+spec+`}`, to)
+		for i := range first.flows {
+			for j := range first.flows[i] {
+				if *first.flows[i][j] != *second.flows[i][j] {
+					t.Errorf("%s: flow %d went by %v, then by %v", spec, j+1, first.flows[i][j], second.flows[i][j])
+				}
+			}
+		}
+		if flag == "-U" && len(arms) != 3 {
+			t.Errorf("%s: 10 flows found the arms %v of 3", spec, arms)
+		}
+		for _, arm := range routers[1:4] {
+			delete(arms, lab.Uplink(arm, v6).String())
+		}
+		if len(arms) != 0 {
+			t.Errorf("%s: %v are no arms", spec, arms)
+		}
+	})
+	// Debian's traceroute changes ports with every packet and sees every arm.
+	s := trace(t, src, `{"method":"udp","probes":10}`, dst.V4())
+	for i, want := range others(t, src, "-q", "10", dst.V4().String()) {
+		for _, a := range s.flows[i] {
+			if !slices.Contains(want, a.String()) {
+				t.Errorf("hop %d: %v, traceroute saw %v", i+1, a, want)
+			}
+		}
+	}
+}
+
+func TestRefusalsEndTheRoute(t *testing.T) {
+	both(func(spec string, v6 bool, _ string) {
+		marks := map[string]string{"unreachable": "!H", "prohibit": "!X", "throw": "!N"}
+		if v6 {
+			marks["unreachable"] = "!N" // Linux says "no route" of both
+		}
+		for kind, mark := range marks {
+			src, routers, dst := lab.New(t).Chain(3)
+			to := lab.Uplink(dst, v6)
+			routers[1].Refuse(kind, lab.One(to))
+			s := trace(t, src, `{"timeout":"400ms",`+spec+`}`, to)
+			router := lab.Uplink(routers[1], v6).String()
+			if s.reached || s.rtt != nil || s.count != 2 || s.end != "unreachable "+mark+" from "+router || s.hops[1] != router {
+				t.Errorf("%s, %s: %+v", spec, kind, s)
+			}
+			if c := s.codes[len(s.codes)-1][0]; c == nil || *c != mark {
+				t.Errorf("%s, %s: code %v", spec, kind, c)
+			}
+			if text := printRow(s.row); !strings.Contains(text, " ms "+mark) {
+				t.Errorf("%s, %s: printed\n%s", spec, kind, text)
+			}
+		}
+	})
+}
+
+func TestTargetThatRefusesIsReached(t *testing.T) {
+	src, _, dst := lab.New(t).Chain(1)
+	for _, reject := range []struct{ match, code string }{
+		{"ip protocol icmp reject with icmp type prot-unreachable", "!P"},
+		{"ip protocol icmp reject with icmp type admin-prohibited", "!X"},
+	} {
+		dst.Run("nft", "add", "table", "ip", "refuse")
+		dst.Run("nft", "add", "chain", "ip", "refuse", "in", "{ type filter hook input priority 0 ; }")
+		dst.Run("nft", "add rule ip refuse in "+reject.match)
+		s := trace(t, src, `{}`, dst.V4())
+		dst.Run("nft", "delete", "table", "ip", "refuse")
+		if !s.reached || s.end != "target "+reject.code || s.count != 2 {
+			t.Errorf("%s: %+v", reject.match, s)
+		}
+	}
+}
+
+func TestBlackholeEndsAfterSilentHops(t *testing.T) {
+	src, routers, dst := lab.New(t).Chain(3)
+	routers[1].Refuse("blackhole", lab.One(dst.V4()))
+	s := trace(t, src, `{"timeout":"200ms","max_silent":4}`, dst.V4())
+	// A blackhole drops before the time to live is looked at.
+	want := []string{routers[0].V4().String(), "*", "*", "*", "*"}
+	if !slices.Equal(s.hops, want) || s.reached || s.end != "silent" || s.rtt != nil || s.errnos != nil {
+		t.Errorf("%+v, want hops %v", s, want)
+	}
+	if s := trace(t, src, `{"timeout":"100ms","max_silent":255,"max_ttl":9}`, dst.V4()); s.count != 9 || s.end != "max_ttl" {
+		t.Errorf("%+v, want 9 hops", s)
+	}
+	if s := trace(t, src, `{"first_ttl":2,"max_ttl":3,"timeout":"100ms"}`, lab.Uplink(dst, true)); s.count != 2 || s.hops[0] != routers[1].V6().String() || s.end != "max_ttl" {
+		t.Errorf("from TTL 2 to 3: %+v", s)
+	}
+}
+
+func TestLoopEndsTheRoute(t *testing.T) {
+	l := lab.New(t)
+	src, routers, _ := l.Chain(3)
+	for _, v6 := range []bool{false, true} {
+		lost := netip.MustParseAddr("10.99.0.1")
+		if v6 {
+			lost = netip.MustParseAddr("fd99::1")
+		}
+		end := func(i int, far bool) netip.Addr { // of link i
+			k := l.Links()[i]
+			e := k.A
+			if far {
+				e = k.B
+			}
+			if v6 {
+				return e.V6
+			}
+			return e.V4
+		}
+		src.Via(lab.One(lost), end(0, true))
+		routers[0].Via(lab.One(lost), end(1, true))
+		routers[1].Via(lab.One(lost), end(2, true))
+		routers[2].Via(lab.One(lost), end(2, false))
+		s := trace(t, src, `{}`, lost)
+		// The second time r2 answers by its interface towards r3, the third hop comes back.
+		want := []string{end(0, true).String(), end(1, true).String(), end(2, true).String(), end(2, false).String(), end(2, true).String()}
+		if !slices.Equal(s.hops, want) || s.end != "loop" || s.reached {
+			t.Errorf("%+v, want hops %v and a loop", s, want)
+		}
+	}
+}
+
+func TestLostPacketOfTheFirstFlowIsAskedAgain(t *testing.T) {
+	src, routers, dst := lab.New(t).Chain(3)
+	// One of the three answers of r2 is lost each time, in turn another flow's.
+	src.LoseEvery(3, "ip saddr "+routers[1].V4().String()+" icmp type time-exceeded")
+	for range 6 {
+		if s := trace(t, src, `{"timeout":"200ms"}`, dst.V4()); s.hops[1] != routers[1].V4().String() || !s.reached {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// refusedBy gives the errnos counted in a row.
+func refusedBy(t *testing.T, s seen) map[string]int {
+	t.Helper()
+	out := map[string]int{}
+	if raw, ok := s.errnos.(json.RawMessage); ok {
+		if err := json.Unmarshal(raw, &out); err != nil {
+			t.Error(err)
+		}
+	}
+	return out
+}
+
+func TestOwnKernelsRefusalIsSilenceWithErrno(t *testing.T) {
+	both(func(spec string, v6 bool, _ string) {
+		src, _, _ := lab.New(t).Chain(1)
+		away := netip.MustParseAddr("192.0.2.99")
+		if v6 {
+			away = netip.MustParseAddr("2001:db8::99")
+		}
+		for _, refusal := range []struct{ kind, errno string }{
+			{"", "ENETUNREACH"}, {"unreachable", "EHOSTUNREACH"}, {"prohibit", "EACCES"}, {"blackhole", "EINVAL"},
+		} {
+			if refusal.kind != "" {
+				src.Refuse(refusal.kind, lab.One(away))
+			}
+			begin := time.Now()
+			s := trace(t, src, `{`+spec+`}`, away)
+			if got := refusedBy(t, s); got[refusal.errno] < 15 || len(got) != 1 || s.reached || s.count != 5 || s.hops[0] != "*" || s.end != "not sent" {
+				t.Errorf("%s, %s: %+v, %v", refusal.kind, spec, s, got)
+			}
+			if took := time.Since(begin); took > time.Second {
+				t.Errorf("waited %v for what was never sent", took)
+			}
+			if state, text, _ := perf(s.row); state != 2 || !strings.Contains(text, refusal.errno) {
+				t.Errorf("check says %d %q", state, text)
+			}
+		}
+	})
+}
+
+func TestOwnFirewallsRefusalIsSilenceWithErrno(t *testing.T) {
+	src, _, dst := lab.New(t).Chain(1)
+	src.Forbid("icmp type echo-request")
+	if s := trace(t, src, `{}`, dst.V4()); refusedBy(t, s)["EPERM"] < 15 || s.end != "not sent" {
+		t.Errorf("%+v, %v", s, refusedBy(t, s))
+	}
+	if s := trace(t, src, `{"method":"udp"}`, dst.V4()); !s.reached || s.errnos != nil {
+		t.Errorf("UDP is let through: %+v", s)
+	}
+	if s := trace(t, src, `{"method":"udp","size":9000}`, dst.V4()); refusedBy(t, s)["EMSGSIZE"] < 15 {
+		t.Errorf("larger than the interface takes: %+v, %v", s, refusedBy(t, s))
+	}
+}
+
+// TestMissingNeighbourIsSilenceWithErrno: after three seconds of asking the
+// kernel says so by an ICMP message to itself.
+func TestMissingNeighbourIsSilenceWithErrno(t *testing.T) {
+	src, _, _ := lab.New(t).Chain(1)
+	for _, absent := range []string{"10.98.0.7", "fd98::7"} {
+		to := netip.MustParseAddr(absent)
+		src.Run("ip", "route", "add", lab.One(to).String(), "dev", "l1-1")
+		s := trace(t, src, `{"timeout":"6s","max_ttl":2}`, to)
+		if refusedBy(t, s)["EHOSTUNREACH"] == 0 || s.reached || s.hops[0] != "*" {
+			t.Errorf("%+v, %v", s, refusedBy(t, s))
+		}
+	}
+}
+
+func TestOwnAddressIsATarget(t *testing.T) {
+	src, _, _ := lab.New(t).Chain(1)
+	both(func(spec string, v6 bool, _ string) {
+		for _, to := range []netip.Addr{lab.Uplink(src, v6), map[bool]netip.Addr{false: netip.MustParseAddr("127.0.0.1"), true: netip.IPv6Loopback()}[v6]} {
+			if s := trace(t, src, `{`+spec+`}`, to); !s.reached || s.count != 1 || s.hops[0] != to.String() {
+				t.Errorf("%s: %+v", spec, s)
+			}
+		}
+	})
+}
+
+func TestManyRunsShareOneEngine(t *testing.T) {
+	src, routers, dst := lab.New(t).Diamond(2)
+	var e probes.Engine
+	src.Do(func() {
+		var err error
+		if e, err = Tool().Open(t.Context(), probes.Env{Log: slog.Default()}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	defer e.Close()
+	want := map[string][]string{}
+	specs := []string{`{"method":"icmp","timeout":"9s"}`, `{"method":"udp","timeout":"9s"}`, `{"method":"udp","family":"6","timeout":"9s"}`, `{"family":"6","timeout":"9s"}`}
+	targets := []*lab.Host{dst, routers[3]}
+	to := func(spec string, h *lab.Host) netip.Addr { return lab.Uplink(h, strings.Contains(spec, `"6"`)) }
+	for _, spec := range specs {
+		for _, h := range targets {
+			want[spec+h.Name] = trace(t, src, spec, to(spec, h)).hops
+		}
+	}
+	var all sync.WaitGroup
+	for i := range 96 {
+		all.Go(func() {
+			spec, h := specs[i%len(specs)], targets[i/len(specs)%len(targets)]
+			p, err := Tool().New(json.RawMessage(spec), probes.Env{Log: slog.Default(), Engine: e})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			src.Do(func() {
+				r, err := p.Run(t.Context(), measure.Target{Address: to(spec, h).String(), Log: slog.New(slog.DiscardHandler)})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if s := read(t, r); !slices.Equal(s.hops, want[spec+h.Name]) || !s.reached {
+					t.Errorf("%s to %s: %v, alone it was %v", spec, h.Name, s.hops, want[spec+h.Name])
+				}
+			})
+		})
+	}
+	all.Wait()
+	if n := len(e.(*engine).waiting); n != 0 {
+		t.Errorf("%d packets are still waited for", n)
+	}
+}
+
+func TestEngineThatFallsEndsItsRuns(t *testing.T) {
+	src, routers, dst := lab.New(t).Chain(1)
+	routers[0].Drop("icmp type echo-request")
+	src.Do(func() {
+		e, err := Tool().Open(t.Context(), probes.Env{Log: slog.Default()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-e.Down():
+			t.Fatal("down at once")
+		default:
+		}
+		p, err := Tool().New([]byte(`{"timeout":"1m"}`), probes.Env{Log: slog.Default(), Engine: e})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			// Once its packets are under way.
+			tick := time.NewTicker(time.Millisecond)
+			defer tick.Stop()
+			for range tick.C {
+				e.(*engine).mu.Lock()
+				n := len(e.(*engine).waiting)
+				e.(*engine).mu.Unlock()
+				if n == 18 {
+					e.Close()
+					return
+				}
+			}
+		}()
+		_, err = p.Run(t.Context(), measure.Target{Address: dst.V4().String(), Log: slog.Default()})
+		if !errors.Is(err, probes.ErrLocal) {
+			t.Errorf("run ended with %v", err)
+		}
+		<-e.Down()
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestCancelEndsTheRunAtOnce(t *testing.T) {
+	src, routers, dst := lab.New(t).Chain(1)
+	routers[0].Drop("icmp type echo-request")
+	src.Do(func() {
+		before := runtime.NumGoroutine()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		begin := time.Now()
+		if _, err := try(ctx, `{"timeout":"1m"}`, dst.V4().String()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("ended with %v", err)
+		}
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("took %v", took)
+		}
+		if after := runtime.NumGoroutine(); after > before+1 {
+			t.Errorf("%d goroutines before, %d after", before, after)
+		}
+	})
+}
+
+// TestWithoutPrivilegeTheErrorSaysWhatIsNeeded gives up CAP_NET_RAW on one thread.
+func TestWithoutPrivilegeTheErrorSaysWhatIsNeeded(t *testing.T) {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var none [2]unix.CapUserData
+		if err := unix.Capset(&header, &none[0]); err != nil {
+			done <- fmt.Errorf("give up capabilities: %w", err)
+			return
+		}
+		_, err := Tool().Open(context.Background(), probes.Env{Log: slog.Default()})
+		done <- err
+	}()
+	if err := <-done; !errors.Is(err, probes.ErrLocal) || !strings.Contains(fmt.Sprint(err), "CAP_NET_RAW") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNonsense(t *testing.T) {
+	for _, spec := range []string{`[]`, `{"method":"tcp"}`, `{"hops":3}`, `{"probes":0}`, `{"first_ttl":9,"max_ttl":8}`,
+		`{"source":"192.0.2.1","family":"6"}`, `{"size":59}`, `{"timeout":2}`} {
+		if _, err := try(t.Context(), spec, "127.0.0.1"); !errors.Is(err, probes.ErrSpec) {
+			t.Errorf("%s: %v", spec, err)
+		}
+	}
+	for _, target := range []string{"0.0.0.0", "224.0.0.1", "ff02::1", "255.255.255.255"} {
+		if _, err := try(t.Context(), `{}`, target); !errors.Is(err, probes.ErrSpec) {
+			t.Errorf("%s: %v", target, err)
+		}
+	}
+	if _, err := try(t.Context(), `{"family":"6"}`, "127.0.0.1"); !errors.Is(err, probes.ErrSpec) {
+		t.Errorf("IPv4 address for IPv6: %v", err)
+	}
+	if _, err := try(t.Context(), `{"source":"192.0.2.254"}`, "127.0.0.1"); !errors.Is(err, probes.ErrLocal) || !strings.Contains(err.Error(), "192.0.2.254") {
+		t.Errorf("source of another host: %v", err)
+	}
+	_, err := try(t.Context(), `{}`, "no-such-host.invalid")
+	if err == nil || errors.Is(err, probes.ErrSpec) || errors.Is(err, probes.ErrLocal) || !strings.Contains(err.Error(), "no-such-host.invalid") {
+		t.Errorf("unknown name: %v", err)
+	}
+}
