@@ -6,12 +6,14 @@ package catalog
 import (
 	"sonde/probes"
 	"sonde/probes/ping"
+	"sonde/probes/traceroute"
 )
 
 // All gives every tool, in the order people see them.
 func All() []probes.Tool {
 	return []probes.Tool{
 		ping.Tool(),
+		traceroute.Tool(),
 	}
 }
 
