@@ -25,6 +25,7 @@ var rules = []rule{
 	{"daemons", []string{"probes", "notify", "analysis/…", "internal/…"}, anything},
 	{"keepalive", []string{"keepalive/…", "internal/…"}, anything},
 	{"web", []string{"web/…", "internal/…"}, anything},
+	{"packaging", none, none},
 	{"config", []string{"internal/measure"}, anything},
 	{"migrations", none, []string{"github.com/jackc/pgx/v5", "github.com/pressly/goose/v3"}},
 
