@@ -203,6 +203,7 @@ CREATE TABLE deliveries (
     visible     boolean NOT NULL DEFAULT true,
     state       text NOT NULL CHECK (state IN ('trying', 'ok', 'failed', 'unknown')),
     tries       int NOT NULL DEFAULT 1,
+    doubts      int NOT NULL DEFAULT 0,
     token       text NOT NULL DEFAULT left(replace(gen_random_uuid()::text, '-', ''), 12),
     owner       text NOT NULL,
     lease_until timestamptz NOT NULL,
@@ -223,6 +224,7 @@ COMMENT ON COLUMN deliveries.address IS 'Address on the medium.';
 COMMENT ON COLUMN deliveries.visible IS 'Whether success ends the climb.';
 COMMENT ON COLUMN deliveries.state IS 'trying, ok (proven), failed (surely not sent), unknown (may have gone out).';
 COMMENT ON COLUMN deliveries.tries IS 'How often the medium was called.';
+COMMENT ON COLUMN deliveries.doubts IS 'How often it could not be known whether the message went out.';
 COMMENT ON COLUMN deliveries.token IS 'Makes the name of the message unique over all databases: sonde-<id>-<token>-<tries>.';
 COMMENT ON COLUMN deliveries.owner IS 'The notifier that works on it.';
 COMMENT ON COLUMN deliveries.lease_until IS 'After this another notifier takes over and asks the medium first.';
