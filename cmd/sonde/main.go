@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // cron expressions have time zones, and a small machine may not
 
 	"github.com/spf13/pflag"
 )
