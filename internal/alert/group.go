@@ -1,0 +1,282 @@
+package alert
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"sonde/internal/measure"
+)
+
+// Cause is what a finding is about, as far as grouping goes.
+type Cause string
+
+// The causes. The first three mean that nothing good is known of the target.
+const (
+	NoAnswer      Cause = "no-answer"
+	CannotMeasure Cause = "cannot-measure"
+	NoData        Cause = "no-data"
+	Other         Cause = ""
+)
+
+func (c Cause) outage() bool { return c != Other }
+
+// Finding is one open episode of one spec.
+type Finding struct {
+	ID       int64 // of the alert
+	Spec     int64
+	Monhost  string
+	Node     string
+	Rule     string
+	Cause    Cause
+	Reason   string // of the last run: "overload"
+	Severity measure.Severity
+	Since    time.Time // when it began
+	Raised   time.Time
+}
+
+// Spec is one enabled spec of a monitoring host.
+type Spec struct {
+	ID      int64
+	Monhost string
+	Node    string
+	Well    time.Time // due_at of the last run that got an answer
+}
+
+// The rules of alerts that stand for many.
+const (
+	HostRule     = "monitoring host"
+	OverloadRule = "overload"
+)
+
+// Trouble is one trouble that stands for many findings, now.
+type Trouble struct {
+	Rule     string // HostRule or OverloadRule
+	Monhost  string
+	Severity measure.Severity
+	Since    time.Time
+	Text     string
+	Members  []int64 // alert ids, in order
+	Nodes    []string
+}
+
+// Grouping is what Group found.
+type Grouping struct {
+	Troubles []Trouble
+	Hidden   map[int64]Hiding // by alert id
+}
+
+// Hiding says why a finding is not told for itself.
+type Hiding struct {
+	By   int64  // the alert that hides it, 0 for a Trouble or for waiting
+	Rule string // of the Trouble that hides it, empty otherwise
+	Why  string
+}
+
+// World is all that Group looks at.
+type World struct {
+	At       time.Time
+	Findings []Finding
+	Specs    []Spec            // enabled ones of all hosts
+	Parents  map[string]string // node to parent
+	Standing map[string]bool   // HostRule or OverloadRule + "/" + monhost of alerts that are open
+	Wait     time.Duration     // how long a finding waits to see whether its whole host is concerned
+}
+
+// StandingKey names a Trouble in World.Standing.
+func StandingKey(rule, monhost string) string { return rule + "/" + monhost }
+
+// Overloaded reports whether a missed run tells of a host that has too much to do.
+func Overloaded(reason string) bool {
+	for _, word := range []string{"overload", "still running", "no room", "too busy"} {
+		if strings.Contains(reason, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// Group says which open findings are one trouble, which wait for others, and
+// which may speak for themselves (those not in Hidden).
+//
+//	overload     missed runs for want of room: one trouble of the host, however many specs
+//	host         every spec of a host is bad or has shown nothing good since, on two nodes at least
+//	parent       a node between the host and this one does not answer
+//	same spec    loss while there is no answer at all
+//	waiting      the others of the host have shown nothing good since: wait a little
+//
+// A Trouble that stands keeps hiding while its alert stands, so that its members,
+// which recover one after the other, are not told one by one.
+func Group(w World) Grouping {
+	g := Grouping{Hidden: map[int64]Hiding{}}
+	byHost := map[string][]Finding{}
+	specs := map[string][]Spec{}
+	for _, s := range w.Specs {
+		specs[s.Monhost] = append(specs[s.Monhost], s)
+	}
+	var hosts []string
+	for _, f := range w.Findings {
+		if _, known := byHost[f.Monhost]; !known {
+			hosts = append(hosts, f.Monhost)
+		}
+		byHost[f.Monhost] = append(byHost[f.Monhost], f)
+	}
+	slices.Sort(hosts)
+	for _, host := range hosts {
+		findings := byHost[host]
+		slices.SortFunc(findings, func(a, b Finding) int { return int(a.ID - b.ID) })
+		g.overload(w, host, findings)
+		g.host(w, host, findings, specs[host])
+		g.parents(w, findings)
+		g.sameSpec(findings)
+		g.waiting(w, findings, specs[host])
+	}
+	return g
+}
+
+func (g *Grouping) hide(f Finding, h Hiding) {
+	if _, already := g.Hidden[f.ID]; !already {
+		g.Hidden[f.ID] = h
+	}
+}
+
+func (g *Grouping) overload(w World, host string, findings []Finding) {
+	var members []Finding
+	for _, f := range findings {
+		if f.Cause == NoData && Overloaded(f.Reason) {
+			members = append(members, f)
+		}
+	}
+	if len(members) > 0 {
+		t := trouble(OverloadRule, host, members)
+		t.Text = fmt.Sprintf("monitoring host %s is overloaded: %s not measured, %s", host, count(len(specsOf(members)), "spec is", "specs are"), members[len(members)-1].Reason)
+		g.Troubles = append(g.Troubles, t)
+	}
+	if len(members) > 0 || w.Standing[StandingKey(OverloadRule, host)] {
+		for _, f := range members {
+			g.hide(f, Hiding{Rule: OverloadRule, Why: "part of the overload of monitoring host " + host})
+		}
+	}
+}
+
+func (g *Grouping) host(w World, host string, findings []Finding, specs []Spec) {
+	var members []Finding
+	bad, nodes := map[int64]bool{}, map[string]bool{}
+	var first time.Time
+	for _, f := range findings {
+		if !f.Cause.outage() {
+			continue
+		}
+		members = append(members, f)
+		bad[f.Spec] = true
+		nodes[f.Node] = true
+		if first.IsZero() || f.Since.Before(first) {
+			first = f.Since
+		}
+	}
+	all := len(nodes) >= 2 && len(bad)*2 >= len(specs)
+	for _, s := range specs {
+		if !bad[s.ID] && !s.Well.Before(first) {
+			all = false // something good came from this host meanwhile
+		}
+	}
+	if all {
+		t := trouble(HostRule, host, members)
+		t.Text = fmt.Sprintf("nothing can be measured from monitoring host %s: %s to %s, the first: %s %s", host,
+			count(len(bad), "spec", "specs"), count(len(nodes), "node", "nodes"), members[0].Node, members[0].Rule)
+		g.Troubles = append(g.Troubles, t)
+	}
+	if all || w.Standing[StandingKey(HostRule, host)] {
+		for _, f := range members {
+			g.hide(f, Hiding{Rule: HostRule, Why: "all of monitoring host " + host + " is concerned"})
+		}
+	}
+}
+
+func (g *Grouping) parents(w World, findings []Finding) {
+	down := map[string]Finding{}
+	for _, f := range findings {
+		if f.Cause == NoAnswer {
+			if _, known := down[f.Node]; !known {
+				down[f.Node] = f
+			}
+		}
+	}
+	for _, f := range findings {
+		node := f.Node
+		for steps := 0; steps < 100; steps++ { // a circle of parents is refused by the database; be sure all the same
+			if node = w.Parents[node]; node == "" || node == f.Node {
+				break
+			}
+			if by, ok := down[node]; ok {
+				g.hide(f, Hiding{By: by.ID, Why: fmt.Sprintf("%s, through which it is reached, does not answer", node)})
+				break
+			}
+		}
+	}
+}
+
+func (g *Grouping) sameSpec(findings []Finding) {
+	silent := map[int64]int64{}
+	for _, f := range findings {
+		if f.Cause == NoAnswer {
+			silent[f.Spec] = f.ID
+		}
+	}
+	for _, f := range findings {
+		if by := silent[f.Spec]; f.Cause == Other && by != 0 {
+			g.hide(f, Hiding{By: by, Why: "there is no answer at all"})
+		}
+	}
+}
+
+// waiting holds back a finding as long as its host may be the cause: as long as
+// no spec to another node has shown anything good since.
+func (g *Grouping) waiting(w World, findings []Finding, specs []Spec) {
+	for _, f := range findings {
+		if !f.Cause.outage() || w.At.Sub(f.Raised) >= w.Wait {
+			continue
+		}
+		others, well := false, false
+		for _, s := range specs {
+			if s.Node != f.Node {
+				others = true
+				well = well || s.Well.After(f.Since)
+			}
+		}
+		if others && !well {
+			g.hide(f, Hiding{Why: fmt.Sprintf("waits up to %s to see whether all of monitoring host %s is concerned", short(w.Wait), f.Monhost)})
+		}
+	}
+}
+
+func trouble(rule, host string, members []Finding) Trouble {
+	t := Trouble{Rule: rule, Monhost: host, Severity: measure.Info}
+	for _, f := range members {
+		t.Severity = Graver(t.Severity, f.Severity)
+		if t.Since.IsZero() || f.Since.Before(t.Since) {
+			t.Since = f.Since
+		}
+		t.Members = append(t.Members, f.ID)
+		if !slices.Contains(t.Nodes, f.Node) {
+			t.Nodes = append(t.Nodes, f.Node)
+		}
+	}
+	return t
+}
+
+func specsOf(findings []Finding) map[int64]bool {
+	out := map[int64]bool{}
+	for _, f := range findings {
+		out[f.Spec] = true
+	}
+	return out
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
