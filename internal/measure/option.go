@@ -155,7 +155,7 @@ func (o Option) read(raw json.RawMessage) (any, error) {
 			return nil, wrong("a number such as " + o.example("0.5"))
 		}
 		f, err := num.Float64()
-		if err != nil || math.Abs(f) > 1e300 {
+		if err != nil || math.Abs(f) > 1e300 || f == 0 && strings.ContainsAny(mantissaOf(num.String()), "123456789") {
 			return nil, wrong("a number such as " + o.example("0.5"))
 		}
 		return f, o.inRange(f, given)
@@ -181,7 +181,7 @@ func (o Option) read(raw json.RawMessage) (any, error) {
 		return d, o.inRange(d.Seconds(), given)
 	case AddressOption:
 		a, err := netip.ParseAddr(text)
-		if !isText || err != nil || a.Zone() != "" { // PostgreSQL's inet knows no zones
+		if !isText || err != nil || a.Zone() != "" || oddZero.MatchString(text) { // PostgreSQL's inet knows no zones
 			return nil, wrong("an IP address such as \"192.0.2.1\"")
 		}
 		return a, nil
@@ -196,6 +196,9 @@ func (o Option) read(raw json.RawMessage) (any, error) {
 	}
 	return nil, fmt.Errorf("option %q has the unknown type %q", o.Name, o.Type)
 }
+
+// oddZero is a leading zero that some read as octal; netip refuses it within an IPv4 address only.
+var oddZero = regexp.MustCompile(`(^|\.)0[0-9]`)
 
 var secretReference = regexp.MustCompile(`^(file:/(?s:.+)|env:[A-Za-z_][A-Za-z0-9_]*)$`)
 
@@ -268,6 +271,13 @@ func whole(number string) (int64, bool) {
 		n = -n
 	}
 	return n, true
+}
+
+// mantissaOf is a JSON number without its exponent. 1e-400 has digits there and
+// yet is 0 as a float64; PostgreSQL refuses to make a float8 of it.
+func mantissaOf(number string) string {
+	mantissa, _, _ := strings.Cut(strings.ToLower(number), "e")
+	return mantissa
 }
 
 func knownOptions(known []Option) string {

@@ -83,6 +83,7 @@ func TestEveryWrongOptionHasItsSentence(t *testing.T) {
 		`{"ratio": "0.7"}`:                     `option "ratio" must be a number such as 0.5, not "0.7"`,
 		`{"ratio": "NaN"}`:                     `option "ratio" must be a number such as 0.5, not "NaN"`,
 		`{"ratio": 1e999}`:                     `option "ratio" must be a number such as 0.5, not 1e999`,
+		`{"least": 1e-999}`:                    `option "least" must be a number such as 0.5, not 1e-999`,
 		`{"ratio": 0.4}`:                       `option "ratio" must be at least 0.5, not 0.4`,
 		`{"least": 2.1}`:                       `option "least" must be at most 2, not 2.1`,
 		`{"deep": 1}`:                          `option "deep" must be true or false, not 1`,
