@@ -60,6 +60,7 @@ type probeSent struct {
 	hop, slot int
 	at        time.Time
 	heard     chan<- heard
+	done      bool // the run knows what became of it
 }
 
 // heard is an answer to a packet.

@@ -19,8 +19,8 @@ type slot struct {
 
 // hop is all packets of one time to live.
 type hop struct {
-	slots     []slot
-	askedOnce bool // flow 1 once more
+	slots         []slot
+	askedOnceMore bool // flow 1
 }
 
 func (h *hop) known() bool {
@@ -79,23 +79,27 @@ func (p *path) isTarget(s slot) bool {
 	return (s.kind == reply || s.kind == unreachable) && s.from == p.to
 }
 
-// judge looks at the hops that have become known, in their order. It may want
-// one more packet before it goes on, and says when the route has ended.
+// judge looks at the hops that have become known. It may want more packets,
+// and says when the route has ended; that is found in the order of the hops.
 func (p *path) judge() (more []question, ended bool) {
-	for p.sure < len(p.hops) && p.hops[p.sure].known() {
-		h := &p.hops[p.sure]
-		if first := h.slots[0]; first.kind == silence && !h.askedOnce && h.answered() {
-			h.askedOnce = true
+	// As soon as it shows and not when a hop's turn comes: otherwise hops
+	// asked together would be asked again one after the other.
+	for i := p.sure; i < min(len(p.hops), p.limit); i++ {
+		h := &p.hops[i]
+		if h.known() && h.slots[0].kind == silence && !h.askedOnceMore && h.answered() {
+			h.askedOnceMore = true
 			h.slots[0].known = false
-			return []question{{p.sure, 0}}, false
+			more = append(more, question{i, 0})
 		}
+	}
+	for p.sure < len(p.hops) && p.hops[p.sure].known() {
 		p.sure++
 		if p.end() {
 			p.hops = p.hops[:p.sure]
 			return nil, true
 		}
 	}
-	return nil, false
+	return more, false
 }
 
 // end decides whether the last sure hop is the last of the route.

@@ -74,15 +74,16 @@ func describe(o measure.Options) string {
 	if o.Text("method") == "udp" {
 		method = fmt.Sprintf("UDP to port %d", o.Int("port"))
 	}
-	plural := func(n int, one string) string {
-		if n == 1 {
-			return "1 " + one
-		}
-		return fmt.Sprintf("%d %ss", n, one)
-	}
 	return fmt.Sprintf("%s, TTL %d to %d, %s of %d bytes each, %s at a time, ends after %s",
 		method, o.Int("first_ttl"), o.Int("max_ttl"), plural(o.Int("probes"), "packet"), o.Int("size"),
 		plural(o.Int("parallel"), "hop"), plural(o.Int("max_silent"), "silent hop"))
+}
+
+func plural(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
 }
 
 // fields gives a row by column name.
@@ -154,13 +155,13 @@ func perf(row []any) (state int, text, perfdata string) {
 	reached, _ := f["reached"].(bool)
 	hops, _ := f["hop_count"].(int64)
 	if !reached {
-		text = fmt.Sprintf("target not reached, ended after %d hops: %s", hops, f["end_reason"])
+		text = fmt.Sprintf("target not reached, ended after %s: %s", plural(int(hops), "hop"), f["end_reason"])
 		if refused := refusals(f); refused != "" {
 			text += " (" + refused + ")"
 		}
 		return 2, text, fmt.Sprintf("hops=%d reached=0 rta=U", hops)
 	}
 	rtt, _ := f["rtt_ms"].(float64)
-	text = fmt.Sprintf("target reached, %d hops, rta %.3g ms", hops, rtt)
+	text = fmt.Sprintf("target reached, %s, rta %.3g ms", plural(int(hops), "hop"), rtt)
 	return 0, text, fmt.Sprintf("hops=%d reached=1 rta=%.3fms", hops, rtt)
 }

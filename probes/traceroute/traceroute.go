@@ -178,7 +178,7 @@ type run struct {
 	to     netip.Addr
 	source netip.Addr // once the kernel told it
 	heard  chan heard
-	out    []*probeSent // packets under way or answered, in order of sending and so of giving up
+	out    []*probeSent // packets in order of sending and so of giving up, from the first one not done
 }
 
 // trace asks and listens until the path has ended.
@@ -264,6 +264,7 @@ func (r *run) noteRefusal(q question, errno string) {
 
 // take brings an answer to its place on the path.
 func (r *run) take(h heard) {
+	h.done = true
 	q := question{h.hop, h.slot}
 	if h.from == r.source && h.from != r.path.to && h.answer.kind == unreachable {
 		r.noteRefusal(q, refusal(h.answer))
@@ -274,7 +275,7 @@ func (r *run) take(h heard) {
 		}
 		r.path.learn(q, s)
 	}
-	r.dropKnown()
+	r.dropDone()
 }
 
 // giveUp makes those packets silent whose time is over.
@@ -285,19 +286,16 @@ func (r *run) giveUp() {
 		}
 		// Answered at the last moment means: the answer lies in the channel.
 		if r.engine.forget(s) {
+			s.done = true
 			r.path.learn(question{s.hop, s.slot}, slot{kind: silence})
 		}
 	}
-	r.dropKnown()
+	r.dropDone()
 }
 
-// dropKnown takes from the front of the line what no longer needs watching.
-func (r *run) dropKnown() {
-	n := 0
-	for n < len(r.out) && !r.waits(r.out[n]) {
-		n++
+// dropDone takes from the front of the line what no longer needs watching.
+func (r *run) dropDone() {
+	for len(r.out) > 0 && r.out[0].done {
+		r.out = r.out[1:]
 	}
-	r.out = r.out[n:]
 }
-
-func (r *run) waits(s *probeSent) bool { return !r.path.hops[s.hop].slots[s.slot].known }
