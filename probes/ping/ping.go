@@ -155,8 +155,11 @@ func (p *probe) Run(ctx context.Context, t measure.Target) (measure.Result, erro
 	return measure.Result{Address: to.WithZone(""), Row: rowOf(plan, s)}, nil
 }
 
-// resolve gives the address that is measured. The pure Go resolver gives up
-// with ctx; the one of the C library would leave a thread behind.
+// resolver is the pure Go one, which gives up with ctx; that of the C library
+// would leave a thread behind.
+var resolver = &net.Resolver{PreferGo: true}
+
+// resolve gives the address that is measured.
 func resolve(ctx context.Context, host, family string) (netip.Addr, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
 		a = a.Unmap()
@@ -169,7 +172,7 @@ func resolve(ctx context.Context, host, family string) (netip.Addr, error) {
 	if family != "auto" {
 		network += family
 	}
-	addrs, err := (&net.Resolver{PreferGo: true}).LookupNetIP(ctx, network, host)
+	addrs, err := resolver.LookupNetIP(ctx, network, host)
 	if err != nil {
 		var dns *net.DNSError
 		if ctx.Err() == nil && errors.As(err, &dns) && dns.IsNotFound && family != "auto" {

@@ -104,28 +104,6 @@ func TestSourceOfOtherFamilyIsWrongSpec(t *testing.T) {
 	}
 }
 
-func TestNameThatDoesNotResolveIsAnErrorThatNamesIt(t *testing.T) {
-	p, err := Tool().New(nil, probes.Env{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = p.Run(t.Context(), target(t, "no-such-host.invalid"))
-	if err == nil || !strings.Contains(err.Error(), "no-such-host.invalid") || errors.Is(err, probes.ErrSpec) {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestFamilyChoosesTheAddressOfAName(t *testing.T) {
-	a, err := resolve(t.Context(), "localhost", "4")
-	if err != nil || a != netip.MustParseAddr("127.0.0.1") {
-		t.Errorf("localhost over IPv4 is %v, %v", a, err)
-	}
-	a, err = resolve(t.Context(), "::ffff:127.0.0.1", "4")
-	if err != nil || a != netip.MustParseAddr("127.0.0.1") {
-		t.Errorf("a mapped address is %v, %v", a, err)
-	}
-}
-
 func TestDeadlineThatPassesIsAnError(t *testing.T) {
 	p, err := Tool().New(json.RawMessage(`{"count": 100, "interval": "100ms"}`), probes.Env{})
 	if err != nil {
