@@ -27,6 +27,9 @@ type verb struct {
 // verbs in the order help prints them.
 func verbs() []verb {
 	return []verb{
+		{"up", "[--data DIR] [--listen ADDR]", "run everything on this host, with a database of its own if none is named", runUp},
+		{"supervise", "[--data DIR]", "run everything on this host as a service", runSupervise},
+		{"keepalive", "[--data DIR]", "one pass for a crontab: start the supervisor if it is dead or stands still", runKeepalive},
 		{"migrate", "", "bring the schema to this version", runMigrate},
 		{"dsn", "[--data DIR]", "print the connection string of the database", runDSN},
 		{"probe", "TOOL TARGET [-o name=value]…", "make one run now, without a database", runProbe},

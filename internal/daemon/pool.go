@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -83,4 +84,14 @@ func WaitFor(ctx context.Context, pool *pgxpool.Pool, p *Progress, log *slog.Log
 		}
 		pause = min(2*pause, 2*time.Second)
 	}
+}
+
+// Answers asks the database once.
+func Answers(ctx context.Context, dsn string) error {
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	return conn.Ping(ctx)
 }
