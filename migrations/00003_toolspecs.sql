@@ -385,7 +385,8 @@ BEGIN
             INSERT INTO comments (node, toolspec_id, change, text)
             VALUES (NEW.node, NEW.id, true, format('options changed from %s to %s', OLD.options, NEW.options));
         END IF;
-        IF OLD.enabled AND NOT NEW.enabled THEN
+        -- Disabled, or on another grid: what has not started is void, not missed.
+        IF NEW.timing_since IS DISTINCT FROM OLD.timing_since THEN
             DELETE FROM schedule WHERE toolspec_id = OLD.id AND state = 'due';
         END IF;
     END IF;

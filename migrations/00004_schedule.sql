@@ -101,7 +101,7 @@ CREATE INDEX gaps_new ON gaps (stored_xid);
 COMMENT ON TABLE gaps IS 'Instants that never became a schedule row: one row per spec and gap, written by the leading scheduler only. A data row inside a gap wins.';
 COMMENT ON COLUMN gaps.toolspec_id IS 'The spec whose instants they are.';
 COMMENT ON COLUMN gaps.from_at IS 'The first instant of the gap.';
-COMMENT ON COLUMN gaps.until_at IS 'The last instant of the gap.';
+COMMENT ON COLUMN gaps.until_at IS 'Nothing was planned up to here.';
 COMMENT ON COLUMN gaps.runs IS 'How many instants.';
 COMMENT ON COLUMN gaps.reason IS 'Why, in words.';
 COMMENT ON COLUMN gaps.quiet IS 'True for a stepped clock: no data alert comes of it.';

@@ -90,8 +90,9 @@ type Gap struct {
 
 // Plan makes runs due, writes gaps and moves the high-water mark, in one
 // transaction. It writes no row that people edit and waits for none. Runs that
-// exist already, or have ended already, stay as they are.
-func (l *Leader) Plan(ctx context.Context, runs []PlannedRun, gaps []Gap, mark time.Time) error {
+// exist already stay as they are; unstarted ones of specs in forget, whose
+// timing has changed, are deleted first.
+func (l *Leader) Plan(ctx context.Context, runs []PlannedRun, gaps []Gap, forget []int64, mark time.Time) error {
 	n := len(runs)
 	ids, dues, startBys := make([]int64, n), make([]time.Time, n), make([]time.Time, n)
 	hosts, tools := make([]string, n), make([]string, n)
@@ -103,6 +104,10 @@ func (l *Leader) Plan(ctx context.Context, runs []PlannedRun, gaps []Gap, mark t
 	}
 	return pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
 		batch := &pgx.Batch{}
+		if len(forget) > 0 {
+			batch.Queue(`DELETE FROM schedule WHERE ctid = ANY (ARRAY(
+				SELECT ctid FROM schedule WHERE toolspec_id = ANY ($1) AND state = 'due' FOR UPDATE SKIP LOCKED))`, forget)
+		}
 		if n > 0 {
 			batch.Queue(`INSERT INTO schedule (toolspec_id, due_at, start_by, monhost, tool)
 				SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::text[])
@@ -138,9 +143,9 @@ func insertGaps(ctx context.Context, tx pgx.Tx, gaps []Gap) error {
 	return nil
 }
 
-// ClockStep writes down that the database's clock stepped, and carries the
-// leases along. After a step back, runs that lie in the future again and nobody
-// has claimed are taken back: they will be planned anew.
+// ClockStep writes down that the database's clock stepped, carries the leases
+// along, and sets the high-water mark to mark: runs after it that nobody has
+// claimed are taken back.
 func (l *Leader) ClockStep(ctx context.Context, step time.Duration, from, until, mark time.Time) error {
 	return pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `INSERT INTO clock_steps (seconds, from_at, until_at) VALUES ($1, $2, $3)`, step.Seconds(), from, until); err != nil {
@@ -150,14 +155,12 @@ func (l *Leader) ClockStep(ctx context.Context, step time.Duration, from, until,
 			WHERE ctid = ANY (ARRAY(SELECT ctid FROM schedule WHERE state = 'claimed' FOR UPDATE SKIP LOCKED))`, step.Seconds()); err != nil {
 			return fmt.Errorf("move leases with the clock: %w", err)
 		}
-		if step < 0 {
-			if _, err := tx.Exec(ctx, `DELETE FROM schedule
-				WHERE ctid = ANY (ARRAY(SELECT ctid FROM schedule WHERE state = 'due' AND due_at > $1 FOR UPDATE SKIP LOCKED))`, mark); err != nil {
-				return fmt.Errorf("take back runs of the time that comes again: %w", err)
-			}
-			if _, err := tx.Exec(ctx, `UPDATE schedule_mark SET planned_to = $1`, mark); err != nil {
-				return fmt.Errorf("move the high-water mark back: %w", err)
-			}
+		if _, err := tx.Exec(ctx, `DELETE FROM schedule
+			WHERE ctid = ANY (ARRAY(SELECT ctid FROM schedule WHERE state = 'due' AND due_at > $1 FOR UPDATE SKIP LOCKED))`, mark); err != nil {
+			return fmt.Errorf("take back unclaimed runs: %w", err)
+		}
+		if _, err := tx.Exec(ctx, `UPDATE schedule_mark SET planned_to = $1`, mark); err != nil {
+			return fmt.Errorf("set the high-water mark: %w", err)
 		}
 		return nil
 	})

@@ -17,8 +17,8 @@ import (
 // ErrLeaseLost says that a run was no longer ours when its end was stored.
 var ErrLeaseLost = errors.New("lease lost")
 
-// End is how a run ended, ready to be stored.
-type End struct {
+// RunEnd is how a run ended, ready to be stored.
+type RunEnd struct {
 	measure.RunKey
 	Attempt   int
 	StartedAt time.Time // zero if it never started
@@ -38,7 +38,7 @@ type Table struct {
 
 var runColumns = []string{"toolspec_id", "due_at", "started_at", "took_ms", "outcome", "reason", "log", "attempt", "address", "late"}
 
-func (e End) values(columns int, late bool) []any {
+func (e RunEnd) values(columns int, late bool) []any {
 	v := make([]any, 0, len(runColumns)+columns)
 	v = append(v, e.ToolspecID, e.DueAt, optional(e.StartedAt, e.StartedAt.IsZero()), optional(float64(e.Took)/1e6, e.StartedAt.IsZero()),
 		string(e.Outcome), optional(e.Reason, e.Reason == ""), optional(e.Log, e.Log == ""), e.Attempt, optional(e.Address, !e.Address.IsValid()), late)
@@ -59,7 +59,7 @@ func optional(v any, absent bool) any {
 // table, and deletes their schedule rows, in one transaction. Ends whose lease
 // is lost are given back with ErrLeaseLost and nothing of them is stored; for
 // any other error nothing of the batch is. Either way Load is what comes next.
-func (s *Store) Finish(ctx context.Context, t Table, ends []End, worker string) (lost []End, err error) {
+func (s *Store) Finish(ctx context.Context, t Table, ends []RunEnd, worker string) (lost []RunEnd, err error) {
 	ids, dues, attempts := make([]int64, len(ends)), make([]time.Time, len(ends)), make([]int, len(ends))
 	for i, e := range ends {
 		ids[i], dues[i], attempts[i] = e.ToolspecID, e.DueAt, e.Attempt
@@ -112,7 +112,7 @@ type SpoolRow struct {
 }
 
 // Spooled gives the row of an end for the spool.
-func (e End) Spooled(t Table) SpoolRow {
+func (e RunEnd) Spooled(t Table) SpoolRow {
 	row := make(map[string]any, len(runColumns)+len(t.Columns))
 	values := e.values(len(t.Columns), true)
 	for i, name := range append(append([]string(nil), runColumns...), t.Columns...) {

@@ -7,25 +7,20 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"sonde/internal/plan"
 )
 
 // Spec is a row of toolspecs with what a scheduler and a worker need of its node.
 type Spec struct {
-	ID          int64           `json:"id"`
-	Node        string          `json:"node"`
-	Address     string          `json:"address"`
-	Monhost     string          `json:"monhost"`
-	Tool        string          `json:"tool"`
-	Label       string          `json:"label"`
-	Options     json.RawMessage `json:"options"`
-	RunInterval time.Duration   `json:"run_interval"` // 0 when RunAt is set
-	RunAt       string          `json:"run_at"`
-	TimeZone    string          `json:"time_zone"`
-	Since       time.Time       `json:"since"`    // when this timing began
-	Together    int             `json:"together"` // specs with the same Since
-	Background  bool            `json:"background"`
-	TimeToRun   time.Duration   `json:"time_to_run"`
-	Enabled     bool            `json:"enabled"` // the spec and its node
+	plan.Spec
+	Node    string
+	Address string
+	Monhost string
+	Tool    string
+	Label   string
+	Options json.RawMessage
+	Enabled bool // the spec and its node
 }
 
 // Tolerance is how late a run of this spec may start: the setting, or its
@@ -64,7 +59,7 @@ func seconds(f float64) time.Duration {
 type Changes struct {
 	Specs   []Spec
 	Removed []int64
-	Repeats []Repeat
+	Repeats plan.Repeats
 	Settings
 	Mark uint64 // hand it to the next call
 }
@@ -72,12 +67,6 @@ type Changes struct {
 // Settings are those that scheduler and workers go by.
 type Settings struct {
 	StartTolerance time.Duration
-}
-
-// Repeat is a stretch of time that the database's clock went through again.
-type Repeat struct {
-	From  time.Time `json:"from"`
-	Until time.Time `json:"until"`
 }
 
 type querier interface {
@@ -137,12 +126,12 @@ func specChanges(ctx context.Context, q querier, mark uint64, monhost, tool stri
 	return c, err
 }
 
-func repeats(ctx context.Context, q querier) ([]Repeat, error) {
+func repeats(ctx context.Context, q querier) (plan.Repeats, error) {
 	rows, err := q.Query(ctx, `SELECT from_at, until_at FROM clock_steps WHERE seconds < 0 AND until_at > clock_timestamp() - interval '1 day' ORDER BY id`)
 	if err != nil {
 		return nil, fmt.Errorf("read clock steps: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Repeat])
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[plan.Repeat])
 	if err != nil {
 		return nil, fmt.Errorf("read clock steps: %w", err)
 	}
