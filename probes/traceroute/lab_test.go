@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -83,13 +82,12 @@ func trace(t *testing.T, from *lab.Host, spec string, target netip.Addr) (s seen
 // others gives the hops by Debian's traceroute: all addresses of each.
 func others(t *testing.T, from *lab.Host, args ...string) (hops [][]string) {
 	t.Helper()
-	out := from.Run("traceroute", append([]string{"-n", "-w", "0.4"}, args...)...)
-	address := regexp.MustCompile(` ([0-9a-f]+[.:][0-9a-f.:]+) `)
+	out := from.Run("traceroute", append([]string{"-n", "-w", "1"}, args...)...)
 	for _, line := range strings.Split(strings.TrimSpace(out), "\n")[1:] {
 		var at []string
-		for _, m := range address.FindAllStringSubmatch(line+" ", -1) {
-			if !slices.Contains(at, m[1]) {
-				at = append(at, m[1])
+		for _, word := range strings.Fields(line) {
+			if _, err := netip.ParseAddr(word); err == nil && !slices.Contains(at, word) {
+				at = append(at, word)
 			}
 		}
 		if at == nil {
@@ -113,7 +111,7 @@ func TestSameHopsAsTraceroute(t *testing.T) {
 	routers[2].Silence()
 	both(func(spec string, v6 bool, flag string) {
 		to := lab.Uplink(dst, v6)
-		s := trace(t, src, `{"timeout":"400ms",`+spec+`}`, to)
+		s := trace(t, src, `{"timeout":"1s",`+spec+`}`, to)
 		want := others(t, src, flag, "-p", "33434", to.String())
 		if len(want) != 6 {
 			t.Fatalf("traceroute %s saw %v", flag, want)
@@ -138,8 +136,10 @@ func TestOneFlowTakesOneWayThroughADiamond(t *testing.T) {
 		to := lab.Uplink(dst, v6)
 		first := trace(t, src, `{"probes":10,`+spec+`}`, to)
 		arms := map[string]bool{}
-		for _, a := range first.flows[1] {
-			arms[a.String()] = true
+		for port := range 4 { // 40 flows, which the kernel spreads by a number of its own
+			for _, a := range trace(t, src, fmt.Sprintf(`{"probes":10,"port":%d,%s}`, 33434+port, spec), to).flows[1] {
+				arms[a.String()] = true
+			}
 		}
 		for range 20 {
 			again := trace(t, src, `{"probes":1,`+spec+`}`, to)
@@ -158,7 +158,7 @@ func TestOneFlowTakesOneWayThroughADiamond(t *testing.T) {
 			}
 		}
 		if flag == "-U" && len(arms) != 3 {
-			t.Errorf("%s: 10 flows found the arms %v of 3", spec, arms)
+			t.Errorf("%s: 40 flows found the arms %v of 3", spec, arms)
 		}
 		for _, arm := range routers[1:4] {
 			delete(arms, lab.Uplink(arm, v6).String())
@@ -167,12 +167,18 @@ func TestOneFlowTakesOneWayThroughADiamond(t *testing.T) {
 			t.Errorf("%s: %v are no arms", spec, arms)
 		}
 	})
-	// Debian's traceroute changes ports with every packet and sees every arm.
+	// Debian's traceroute changes ports with every packet and sees every arm in time.
 	s := trace(t, src, `{"method":"udp","probes":10}`, dst.V4())
-	for i, want := range others(t, src, "-q", "10", dst.V4().String()) {
+	var want [4][]string
+	for port := range 4 {
+		for i, at := range others(t, src, "-q", "10", "-p", fmt.Sprint(33434+100*port), dst.V4().String()) {
+			want[i] = append(want[i], at...)
+		}
+	}
+	for i := range s.flows {
 		for _, a := range s.flows[i] {
-			if !slices.Contains(want, a.String()) {
-				t.Errorf("hop %d: %v, traceroute saw %v", i+1, a, want)
+			if !slices.Contains(want[i], a.String()) {
+				t.Errorf("hop %d: %v, traceroute saw %v", i+1, a, want[i])
 			}
 		}
 	}
@@ -188,7 +194,7 @@ func TestRefusalsEndTheRoute(t *testing.T) {
 			src, routers, dst := lab.New(t).Chain(3)
 			to := lab.Uplink(dst, v6)
 			routers[1].Refuse(kind, lab.One(to))
-			s := trace(t, src, `{"timeout":"400ms",`+spec+`}`, to)
+			s := trace(t, src, `{"timeout":"1s",`+spec+`}`, to)
 			router := lab.Uplink(routers[1], v6).String()
 			if s.reached || s.rtt != nil || s.count != 2 || s.end != "unreachable "+mark+" from "+router || s.hops[1] != router {
 				t.Errorf("%s, %s: %+v", spec, kind, s)
@@ -223,7 +229,7 @@ func TestTargetThatRefusesIsReached(t *testing.T) {
 func TestBlackholeEndsAfterSilentHops(t *testing.T) {
 	src, routers, dst := lab.New(t).Chain(3)
 	routers[1].Refuse("blackhole", lab.One(dst.V4()))
-	s := trace(t, src, `{"timeout":"200ms","max_silent":4}`, dst.V4())
+	s := trace(t, src, `{"timeout":"500ms","max_silent":4}`, dst.V4())
 	// A blackhole drops before the time to live is looked at.
 	want := []string{routers[0].V4().String(), "*", "*", "*", "*"}
 	if !slices.Equal(s.hops, want) || s.reached || s.end != "silent" || s.rtt != nil || s.errnos != nil {
@@ -274,7 +280,7 @@ func TestLostPacketOfTheFirstFlowIsAskedAgain(t *testing.T) {
 	// One of the three answers of r2 is lost each time, in turn another flow's.
 	src.LoseEvery(3, "ip saddr "+routers[1].V4().String()+" icmp type time-exceeded")
 	for range 6 {
-		if s := trace(t, src, `{"timeout":"200ms"}`, dst.V4()); s.hops[1] != routers[1].V4().String() || !s.reached {
+		if s := trace(t, src, `{"timeout":"400ms"}`, dst.V4()); s.hops[1] != routers[1].V4().String() || !s.reached {
 			t.Errorf("%+v", s)
 		}
 	}
@@ -359,6 +365,13 @@ func TestOwnAddressIsATarget(t *testing.T) {
 	})
 }
 
+// underWay counts the packets an engine waits for.
+func underWay(e probes.Engine) int {
+	e.(*engine).mu.Lock()
+	defer e.(*engine).mu.Unlock()
+	return len(e.(*engine).waiting)
+}
+
 func TestManyRunsShareOneEngine(t *testing.T) {
 	src, routers, dst := lab.New(t).Diamond(2)
 	var e probes.Engine
@@ -400,7 +413,7 @@ func TestManyRunsShareOneEngine(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n := len(e.(*engine).waiting); n != 0 {
+	if n := underWay(e); n != 0 {
 		t.Errorf("%d packets are still waited for", n)
 	}
 }
@@ -427,10 +440,7 @@ func TestEngineThatFallsEndsItsRuns(t *testing.T) {
 			tick := time.NewTicker(time.Millisecond)
 			defer tick.Stop()
 			for range tick.C {
-				e.(*engine).mu.Lock()
-				n := len(e.(*engine).waiting)
-				e.(*engine).mu.Unlock()
-				if n == 18 {
+				if underWay(e) == 18 {
 					e.Close()
 					return
 				}
