@@ -23,5 +23,8 @@
 // Namespaces need root. Main lets a package's tests run without: it starts
 // them again as root of a user namespace, where that is allowed.
 //
-// The lab has no delay and no jitter, and knows nothing of probes.
+// Delay, jitter, duplicates and reordering come from a Wire, a cable that this
+// process plays between two TUN devices, because not every kernel has netem.
+//
+// The lab knows nothing of probes.
 package lab

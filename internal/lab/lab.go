@@ -122,6 +122,20 @@ type End struct {
 // Routes come with Route, once all links are there.
 func (l *Lab) Connect(a, b *Host) *Link {
 	l.t.Helper()
+	k := l.newLink(a, b)
+	n := 2 * len(l.links)
+	// Numbers that differ at both ends: where they are equal, as they are by
+	// default in new namespaces, the kernel (linkwatch_urgent_event) takes the
+	// veth for a plain device and tells IPv6 of the carrier a second late.
+	a.ip(append([]string{fmt.Sprintf("link add %s index %d type veth peer name %s index %d netns %s",
+		k.A.Name, n+100, k.B.Name, n+101, b.Path())}, k.A.up()...)...)
+	b.ip(k.B.up()...)
+	return k
+}
+
+// newLink gives a link its names and addresses, without interfaces.
+func (l *Lab) newLink(a, b *Host) *Link {
+	l.t.Helper()
 	n := len(l.links) + 1
 	if n > 255 {
 		l.t.Fatalf("lab: more than 255 links")
@@ -140,12 +154,6 @@ func (l *Lab) Connect(a, b *Host) *Link {
 	l.links = append(l.links, k)
 	a.ends = append(a.ends, k.A)
 	b.ends = append(b.ends, k.B)
-	// Numbers that differ at both ends: where they are equal, as they are by
-	// default in new namespaces, the kernel (linkwatch_urgent_event) takes the
-	// veth for a plain device and tells IPv6 of the carrier a second late.
-	a.ip(append([]string{fmt.Sprintf("link add %s index %d type veth peer name %s index %d netns %s",
-		k.A.Name, 2*n+100, k.B.Name, 2*n+101, b.Path())}, k.A.up()...)...)
-	b.ip(k.B.up()...)
 	return k
 }
 

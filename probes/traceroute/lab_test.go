@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
 	"os"
 	"runtime"
@@ -518,4 +519,47 @@ func TestNonsense(t *testing.T) {
 	if err == nil || errors.Is(err, probes.ErrSpec) || errors.Is(err, probes.ErrLocal) || !strings.Contains(err.Error(), "no-such-host.invalid") {
 		t.Errorf("unknown name: %v", err)
 	}
+}
+
+func TestRoundTripsAreThoseOfTheWire(t *testing.T) {
+	l := lab.New(t)
+	src, r1, r2, dst := l.Host("src"), l.Router("r1"), l.Router("r2"), l.Host("dst")
+	l.Connect(src, r1)
+	l.Wire(r1, r2, lab.Delayed(30*time.Millisecond, 10*time.Millisecond))
+	l.Wire(r2, dst, lab.Delayed(15*time.Millisecond, 25*time.Millisecond))
+	l.Route()
+	both(func(spec string, v6 bool, _ string) {
+		s := trace(t, src, `{`+spec+`}`, lab.Uplink(dst, v6))
+		if ms, ok := s.rtt.(float64); !ok || ms < 80 || ms > 150 {
+			t.Errorf("%s: round trip %v ms, the wire takes 80", spec, s.rtt)
+		}
+		for i, want := range []int32{0, 40_000, 80_000} {
+			least := int32(math.MaxInt32) // a busy machine makes some late, none early
+			for _, us := range s.rtts[i] {
+				if us != nil {
+					least = min(least, *us)
+				}
+			}
+			if least < want || least > want+35_000 {
+				t.Errorf("%s: hop %d: least round trip %d µs, the wire takes %d", spec, i+1, least, want)
+			}
+		}
+	})
+}
+
+func TestDuplicatesAndOvertakingDoNotConfuse(t *testing.T) {
+	l := lab.New(t)
+	src, r1, dst := l.Host("src"), l.Router("r1"), l.Host("dst")
+	l.Wire(src, r1, func(forth bool, n int, _ []byte) []time.Duration {
+		late := time.Duration(20-n%20) * time.Millisecond
+		return []time.Duration{late, late + 3*time.Millisecond}
+	})
+	l.Connect(r1, dst)
+	l.Route()
+	both(func(spec string, v6 bool, _ string) {
+		s := trace(t, src, `{`+spec+`}`, lab.Uplink(dst, v6))
+		if want := []string{lab.Uplink(r1, v6).String(), lab.Uplink(dst, v6).String()}; !slices.Equal(s.hops, want) || !s.reached {
+			t.Errorf("%s: %+v, want hops %v", spec, s, want)
+		}
+	})
 }
