@@ -48,7 +48,6 @@ func Examine(t *testing.T, tool probes.Tool, peer Peer) {
 	t.Run("options", func(t *testing.T) { optionsAreDescribed(t, tool) })
 	t.Run("nonsense spec", func(t *testing.T) { nonsenseIsErrSpec(t, tool) })
 	t.Run("table", func(t *testing.T) { fitsItsTable(t, tool, peer) })
-	t.Run("options in the database", func(t *testing.T) { databaseAgrees(t, tool, peer) })
 	t.Run("many runs leave nothing behind", func(t *testing.T) { leavesNothingBehind(t, tool, peer) })
 	if peer.Silent != "" {
 		t.Run("silent peer is data", func(t *testing.T) { silenceIsData(t, tool, peer) })

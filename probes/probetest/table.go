@@ -13,9 +13,13 @@ import (
 	"sonde/probes"
 )
 
-// fitsItsTable inserts the rows of real runs into a copy of the migrated table.
+// fitsItsTable inserts the rows of real runs into a copy of the migrated table,
+// and asks the database what it makes of the tool's options.
 func fitsItsTable(t *testing.T, tool probes.Tool, peer Peer) {
 	pool := pgtest.New(t)
+	databaseAgrees(t, tool, peer, func(answer any, query string, args ...any) error {
+		return pool.QueryRow(t.Context(), query, args...).Scan(answer)
+	})
 
 	var there []string
 	if err := pool.QueryRow(t.Context(), `SELECT coalesce(array_agg(column_name::text), '{}') FROM information_schema.columns
@@ -92,8 +96,8 @@ func fitsItsTable(t *testing.T, tool probes.Tool, peer Peer) {
 
 // databaseAgrees holds what sonde migrate writes into TOOLS, and what the check
 // on toolspecs makes of it, against the tool's own reading.
-func databaseAgrees(t *testing.T, tool probes.Tool, peer Peer) {
-	pool := pgtest.New(t)
+func databaseAgrees(t *testing.T, tool probes.Tool, peer Peer, ask func(answer any, query string, args ...any) error) {
+	t.Helper()
 	known, err := json.Marshal(tool.Options)
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +108,7 @@ func databaseAgrees(t *testing.T, tool probes.Tool, peer Peer) {
 		}
 		o, err := measure.ReadOptions(tool.Options, json.RawMessage(spec))
 		var problem *string
-		if err := pool.QueryRow(t.Context(), "SELECT sonde_options_problem($1::jsonb, $2::jsonb)", string(known), spec).Scan(&problem); err != nil {
+		if err := ask(&problem, "SELECT sonde_options_problem($1::jsonb, $2::jsonb)", string(known), spec); err != nil {
 			t.Fatal(err)
 		}
 		if (err == nil) != (problem == nil) {
@@ -119,7 +123,7 @@ func databaseAgrees(t *testing.T, tool probes.Tool, peer Peer) {
 			continue
 		}
 		var secs float64
-		if err := pool.QueryRow(t.Context(), "SELECT sonde_least_time($1, $2::jsonb, $3::jsonb)", tool.LeastTime, string(known), spec).Scan(&secs); err != nil {
+		if err := ask(&secs, "SELECT sonde_least_time($1, $2::jsonb, $3::jsonb)", tool.LeastTime, string(known), spec); err != nil {
 			t.Errorf("least time %q: %v", tool.LeastTime, err)
 			continue
 		}
