@@ -8,10 +8,12 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,8 +45,18 @@ func open(t testing.TB, dir, name string, limit int64) *Writer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(w.Release)
+	t.Cleanup(func() {
+		if err := w.Release(); err != nil {
+			t.Error(err)
+		}
+	})
 	return w
+}
+
+func release(t interface{ Error(...any) }, w *Writer) {
+	if err := w.Release(); err != nil {
+		t.Error(err)
+	}
 }
 
 // numbers reads all segments that can be had.
@@ -88,10 +100,10 @@ func TestWhatWasAppendedIsReadInOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i%3 == 0 {
-			w.Release()
+			release(t, w)
 		}
 	}
-	w.Release()
+	release(t, w)
 	if got := numbers(t, dir); !slices.Equal(got, upTo(70)) {
 		t.Errorf("read %v", got)
 	}
@@ -107,7 +119,7 @@ func TestLineBreaksInARecordDoNotBreakTheLine(t *testing.T) {
 	if err := w.Append([]json.RawMessage{json.RawMessage("{\n  \"n\": 0\n}\n"), json.RawMessage(`{"n":1}`)}); err != nil {
 		t.Fatal(err)
 	}
-	w.Release()
+	release(t, w)
 	if got := numbers(t, dir); !slices.Equal(got, upTo(2)) {
 		t.Errorf("read %v", got)
 	}
@@ -129,7 +141,7 @@ func TestOpenSegmentIsTheWriters(t *testing.T) {
 	if _, err := list[0].Read(); !errors.Is(err, ErrBusy) {
 		t.Errorf("read of an open segment: %v", err)
 	}
-	w.Release()
+	release(t, w)
 	if _, err := list[0].Read(); err != nil {
 		t.Errorf("read of a released segment: %v", err)
 	}
@@ -159,7 +171,7 @@ func TestFullSpoolKeepsTheOldestAndRefusesTheNewest(t *testing.T) {
 	if err := b.Append(records(0, 5)); !errors.Is(err, ErrFull) {
 		t.Errorf("another writer of the full folder: %v", err)
 	}
-	a.Release()
+	release(t, a)
 	if got := numbers(t, dir); !slices.Equal(got, upTo(kept)) {
 		t.Errorf("kept %d, read %v", kept, got)
 	}
@@ -191,6 +203,36 @@ func TestLongSegmentIsClosedForTheLoader(t *testing.T) {
 	list[0].Close()
 }
 
+func TestSegmentIsClosedForTheLoaderAlsoWhenNobodySaysSo(t *testing.T) {
+	segmentAge = 10 * time.Millisecond
+	defer func() { segmentAge = time.Minute }()
+	dir := t.TempDir()
+	w := open(t, dir, "w", 1<<20)
+	if err := w.Append(records(0, 3)); err != nil {
+		t.Fatal(err)
+	}
+	list, _ := Scan(dir)
+	for {
+		found, err := list[0].Read()
+		if errors.Is(err, ErrBusy) {
+			runtime.Gosched()
+			continue
+		}
+		if err != nil || len(found) != 3 {
+			t.Errorf("%d records, %v", len(found), err)
+		}
+		break
+	}
+	list[0].Close()
+	if err := w.Append(records(3, 3)); err != nil {
+		t.Fatal(err)
+	}
+	release(t, w)
+	if got := numbers(t, dir); !slices.Equal(got, upTo(6)) {
+		t.Errorf("read %v", got)
+	}
+}
+
 // A write that the file system takes only half of must not spoil what follows.
 func TestShortWriteCorruptsNothing(t *testing.T) {
 	dir := t.TempDir()
@@ -219,7 +261,7 @@ func TestShortWriteCorruptsNothing(t *testing.T) {
 	if err := w.Append(records(10, 10)); err != nil {
 		t.Fatal(err)
 	}
-	w.Release()
+	release(t, w)
 	if got := numbers(t, dir); !slices.Equal(got, upTo(20)) {
 		t.Errorf("read %v", got)
 	}
@@ -279,10 +321,12 @@ func fillDisk() {
 		t.need(fmt.Errorf("%d records were kept, %d read", kept, n))
 	}
 	t.need(w.Append(records(0, 100))) // room again
-	w.Release()
+	release(t, w)
 }
 
 type failing struct{}
+
+func (f *failing) Error(args ...any) { f.need(fmt.Errorf("%v", args)) }
 
 func (*failing) need(err error) {
 	if err != nil {
@@ -325,7 +369,7 @@ func appendForEver(dir string) {
 		t.need(w.Append(records(n, 10)))
 		fmt.Println(n + 10)
 		if n%50 == 0 {
-			w.Release()
+			release(t, w)
 		}
 	}
 }

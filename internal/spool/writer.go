@@ -14,13 +14,16 @@ import (
 )
 
 const (
-	segmentSize = 4 << 20         // a segment this long is closed
-	segmentAge  = 5 * time.Minute // and one this old
+	segmentSize = 4 << 20 // a segment this long is closed
 	maxRecord   = 8 << 20
 	maxWrite    = 16 << 20 // of one batch into one segment
 	suffix      = ".spool"
-	usageAge    = time.Second // how old the knowledge of what others wrote may be
+	usageAge    = 10 * time.Second // how old the knowledge of what others wrote may be
 )
+
+// segmentAge is how long a segment stays with its writer, also when nobody says
+// Release: a row that was spooled by mishap, the database being there, is loaded too.
+var segmentAge = time.Minute
 
 // ErrFull says that the folder has reached its limit: nothing was written.
 var ErrFull = errors.New("the spool is full")
@@ -34,7 +37,7 @@ type Writer struct {
 	mu     sync.Mutex
 	file   *os.File
 	size   int64 // bytes known to be on disk
-	opened time.Time
+	old    *time.Timer
 	used   int64 // of the whole folder, without what was written since
 	looked time.Time
 }
@@ -127,9 +130,6 @@ func (w *Writer) room(more int64) error {
 
 // write brings raw to disk, in a segment that is neither full nor old.
 func (w *Writer) write(raw []byte) error {
-	if w.file != nil && (w.size >= segmentSize || time.Since(w.opened) > segmentAge) {
-		w.closeSegment()
-	}
 	if w.file == nil {
 		if err := w.newSegment(); err != nil {
 			return err
@@ -137,16 +137,18 @@ func (w *Writer) write(raw []byte) error {
 	}
 	_, err := w.file.WriteAt(raw, w.size)
 	if err == nil {
-		if err = w.file.Sync(); err == nil {
-			w.size += int64(len(raw))
-			return nil
+		err = w.file.Sync()
+	}
+	if err == nil {
+		w.size += int64(len(raw))
+		if w.size >= segmentSize {
+			_ = w.closeSegment() // the bytes are on disk whatever close says
 		}
+		return nil
 	}
 	// Part of raw may be in the file. Cut it off; what comes next goes to a new
 	// segment, because after a failed fsync nobody knows what this one holds.
-	_ = w.file.Truncate(w.size)
-	w.closeSegment()
-	return err
+	return errors.Join(err, w.file.Truncate(w.size), w.closeSegment())
 }
 
 func (w *Writer) newSegment() error {
@@ -171,34 +173,44 @@ func (w *Writer) newSegment() error {
 		_ = os.Remove(hidden)
 		return err
 	}
-	w.file, w.size, w.opened = f, 0, time.Now()
+	w.file, w.size = f, 0
+	w.old = time.AfterFunc(segmentAge, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.file == f {
+			_ = w.closeSegment()
+		}
+	})
 	if err := syncDir(w.dir); err != nil {
-		w.closeSegment()
-		return err
+		return errors.Join(err, w.closeSegment())
 	}
 	return nil
 }
 
 // closeSegment gives the segment to the loader, or removes it when nothing is in it.
-func (w *Writer) closeSegment() {
+func (w *Writer) closeSegment() error {
+	f := w.file
+	w.old.Stop()
+	var err error
 	if w.size == 0 {
-		_ = os.Remove(segmentPath(w.dir, w.file))
+		err = os.Remove(strings.TrimSuffix(f.Name(), ".new"))
 	}
-	_ = w.file.Close()
 	w.file, w.size = nil, 0
-}
-
-func segmentPath(dir string, f *os.File) string {
-	return filepath.Join(dir, strings.TrimSuffix(filepath.Base(f.Name()), ".new"))
+	return errors.Join(err, f.Close())
 }
 
 // Release closes the current segment, so that the loader may take it at once.
-func (w *Writer) Release() {
+// What Append wrote is on disk also when closing fails.
+func (w *Writer) Release() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.file != nil {
-		w.closeSegment()
+	if w.file == nil {
+		return nil
 	}
+	if err := w.closeSegment(); err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	return nil
 }
 
 func syncDir(dir string) error {
