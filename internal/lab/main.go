@@ -13,13 +13,22 @@ import (
 //	func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
 //
 // A system that forbids user namespaces gets the tests as they are; those that
-// need the lab then say that they need root.
+// need the lab then say that they need root. In a user namespace there is only
+// this one user, so a program that wants to become another, as a PostgreSQL
+// started by root does, cannot run there.
 func Main(m interface{ Run() int }) int {
+	const inside = "SONDE_LAB_USER_NAMESPACE"
+	if os.Getenv(inside) != "" {
+		if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "lab: loopback of the user namespace: %v %s\n", err, out)
+		}
+	}
 	if os.Geteuid() == 0 {
 		return m.Run()
 	}
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), inside+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
