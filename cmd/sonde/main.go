@@ -32,6 +32,9 @@ func verbs() []verb {
 		{"keepalive", "[--data DIR]", "one pass for a crontab: start the supervisor if it is dead or stands still", runKeepalive},
 		{"migrate", "", "bring the schema to this version", runMigrate},
 		{"dsn", "[--data DIR]", "print the connection string of the database", runDSN},
+		{"scheduler", "", "make runs due, as the supervisor starts it", runScheduler},
+		{"worker", "TOOL", "make the runs of one tool, as the supervisor starts it", runWorker},
+		{"notifier", "", "bring notices to people, as the supervisor starts it", runNotifier},
 		{"probe", "TOOL TARGET [-o name=value]…", "make one run now, without a database", runProbe},
 		{"version", "", "print the version", runVersion},
 	}

@@ -27,6 +27,8 @@ type Scheduler struct {
 	Log    *slog.Logger
 	Report func(doing string, next time.Duration)
 
+	Counted func(Totals) // called after each pass; nil for none
+
 	last  store.Clock // reading of the previous pass, kept over a loss of the lead
 	away  bool        // the database was away since then
 	total Totals
@@ -69,9 +71,6 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	return nil
 }
 
-// Totals gives what was counted; call it from the goroutine of Report only.
-func (s *Scheduler) Totals() Totals { return s.total }
-
 // lead plans until something fails.
 func (s *Scheduler) lead(ctx context.Context, leader *store.Leader, told <-chan struct{}) error {
 	s.Report("reading the plan", promise)
@@ -107,6 +106,9 @@ func (s *Scheduler) lead(ctx context.Context, leader *store.Leader, told <-chan 
 			}
 		}
 		s.total.Lag = time.Since(began)
+		if s.Counted != nil {
+			s.Counted(s.total)
+		}
 		s.Report(fmt.Sprintf("leading, %d specs planned", p.calendar.Len()), promise)
 		pause(ctx, nil, leastPause)
 		pause(ctx, told, passEvery-time.Since(began))

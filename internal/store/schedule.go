@@ -125,3 +125,17 @@ func keys(runs []measure.RunKey) ([]int64, []time.Time) {
 
 // sanitized is a table or column name as SQL writes it.
 func sanitized(name string) string { return pgx.Identifier{name}.Sanitize() }
+
+// HandBackOthers returns the runs that worker has claimed but does not know of:
+// claims whose answer was lost on the way.
+func (s *Store) HandBackOthers(ctx context.Context, known []measure.RunKey, worker string) error {
+	ids, dues := keys(known)
+	_, err := s.pool.Exec(ctx, `
+		UPDATE schedule q SET state = 'due', claimed_by = NULL, lease_until = NULL
+		WHERE q.state = 'claimed' AND q.claimed_by = $3
+			AND NOT EXISTS (SELECT FROM unnest($1::bigint[], $2::timestamptz[]) AS k (id, due) WHERE q.toolspec_id = k.id AND q.due_at = k.due)`, ids, dues, worker)
+	if err != nil {
+		return fmt.Errorf("hand back unknown runs: %w", err)
+	}
+	return nil
+}

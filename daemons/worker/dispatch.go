@@ -1,0 +1,335 @@
+package worker
+
+import (
+	"container/heap"
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"sonde/internal/measure"
+	"sonde/internal/store"
+)
+
+// remember is how long an ended run is known, so that it is not made again
+// when the database offers it after an absence.
+const remember = 2 * time.Minute
+
+// dispatcher owns the runs from claim to end and starts each at its instant.
+// Its goroutine never waits for the database.
+type dispatcher struct {
+	w      *Worker
+	engine *engine
+	keep   *keeper
+	link   *link
+
+	mu     sync.Mutex
+	hand   map[measure.RunKey]*run // waiting, ready or running
+	recent map[measure.RunKey]bool // ended lately
+	oldest []memory                // the same in order of time
+
+	waiting byStart
+	ready   []*run         // their instant has come; room or their spec's last run is what they wait for
+	expiry  time.Time      // when the first of them may no longer start
+	running map[int64]*run // by spec: a spec never overlaps itself
+	ended   chan *run
+	most    int
+
+	clock    store.Clock
+	self     *selfPlan
+	lag      time.Duration
+	reported time.Time
+}
+
+// memory is a run that has ended, and when it may be forgotten.
+type memory struct {
+	key   measure.RunKey
+	until time.Time
+}
+
+func newDispatcher(w *Worker, e *engine, k *keeper, l *link) *dispatcher {
+	d := &dispatcher{w: w, engine: e, keep: k, link: l,
+		hand: map[measure.RunKey]*run{}, recent: map[measure.RunKey]bool{}, running: map[int64]*run{}, ended: make(chan *run, 1024), most: atOnce, self: newSelfPlan(w)}
+	if w.Tool.AtOnce > 0 {
+		d.most = w.Tool.AtOnce
+	}
+	l.holding = func() int {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return len(d.hand)
+	}
+	l.known = func() []measure.RunKey {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		keys := make([]measure.RunKey, 0, len(d.hand)+len(d.recent))
+		for k := range d.hand {
+			keys = append(keys, k)
+		}
+		for k := range d.recent {
+			keys = append(keys, k)
+		}
+		return keys
+	}
+	return d
+}
+
+func (d *dispatcher) run(stopping, cancelled context.Context) {
+	probing, cancel := context.WithCancelCause(context.Background())
+	defer context.AfterFunc(cancelled, func() { cancel(errStopped) })()
+	defer cancel(nil)
+
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	done := stopping.Done()
+	for done != nil || len(d.running) > 0 {
+		select {
+		case c := <-d.link.claims:
+			d.claimed(c)
+			if done == nil {
+				d.handBack()
+			}
+		case p := <-d.link.plans:
+			d.self.take(p)
+			d.dropDisabled(p)
+		case s := <-d.link.state:
+			d.self.database(s, d.clock)
+		case r := <-d.ended:
+			d.end(r)
+		case <-timer.C:
+		case <-done:
+			done = nil
+			d.handBack()
+		}
+		if done != nil {
+			d.selfPlan()
+		}
+		next := d.start(probing, time.Now())
+		d.report(done == nil)
+		timer.Reset(next)
+	}
+}
+
+// claimed takes runs that the database gave us.
+func (d *dispatcher) claimed(c store.Claims) {
+	d.clock = c.Clock
+	for _, claim := range c.Runs {
+		d.mu.Lock()
+		have, made := d.hand[claim.RunKey], false
+		if have == nil {
+			made = d.recent[claim.RunKey]
+		}
+		d.mu.Unlock()
+		switch {
+		case made || have != nil && !have.own || have != nil && d.running[claim.ToolspecID] == have:
+			// We made it by our own plan: its result ends the run by way of Load.
+		case have != nil:
+			have.Claim, have.own = claim.Claim, false // not started yet: the lease is better
+		default:
+			d.add(&run{Claim: claim.Claim})
+		}
+	}
+}
+
+// add puts a run in the queue for its instant.
+func (d *dispatcher) add(r *run) {
+	r.start, r.stop = d.clock.Local(r.DueAt), d.clock.Local(r.StartBy)
+	d.mu.Lock()
+	d.hand[r.RunKey] = r
+	d.mu.Unlock()
+	heap.Push(&d.waiting, r)
+}
+
+// selfPlan adds the runs of the next seconds while the database is away.
+func (d *dispatcher) selfPlan() {
+	for _, r := range d.self.due(d.clock) {
+		d.mu.Lock()
+		_, have := d.hand[r.RunKey]
+		made := d.recent[r.RunKey]
+		d.mu.Unlock()
+		if have || made || len(d.hand) >= holdMost {
+			continue
+		}
+		if d.clock.DB.IsZero() {
+			d.clock = d.self.clock() // never spoke to the database: our own clock must do
+		}
+		d.add(r)
+	}
+}
+
+// start starts what is due, names what came too late, and says how long
+// nothing else is to do.
+func (d *dispatcher) start(ctx context.Context, now time.Time) time.Duration {
+	for len(d.waiting) > 0 && !d.waiting[0].start.After(now) {
+		r := heap.Pop(&d.waiting).(*run)
+		d.ready = append(d.ready, r)
+		if len(d.ready) == 1 || r.stop.Before(d.expiry) {
+			d.expiry = r.stop
+		}
+	}
+	next := now.Add(time.Second)
+	if len(d.waiting) > 0 && d.waiting[0].start.Before(next) {
+		next = d.waiting[0].start
+	}
+	// Going through thousands that cannot start, at every event, would take all the time there is.
+	if len(d.ready) == 0 {
+		d.lag = 0
+	} else if len(d.running) < d.most || !now.Before(d.expiry) {
+		d.startReady(ctx, now)
+	}
+	if len(d.ready) > 0 && d.expiry.Before(next) {
+		next = d.expiry
+	}
+	return max(next.Sub(now), 0)
+}
+
+// startReady goes through the runs whose instant has come.
+func (d *dispatcher) startReady(ctx context.Context, now time.Time) {
+	d.lag, d.expiry = 0, now.Add(time.Hour)
+	kept := d.ready[:0]
+	for _, r := range d.ready {
+		before, busy := d.running[r.ToolspecID]
+		switch {
+		case !r.stop.After(now):
+			why := fmt.Sprintf("overload: %d runs of %s were under way on %s until it was too late to start", len(d.running), d.w.Tool.Name, d.w.Monhost)
+			if busy {
+				why = fmt.Sprintf("still running: the run due at %s had not ended", before.DueAt.UTC().Format("15:04:05.000 UTC"))
+			}
+			d.miss(r, why)
+		case busy || len(d.running) >= d.most:
+			kept = append(kept, r)
+			if r.stop.Before(d.expiry) {
+				d.expiry = r.stop
+			}
+			d.lag = max(d.lag, now.Sub(r.start))
+		default:
+			d.begin(ctx, r)
+		}
+	}
+	clear(d.ready[len(kept):])
+	d.ready = kept
+}
+
+// begin makes a run in a goroutine of its own.
+func (d *dispatcher) begin(ctx context.Context, r *run) {
+	d.running[r.ToolspecID] = r
+	started := d.clock.Now().Truncate(time.Microsecond)
+	go func() {
+		d.keep.put(ended{d.w.measure(ctx, d.engine, r, started), r.own})
+		d.ended <- r
+	}()
+}
+
+// end frees the place of a run.
+func (d *dispatcher) end(r *run) {
+	delete(d.running, r.ToolspecID)
+	d.forget(r)
+	d.w.count(func(t *Totals) { t.Made++ })
+}
+
+// miss ends a run that could not start in time.
+func (d *dispatcher) miss(r *run, why string) {
+	d.keep.put(ended{store.RunEnd{RunKey: r.RunKey, Attempt: r.Attempt, Outcome: measure.Missed, Reason: why}, r.own})
+	d.forget(r)
+	d.w.count(func(t *Totals) { t.Missed++ })
+}
+
+func (d *dispatcher) forget(r *run) {
+	d.mu.Lock()
+	delete(d.hand, r.RunKey)
+	d.recent[r.RunKey] = true
+	d.oldest = append(d.oldest, memory{r.RunKey, time.Now().Add(remember)})
+	d.mu.Unlock()
+}
+
+// dropDisabled deletes unstarted runs of specs that are no longer enabled.
+func (d *dispatcher) dropDisabled(p *ownPlan) {
+	var gone []measure.RunKey
+	drop := func(runs []*run) []*run {
+		kept := runs[:0]
+		for _, r := range runs {
+			spec, known := p.Specs[r.ToolspecID]
+			if known && !spec.Enabled {
+				gone = append(gone, r.RunKey)
+				d.forget(r)
+				continue
+			}
+			kept = append(kept, r)
+		}
+		return kept
+	}
+	d.waiting = drop(d.waiting)
+	heap.Init(&d.waiting)
+	d.ready = drop(d.ready)
+	if len(gone) == 0 {
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+		defer cancel()
+		if err := d.w.Store.Drop(ctx, gone, d.w.Name); err != nil {
+			d.w.Log.Warn("runs of disabled specs stay until their leases end", "runs", len(gone), "error", err)
+		}
+	}()
+}
+
+// handBack returns what has not started to the database.
+func (d *dispatcher) handBack() {
+	var keys []measure.RunKey
+	for _, r := range append(d.waiting, d.ready...) {
+		if !r.own {
+			keys = append(keys, r.RunKey)
+		}
+		d.forget(r)
+	}
+	d.waiting, d.ready = nil, nil
+	if len(keys) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+	defer cancel()
+	if err := d.w.Store.HandBack(ctx, keys, d.w.Name); err != nil {
+		d.w.Log.Warn("claimed runs could not be handed back and will be missed", "runs", len(keys), "error", err)
+	}
+}
+
+// report proves progress, and forgets what was long ago.
+func (d *dispatcher) report(stopping bool) {
+	now := time.Now()
+	if now.Sub(d.reported) < 500*time.Millisecond {
+		return
+	}
+	d.reported = now
+	d.mu.Lock()
+	for len(d.oldest) > 0 && d.oldest[0].until.Before(now) {
+		delete(d.recent, d.oldest[0].key)
+		d.oldest = d.oldest[1:]
+	}
+	held := len(d.hand)
+	d.mu.Unlock()
+	d.w.count(func(t *Totals) { t.Lag = d.lag })
+	doing := fmt.Sprintf("%d running, %d waiting", len(d.running), held-len(d.running))
+	if d.self.away {
+		doing += "; the database is away, runs go on by our own plan"
+	}
+	if stopping {
+		doing = fmt.Sprintf("stopping, %d runs still under way", len(d.running))
+	}
+	if d.link.alive() || stopping {
+		d.w.Report(doing, promise)
+	}
+}
+
+// byStart is a heap of runs by their instant.
+type byStart []*run
+
+func (q byStart) Len() int           { return len(q) }
+func (q byStart) Less(i, j int) bool { return q[i].start.Before(q[j].start) }
+func (q byStart) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+func (q *byStart) Push(x any)        { *q = append(*q, x.(*run)) }
+func (q *byStart) Pop() any {
+	old := *q
+	last := old[len(old)-1]
+	old[len(old)-1] = nil
+	*q = old[:len(old)-1]
+	return last
+}

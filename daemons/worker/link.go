@@ -1,0 +1,233 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"sonde/internal/measure"
+	"sonde/internal/plan"
+	"sonde/internal/proc"
+	"sonde/internal/store"
+)
+
+// link talks to the database: it claims runs and keeps the worker's copy of its
+// specs. What it learns goes to the dispatcher over channels.
+type link struct {
+	w      *Worker
+	claims chan store.Claims
+	plans  chan *ownPlan
+	state  chan linkState
+	beat   atomic.Int64 // when it last went round, by our monotonic clock
+	born   time.Time
+
+	holding func() int              // runs in the dispatcher's hand
+	known   func() []measure.RunKey // claimed runs in its hand
+	mark    uint64
+	copy    *ownPlan
+	away    bool
+	entered bool
+	told    chan struct{}
+}
+
+// linkState tells the dispatcher that the database went away or came back.
+type linkState struct {
+	away bool
+	why  string
+}
+
+// ownPlan is the worker's copy of its specs, also on disk.
+type ownPlan struct {
+	Specs          map[int64]store.Spec
+	Repeats        plan.Repeats
+	StartTolerance time.Duration
+	Offset         time.Duration // the database's clock less this host's, when it was last asked
+}
+
+func newLink(w *Worker) *link {
+	return &link{w: w, claims: make(chan store.Claims), plans: make(chan *ownPlan), state: make(chan linkState),
+		born: time.Now(), told: make(chan struct{}, 1)}
+}
+
+// alive reports whether the link has gone round lately; every call to the database has its limit.
+func (l *link) alive() bool {
+	return time.Since(l.born)-time.Duration(l.beat.Load()) < 2*(answerTime+storeTime)
+}
+
+func (l *link) run(ctx context.Context) {
+	l.copy = l.w.readPlan()
+	l.sendPlan(ctx)
+	go l.listen(ctx)
+	for ctx.Err() == nil {
+		l.beat.Store(int64(time.Since(l.born)))
+		full, err := l.round(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		l.tell(ctx, err)
+		switch {
+		case err != nil:
+			wait(ctx, pollEvery)
+		case !full:
+			l.pause(ctx)
+		}
+	}
+}
+
+// round is one exchange with the database. A stop does not cut it off: a claim
+// whose answer is not heard would be missed.
+func (l *link) round(stopping context.Context) (full bool, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(stopping), answerTime)
+	defer cancel()
+	if !l.entered {
+		if err := l.w.Register(ctx); err != nil {
+			return false, err
+		}
+		l.entered = true
+	}
+	changes, err := l.w.Store.SpecChanges(ctx, l.mark, l.w.Monhost, l.w.Tool.Name)
+	if err != nil {
+		return false, err
+	}
+	if l.away || l.mark == 0 {
+		// A claim whose answer was lost is ours in the database and unknown here.
+		if err := l.w.Store.HandBackOthers(ctx, l.known(), l.w.Name); err != nil {
+			return false, err
+		}
+	}
+	if l.holding() >= holdMost {
+		return false, nil
+	}
+	c, err := l.w.Store.Claim(ctx, l.w.Monhost, l.w.Tool.Name, l.w.Name, changes.StartTolerance, ahead, claimMost)
+	if err != nil {
+		return false, err
+	}
+	l.take(stopping, changes, c.Clock)
+	select {
+	case l.claims <- c:
+		return c.Full, nil
+	case <-stopping.Done():
+	}
+	keys := make([]measure.RunKey, len(c.Runs))
+	for i, r := range c.Runs {
+		keys[i] = r.RunKey
+	}
+	return false, l.w.Store.HandBack(ctx, keys, l.w.Name)
+}
+
+// tell says it when the database goes or comes.
+func (l *link) tell(ctx context.Context, err error) {
+	if (err != nil) == l.away {
+		return
+	}
+	l.away = err != nil
+	l.w.away.Store(l.away)
+	s := linkState{away: l.away}
+	if err != nil {
+		s.why = err.Error()
+		l.w.Log.Warn("no exchange with the database; runs go on by our own plan", "tool", l.w.Tool.Name, "error", err)
+	} else {
+		l.w.Log.Info("the database answers", "tool", l.w.Tool.Name)
+		if err := l.w.Spool.Release(); err != nil {
+			l.w.Log.Error("the spool's segment did not close well", "error", err)
+		}
+	}
+	select {
+	case l.state <- s:
+	case <-ctx.Done():
+	}
+}
+
+// take brings changes into the copy. The first reading of a process replaces
+// the copy as a whole: it may be years old.
+func (l *link) take(ctx context.Context, c store.Changes, clock store.Clock) {
+	first := l.mark == 0
+	l.mark = c.Mark
+	offset := clock.DB.Sub(clock.At.Round(0))
+	same := !first && len(c.Specs) == 0 && len(c.Removed) == 0 && len(c.Repeats) == len(l.copy.Repeats) &&
+		c.StartTolerance == l.copy.StartTolerance && (offset-l.copy.Offset).Abs() < time.Second
+	if same {
+		return
+	}
+	next := &ownPlan{Specs: map[int64]store.Spec{}, Repeats: c.Repeats, StartTolerance: c.StartTolerance, Offset: offset}
+	if !first {
+		for id, s := range l.copy.Specs {
+			next.Specs[id] = s
+		}
+	}
+	for _, s := range c.Specs {
+		next.Specs[s.ID] = s
+	}
+	for _, id := range c.Removed {
+		delete(next.Specs, id)
+	}
+	l.copy = next
+	if err := l.w.writePlan(next); err != nil {
+		l.w.Log.Error("the copy of our specs cannot be written: with the database away a restart would not measure", "file", l.w.PlanFile, "error", err)
+	}
+	l.sendPlan(ctx)
+}
+
+func (l *link) sendPlan(ctx context.Context) {
+	select {
+	case l.plans <- l.copy:
+	case <-ctx.Done():
+	}
+}
+
+// listen wakes the link when work or changes are told.
+func (l *link) listen(ctx context.Context) {
+	mine := l.w.Monhost + "/" + l.w.Tool.Name
+	for ctx.Err() == nil {
+		_ = l.w.Store.Listen(ctx, []string{"sonde_due", "sonde_config"}, func(channel, payload string) {
+			if channel == "sonde_due" && payload != mine {
+				return
+			}
+			select {
+			case l.told <- struct{}{}:
+			default:
+			}
+		}) // polling goes on without it
+		wait(ctx, 2*time.Second)
+	}
+}
+
+// pause waits for the next poll; what is told makes it shorter, but not short.
+func (l *link) pause(ctx context.Context) {
+	wait(ctx, 50*time.Millisecond)
+	t := time.NewTimer(pollEvery)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-l.told:
+	case <-t.C:
+	}
+}
+
+func (w *Worker) readPlan() *ownPlan {
+	p := &ownPlan{Specs: map[int64]store.Spec{}, StartTolerance: 10 * time.Second}
+	raw, err := os.ReadFile(w.PlanFile)
+	if err != nil {
+		if !os.IsNotExist(err) {
+			w.Log.Error("the copy of our specs cannot be read", "file", w.PlanFile, "error", err)
+		}
+		return p
+	}
+	var read ownPlan
+	if err := json.Unmarshal(raw, &read); err != nil || read.Specs == nil || read.StartTolerance <= 0 {
+		w.Log.Error("the copy of our specs is damaged; it is written anew when the database answers", "file", w.PlanFile, "error", err)
+		return p
+	}
+	return &read
+}
+
+func (w *Worker) writePlan(p *ownPlan) error {
+	raw, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("copy of the specs: %w", err)
+	}
+	return proc.Replace(w.PlanFile, raw, 0o600, true)
+}

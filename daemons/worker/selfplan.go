@@ -1,0 +1,92 @@
+package worker
+
+import (
+	"time"
+
+	"sonde/internal/measure"
+	"sonde/internal/plan"
+	"sonde/internal/store"
+)
+
+// selfPlan plans the background runs of the worker's own specs while the
+// database is away. Its instants are those the scheduler would have planned.
+type selfPlan struct {
+	w        *Worker
+	copy     *ownPlan
+	calendar *plan.Calendar
+	away     bool
+	planned  time.Time // by the database's clock: up to here runs were claimed or planned
+}
+
+func newSelfPlan(w *Worker) *selfPlan { return &selfPlan{w: w, calendar: plan.NewCalendar()} }
+
+// take replaces the copy of the specs.
+func (s *selfPlan) take(p *ownPlan) {
+	s.copy = p
+	if s.away {
+		s.fill()
+	}
+}
+
+// database hears that the database went away or came back. clock is that of the
+// last claim, which took everything due up to ahead from then.
+func (s *selfPlan) database(state linkState, clock store.Clock) {
+	s.away = state.away
+	if !state.away {
+		s.calendar = plan.NewCalendar()
+		return
+	}
+	if clock.DB.IsZero() {
+		s.planned = s.clock().DB
+	} else {
+		s.planned = clock.DB.Add(ahead)
+	}
+	s.fill()
+}
+
+func (s *selfPlan) fill() {
+	s.calendar = plan.NewCalendar()
+	for _, spec := range s.copy.Specs {
+		if !spec.Enabled || !spec.Background {
+			continue
+		}
+		if err := s.calendar.Put(spec.Spec, s.planned); err != nil {
+			s.w.Log.Error("a spec has no instants", "spec", spec.ID, "error", err)
+		}
+	}
+}
+
+// clock is what the database's clock says by ours, for a worker that never reached it.
+func (s *selfPlan) clock() store.Clock {
+	now := time.Now()
+	return store.Clock{DB: now.Round(0).UTC().Add(s.copy.Offset), At: now}
+}
+
+// due gives the runs of the next seconds that were not given before. What lies
+// too far behind to start is left to the leader, which writes the gap.
+func (s *selfPlan) due(clock store.Clock) []*run {
+	if !s.away || s.copy == nil {
+		return nil
+	}
+	if clock.DB.IsZero() {
+		clock = s.clock()
+	}
+	now := clock.Now()
+	to := now.Add(ahead)
+	if !to.After(s.planned) {
+		return nil
+	}
+	s.planned = to
+	var runs []*run
+	s.calendar.Through(to, func(id int64, at time.Time) {
+		spec := s.copy.Specs[id]
+		due := s.copy.Repeats.Shift(at)
+		startBy := due.Add(spec.Tolerance(s.copy.StartTolerance))
+		if startBy.Before(now) {
+			return
+		}
+		runs = append(runs, &run{own: true, Claim: measure.Claim{RunKey: measure.RunKey{ToolspecID: id, DueAt: due}, Tool: spec.Tool, Node: spec.Node,
+			Address: spec.Address, Options: spec.Options, TimeToRun: spec.TimeToRun, StartBy: startBy}})
+	})
+	return runs
+}
