@@ -191,3 +191,66 @@ func TestRawSocketsWorkWhereDatagramSocketsAreForbidden(t *testing.T) {
 		}
 	}
 }
+
+// As many as a worker makes at once, on both kinds of socket.
+func TestManyRunsAtOnceLoseNothing(t *testing.T) {
+	src, _, dst := lab.New(t).Chain(0)
+	for _, c := range []struct {
+		kind   kind
+		groups string
+	}{{raw, "1 0"}, {datagram, "0 0"}} {
+		src.Sysctl("net/ipv4/ping_group_range", c.groups)
+		var tool probes.Tool
+		src.Do(func() {
+			tool = Tool()
+			if k, err := socketKind(); k != c.kind {
+				t.Fatalf("sockets are %q, %v; want %s", k, err, c.kind)
+			}
+		})
+		ends := make(chan string, tool.AtOnce)
+		for range tool.AtOnce {
+			p, err := tool.New(json.RawMessage(`{"count": 5, "interval": "200ms"}`), probes.Env{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			go src.Do(func() {
+				res, err := p.Run(t.Context(), target(t, dst.V4().String()))
+				if err != nil {
+					ends <- err.Error()
+					return
+				}
+				ends <- fmt.Sprint("received ", fields(res.Row)["received"])
+			})
+		}
+		for range tool.AtOnce {
+			if got := <-ends; got != "received 5" {
+				t.Errorf("%d runs at once on %s sockets: %s, want 5", tool.AtOnce, c.kind, got)
+			}
+		}
+	}
+}
+
+func TestSizeAndTTLAreOnTheWire(t *testing.T) {
+	src, routers, dst := lab.New(t).Chain(2)
+	to := lab.Uplink(dst, false)
+	for _, c := range []struct {
+		spec string
+		drop string // what the first router drops
+		loss float64
+	}{
+		{`"size": 100`, "icmp type echo-request ip length 128", 100},
+		{`"size": 101`, "icmp type echo-request ip length 128", 0},
+		{`"size": 4000`, "icmp type echo-request ip length 128", 0}, // in fragments
+		{`"ttl": 9`, "icmp type echo-request ip ttl 9", 100},
+		{`"ttl": 2`, "icmp type echo-request ip ttl 9", 100}, // ends at the second router
+		{`"ttl": 3`, "icmp type echo-request ip ttl 9", 0},
+		{`"source": "` + src.V4().String() + `"`, "icmp type echo-request ip saddr " + src.V4().String(), 100},
+	} {
+		routers[0].Drop(c.drop)
+		f := from(t, src, to, `{"count": 2, "interval": "10ms", "timeout": "150ms", `+c.spec+`}`)
+		routers[0].Heal()
+		if f["loss_pct"] != c.loss {
+			t.Errorf("%s with %q dropped: loss %v, want %v", c.spec, c.drop, f["loss_pct"], c.loss)
+		}
+	}
+}

@@ -120,31 +120,3 @@ func TestDeadlineThatPassesIsAnError(t *testing.T) {
 		t.Errorf("ended %s after its start, with a deadline of 150 ms", took)
 	}
 }
-
-func TestManyRunsAtOnceLoseNothing(t *testing.T) {
-	tool := Tool()
-	type end struct {
-		received any
-		err      error
-	}
-	ends := make(chan end)
-	for range tool.AtOnce {
-		p, err := tool.New(json.RawMessage(`{"count": 5, "interval": "200ms"}`), probes.Env{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() {
-			res, err := p.Run(t.Context(), target(t, "127.0.0.1"))
-			if err != nil {
-				ends <- end{err: err}
-				return
-			}
-			ends <- end{received: fields(res.Row)["received"]}
-		}()
-	}
-	for range tool.AtOnce {
-		if e := <-ends; e.err != nil || e.received != int64(5) {
-			t.Errorf("received %v of 5, error %v", e.received, e.err)
-		}
-	}
-}

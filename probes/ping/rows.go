@@ -77,7 +77,7 @@ func fields(row []any) map[string]any {
 func printRow(row []any) string {
 	f := fields(row)
 	var b strings.Builder
-	fmt.Fprintf(&b, "packets     %d sent, %d received, %.3g%% lost", f["sent"], f["received"], f["loss_pct"])
+	fmt.Fprintf(&b, "packets     %d sent, %d received, %.4g%% lost", f["sent"], f["received"], f["loss_pct"])
 	if n, _ := f["duplicates"].(int64); n > 0 {
 		fmt.Fprintf(&b, ", %d duplicates", n)
 	}
@@ -153,5 +153,5 @@ func perf(row []any) (state int, text, perfdata string) {
 	if refused := refusals(f); refused != "" {
 		text += ", refused by our own kernel: " + refused
 	}
-	return state, text, fmt.Sprintf("'rta'=%s;;;0 'pl'=%.3g%%;;;0;100", rta, loss)
+	return state, text, fmt.Sprintf("'rta'=%s;;;0 'pl'=%.4g%%;;;0;100", rta, loss)
 }

@@ -40,6 +40,19 @@ func socketKind() (kind, error) {
 	return "", fmt.Errorf("%w: open an ICMP socket: %w", probes.ErrLocal, err)
 }
 
+// Sockets says for sonde check what this process may use and how many runs at
+// once that allows, or what is to be done.
+func Sockets() (string, error) {
+	k, err := socketKind()
+	if err != nil {
+		return "", err
+	}
+	if k == raw {
+		return fmt.Sprintf("raw sockets, at most %d runs at once; more with sysctl -w net.ipv4.ping_group_range=\"0 2147483647\"", rawAtOnce), nil
+	}
+	return fmt.Sprintf("datagram sockets, at most %d runs at once", datagramAtOnce), nil
+}
+
 func tryOpen(socketType int) error {
 	fd, err := syscall.Socket(syscall.AF_INET, socketType|syscall.SOCK_CLOEXEC, syscall.IPPROTO_ICMP)
 	if err != nil {
