@@ -7,23 +7,17 @@ import (
 )
 
 // backoff says how long to wait before the next start. Falls are counted, and
-// the count halves every halfLife, so that what fell once a day always starts
-// at once, and what falls at once waits longer and longer.
-type backoff struct {
-	falls float64
-	last  time.Time
-}
+// the count halves with every halfLife that the daemon lived, so that what fell
+// once a day starts at once, and what falls at once waits longer and longer.
+type backoff struct{ falls float64 }
 
 const (
 	halfLife  = 30 * time.Second
-	mostPause = time.Minute
+	mostPause = 30 * time.Second
 )
 
-func (b *backoff) fell(now time.Time) time.Duration {
-	if !b.last.IsZero() {
-		b.falls *= math.Exp2(-float64(now.Sub(b.last)) / float64(halfLife))
-	}
-	b.falls, b.last = b.falls+1, now
+func (b *backoff) fell(lived time.Duration) time.Duration {
+	b.falls = b.falls*math.Exp2(-float64(lived)/float64(halfLife)) + 1
 	if b.falls <= 2.5 {
 		return 0
 	}

@@ -37,10 +37,11 @@ type timing struct {
 	dump  time.Duration // for the goroutine dump before SIGKILL
 	stop  time.Duration // between the first SIGTERM and the second
 	drop  time.Duration // between the second SIGTERM and SIGKILL
+	own   time.Duration // the supervisor's own promise
 	list  time.Duration // between two looks at servers.alive and its kin
 }
 
-var usual = timing{look: 500 * time.Millisecond, first: 30 * time.Second, slack: 2 * time.Second, dump: 3 * time.Second, stop: 30 * time.Second, drop: 5 * time.Second, list: 5 * time.Second}
+var usual = timing{look: 500 * time.Millisecond, first: 30 * time.Second, slack: 2 * time.Second, dump: 3 * time.Second, stop: 30 * time.Second, drop: 5 * time.Second, own: 15 * time.Second, list: 5 * time.Second}
 
 // child keeps one daemon alive.
 type child struct {
@@ -62,11 +63,12 @@ type child struct {
 func (c *child) run(stopping, cancelled context.Context) {
 	var b backoff
 	for stopping.Err() == nil {
+		born := time.Now()
 		err := c.live(stopping, cancelled)
 		if stopping.Err() != nil {
 			return
 		}
-		pause := b.fell(time.Now())
+		pause := b.fell(time.Since(born))
 		c.restarts.Add(1)
 		c.slog.Warn("a daemon fell and is started again", "name", c.d.Name, "error", err, "pause", pause.Round(time.Millisecond).String(), "restarts", c.restarts.Load())
 		select {

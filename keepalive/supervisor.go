@@ -42,8 +42,10 @@ type Supervisor struct {
 }
 
 // New makes a supervisor; Run starts the daemons.
-func New(o Options) *Supervisor {
-	s := &Supervisor{o: o, log: o.Log, t: usual, ready: make(chan struct{}), living: map[string]proc.Ident{}}
+func New(o Options) *Supervisor { return timed(o, usual) }
+
+func timed(o Options, t timing) *Supervisor {
+	s := &Supervisor{o: o, log: o.Log, t: t, ready: make(chan struct{}), living: map[string]proc.Ident{}}
 	for _, d := range o.Daemons {
 		s.kids = append(s.kids, s.child(d))
 	}
@@ -111,7 +113,7 @@ func (s *Supervisor) announce(stopping context.Context) {
 // watch reports our own progress, turns logs, and notices when we ourselves
 // stood still.
 func (s *Supervisor) watch(stopping context.Context) {
-	const every, promise = 2 * time.Second, 15 * time.Second
+	every := s.t.own / 7
 	last, turned := daemon.BootClock(), time.Time{}
 	for {
 		now := daemon.BootClock()
@@ -120,7 +122,7 @@ func (s *Supervisor) watch(stopping context.Context) {
 			s.grace.extend(now + s.t.first)
 		}
 		last = now
-		s.o.Progress.Report(fmt.Sprintf("keeping %d of %d daemons alive", len(s.Pids()), len(s.kids)), promise)
+		s.o.Progress.Report(fmt.Sprintf("keeping %d of %d daemons alive", len(s.Pids()), len(s.kids)), s.t.own)
 		if time.Since(turned) > time.Minute {
 			turned = time.Now()
 			logs, _ := filepath.Glob(filepath.Join(s.o.LogDir, "*.log"))
@@ -132,7 +134,7 @@ func (s *Supervisor) watch(stopping context.Context) {
 		}
 		select {
 		case <-stopping.Done():
-			s.o.Progress.Report("stopping", s.t.stop+s.t.drop+promise)
+			s.o.Progress.Report("stopping", s.t.stop+s.t.drop+s.t.own)
 			return
 		case <-time.After(every):
 		}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 )
 
@@ -21,7 +22,7 @@ func Logger(w io.Writer, format string, level slog.Level) *slog.Logger {
 // Signals gives the two steps of an end. The first SIGTERM or SIGINT ends
 // stopping: begin nothing new, let what runs finish. The second ends cancelled:
 // drop everything. The first also ends when parent does. release gives the
-// signals back.
+// signals back and ends both; it may be called again.
 func Signals(parent context.Context) (stopping, cancelled context.Context, release func()) {
 	cancelled, cancel := context.WithCancel(context.WithoutCancel(parent))
 	stopping, stop := context.WithCancel(cancelled)
@@ -39,11 +40,11 @@ func Signals(parent context.Context) (stopping, cancelled context.Context, relea
 			}
 		}
 	}()
-	return stopping, cancelled, func() {
+	return stopping, cancelled, sync.OnceFunc(func() {
 		signal.Stop(signals)
 		close(done)
 		detach()
 		stop()
 		cancel()
-	}
+	})
 }
