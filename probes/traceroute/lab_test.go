@@ -563,3 +563,26 @@ func TestDuplicatesAndOvertakingDoNotConfuse(t *testing.T) {
 		}
 	})
 }
+
+// TestTranslatedAddressesDoNotHideTheRoute: as in a container, the first
+// router changes source addresses, and changes them back in what is quoted.
+func TestTranslatedAddressesDoNotHideTheRoute(t *testing.T) {
+	src, routers, dst := lab.New(t).Chain(3)
+	nat := routers[0]
+	nat.Run("nft", "add table inet nat")
+	nat.Run("nft", "add chain inet nat out { type nat hook postrouting priority 100 ; }")
+	nat.Run("nft", `add rule inet nat out oifname "l2-1" counter masquerade`)
+	both(func(spec string, v6 bool, _ string) {
+		s := trace(t, src, `{`+spec+`}`, lab.Uplink(dst, v6))
+		want := []string{}
+		for _, h := range append(slices.Clone(routers), dst) {
+			want = append(want, lab.Uplink(h, v6).String())
+		}
+		if !slices.Equal(s.hops, want) || !s.reached {
+			t.Errorf("%s: %v, %s, want %v", spec, s.hops, s.end, want)
+		}
+	})
+	if rules := nat.Run("nft", "list table inet nat"); strings.Contains(rules, "packets 0 ") {
+		t.Errorf("nothing was translated:\n%s", rules)
+	}
+}
