@@ -129,17 +129,17 @@ func (s *Store) ReleaseDelivery(ctx context.Context, d Delivery, owner string) e
 	return nil
 }
 
-// DeliveryMessage reads the message of a delivery that was taken over.
-func (s *Store) DeliveryMessage(ctx context.Context, d Delivery) (Notice, error) {
-	var n Notice
-	err := s.pool.QueryRow(ctx, `
-		SELECT n.id, coalesce(n.alert_id, 0), n.kind, n.severity, n.node, n.subject, n.text, n.short, n.created_at, coalesce(a.rule, ''), coalesce(a.subject, '')
-		FROM notices n LEFT JOIN alerts a ON a.id = n.alert_id WHERE n.id = $1`, d.NoticeID).
-		Scan(&n.ID, &n.AlertID, &n.Kind, &n.Severity, &n.Node, &n.Subject, &n.Text, &n.Short, &n.CreatedAt, &n.Rule, &n.AlertSubject)
+// DeliveryMessage reads the message of a delivery that was taken over, and the
+// time zone of who gets it.
+func (s *Store) DeliveryMessage(ctx context.Context, d Delivery) (n Notice, zone string, err error) {
+	err = s.pool.QueryRow(ctx, `
+		SELECT n.id, n.subject, n.text, n.short, n.created_at, coalesce(r.time_zone, z.value)
+		FROM notices n LEFT JOIN recipients r ON r.name = $2, settings z WHERE n.id = $1 AND z.name = 'time_zone'`, d.NoticeID, d.Recipient).
+		Scan(&n.ID, &n.Subject, &n.Text, &n.Short, &n.CreatedAt, &zone)
 	if err != nil {
-		return n, fmt.Errorf("read notice %d: %w", d.NoticeID, err)
+		return n, "", fmt.Errorf("read notice %d: %w", d.NoticeID, err)
 	}
-	return n, nil
+	return n, zone, nil
 }
 
 // DeliveryEnd is how a delivery ended.
@@ -160,32 +160,22 @@ type MediumAlert struct {
 	BeganAt, EndedAt time.Time
 }
 
-// EndDelivery writes the end of a delivery. With it, in one transaction: the
-// alert was told; the medium fails, an alert (once, while it is open) with its
-// notice; the medium works again, the alert ends. It says false when the
+// EndDelivery writes the end of a delivery. With it, in one transaction: a
+// medium that fails becomes an alert (one while it lasts) with its notice; when
+// it works again, the alert ends. It says false when the
 // delivery is another's meanwhile. words makes the message of an alert, of kind
 // raise or clear.
 func (s *Store) EndDelivery(ctx context.Context, d Delivery, owner string, end DeliveryEnd, words func(kind string, a MediumAlert) (subject, text, short string)) (bool, error) {
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		var notice int64
-		err := tx.QueryRow(ctx, `
+		tag, err := tx.Exec(ctx, `
 			UPDATE deliveries SET state = $4, reference = nullif($5, ''), answer = $6, ended_at = clock_timestamp(),
 			       doubts = doubts + CASE WHEN $4 = 'unknown' THEN 1 ELSE 0 END
-			WHERE id = $1 AND tries = $2 AND owner = $3 AND state = 'trying' RETURNING notice_id`,
-			d.ID, d.Tries, owner, end.State, end.Reference, end.Answer).Scan(&notice)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return errNothing
-		}
-		if err != nil {
-			return err
+			WHERE id = $1 AND tries = $2 AND owner = $3 AND state = 'trying'`,
+			d.ID, d.Tries, owner, end.State, end.Reference, end.Answer)
+		if err != nil || tag.RowsAffected() != 1 {
+			return orRollback(err)
 		}
 		if end.State == "ok" {
-			if _, err := tx.Exec(ctx, `
-				UPDATE alerts SET told_at = clock_timestamp(), told_times = told_times + 1
-				WHERE id IN (SELECT alert_id FROM notices WHERE (id = $1 OR id IN (SELECT unnest(tells) FROM notices WHERE id = $1))
-				             AND kind IN ('raise', 'remind', 'flapping'))`, notice); err != nil {
-				return err
-			}
 			return mediumWorks(ctx, tx, d, words)
 		}
 		return mediumFails(ctx, tx, d, end, words)

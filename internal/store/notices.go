@@ -34,31 +34,34 @@ type Outbox struct {
 	Notices    []Notice  // in the order of their numbers
 	Deliveries map[int64][]Delivery
 	Digested   map[int64][]string // by notice: recipients who are told it in a digest
+	Told       map[int64]Notice   // what open digests tell of, as it is now
 	People
 }
 
+// selectNotice reads the fields of Notice, in their order.
+const selectNotice = `
+	SELECT n.id, coalesce(n.alert_id, 0), n.kind, n.severity, n.node, coalesce(n.recipient, ''), n.subject, n.text, n.short, n.tells, n.created_at,
+	       coalesce(o.labels, '{}'), coalesce(a.rule, ''), coalesce(a.subject, ''), coalesce(a.closed_at IS NULL, false),
+	       CASE WHEN a.acked_at IS NULL THEN '' ELSE coalesce(nullif(a.acked_by, ''), 'somebody') END,
+	       coalesce(a.silent_until > now(), false),
+	       coalesce((SELECT format('maintenance %s until %s UTC', m.id, to_char(m.until_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'))
+	                 FROM maintenance m
+	                 WHERE n.alert_id IS NOT NULL AND n.created_at >= m.from_at AND n.created_at < m.until_at
+	                   AND (m.node = n.node OR m.label = ANY (o.labels) OR (m.node IS NULL AND m.label IS NULL))
+	                 ORDER BY m.until_at DESC LIMIT 1), ''),
+	       n.kind = 'clear'
+	         AND EXISTS (SELECT FROM notices e WHERE e.alert_id = n.alert_id AND e.id < n.id AND e.done_text LIKE 'not sent:%')
+	         AND NOT EXISTS (SELECT FROM notices e WHERE e.alert_id = n.alert_id AND e.id < n.id AND (e.done_text IS NULL OR e.done_text NOT LIKE 'not sent:%'))
+	FROM notices n LEFT JOIN alerts a ON a.id = n.alert_id LEFT JOIN nodes o ON o.name = n.node`
+
 // ReadOutbox reads open notices, at most so many, in one snapshot.
 func (s *Store) ReadOutbox(ctx context.Context, most int) (Outbox, error) {
-	box := Outbox{Deliveries: map[int64][]Delivery{}, Digested: map[int64][]string{}}
+	box := Outbox{Deliveries: map[int64][]Delivery{}, Digested: map[int64][]string{}, Told: map[int64]Notice{}}
 	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if err := tx.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&box.Now); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, `
-			SELECT n.id, coalesce(n.alert_id, 0), n.kind, n.severity, n.node, coalesce(n.recipient, ''), n.subject, n.text, n.short, n.tells, n.created_at,
-			       coalesce(o.labels, '{}'), coalesce(a.rule, ''), coalesce(a.subject, ''), coalesce(a.closed_at IS NULL, false),
-			       CASE WHEN a.acked_at IS NULL THEN '' ELSE coalesce(nullif(a.acked_by, ''), 'somebody') END,
-			       coalesce(a.silent_until > now(), false),
-			       coalesce((SELECT format('maintenance %s until %s UTC', m.id, to_char(m.until_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'))
-			                 FROM maintenance m
-			                 WHERE n.alert_id IS NOT NULL AND n.created_at >= m.from_at AND n.created_at < m.until_at
-			                   AND (m.node = n.node OR m.label = ANY (o.labels) OR (m.node IS NULL AND m.label IS NULL))
-			                 ORDER BY m.until_at DESC LIMIT 1), ''),
-			       n.kind = 'clear'
-			         AND EXISTS (SELECT FROM notices e WHERE e.alert_id = n.alert_id AND e.id < n.id AND e.done_text LIKE 'not sent:%')
-			         AND NOT EXISTS (SELECT FROM notices e WHERE e.alert_id = n.alert_id AND e.id < n.id AND (e.done_text IS NULL OR e.done_text NOT LIKE 'not sent:%'))
-			FROM notices n LEFT JOIN alerts a ON a.id = n.alert_id LEFT JOIN nodes o ON o.name = n.node
-			WHERE n.done_at IS NULL ORDER BY n.id LIMIT $1`, most)
+		rows, err := tx.Query(ctx, selectNotice+" WHERE n.done_at IS NULL ORDER BY n.id LIMIT $1", most)
 		if err != nil {
 			return err
 		}
@@ -73,6 +76,9 @@ func (s *Store) ReadOutbox(ctx context.Context, most int) (Outbox, error) {
 			return err
 		}
 		if err := readDigested(ctx, tx, ids, box.Digested); err != nil {
+			return err
+		}
+		if err := readTold(ctx, tx, box); err != nil {
 			return err
 		}
 		box.People, err = readPeople(ctx, tx)
@@ -98,6 +104,25 @@ func readDigested(ctx context.Context, tx pgx.Tx, ids []int64, into map[int64][]
 		into[id] = append(into[id], recipient)
 		return nil
 	})
+	return err
+}
+
+func readTold(ctx context.Context, tx pgx.Tx, box Outbox) error {
+	var ids []int64
+	for _, n := range box.Notices {
+		ids = append(ids, n.Tells...)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, selectNotice+" WHERE n.id = ANY ($1)", ids)
+	if err != nil {
+		return err
+	}
+	told, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Notice])
+	for _, n := range told {
+		box.Told[n.ID] = n
+	}
 	return err
 }
 
