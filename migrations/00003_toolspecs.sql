@@ -77,7 +77,7 @@ BEGIN
             END IF;
             n := txt::float8;
         WHEN 'float' THEN
-            IF jsonb_typeof(v) <> 'number' OR abs(txt::numeric) > 1e300 THEN
+            IF jsonb_typeof(v) <> 'number' OR abs(txt::numeric) > 1e300 OR txt::numeric <> 0 AND abs(txt::numeric) < 1e-300 THEN
                 RETURN format('option "%s" must be a number such as %s, not %s', key, coalesce(o ->> 'default', '0.5'), left(v::text, 80));
             END IF;
             n := txt::float8;
@@ -100,7 +100,7 @@ BEGIN
             END IF;
         WHEN 'address' THEN
             BEGIN
-                IF jsonb_typeof(v) <> 'string' OR txt ~ '/' OR txt ~ '^\s|\s$' OR txt !~ '^([0-9]+\.){3}[0-9]+$|:' OR txt ~ '(^|\.)0[0-9]' OR txt::inet IS NULL THEN
+                IF jsonb_typeof(v) <> 'string' OR txt ~ '/' OR txt ~ '^\s|\s$' OR txt !~ '^([0-9]+\.){3}[0-9]+$|:' OR txt ~ '\.' AND txt !~ '(^|:)([0-9]+\.){3}[0-9]+$' OR txt ~ '(^|\.)0[0-9]' OR txt::inet IS NULL THEN
                     RAISE invalid_text_representation;
                 END IF;
             EXCEPTION WHEN invalid_text_representation THEN
@@ -108,7 +108,7 @@ BEGIN
             END;
         WHEN 'text' THEN
             IF jsonb_typeof(v) <> 'string' THEN
-                RETURN format('option "%s" must be a text, not %s', key, left(v::text, 80));
+                RETURN format('option "%s" must be a text, not %s', key, CASE WHEN (o ->> 'secret')::boolean THEN 'what was given' ELSE left(v::text, 80) END);
             END IF;
             IF (o ->> 'secret')::boolean AND txt !~ '^(file:/.+|env:[A-Za-z_][A-Za-z0-9_]*)$' THEN
                 RETURN format('option "%s" is a secret: write a reference, "file:/path" or "env:NAME", not the secret itself', key);
