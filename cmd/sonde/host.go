@@ -16,10 +16,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"sonde/config"
 	"sonde/internal/daemon"
 	"sonde/internal/embeddedpg"
 	"sonde/internal/schema"
+	"sonde/internal/store"
 	"sonde/keepalive"
 	"sonde/probes/catalog"
 )
@@ -171,7 +174,7 @@ func (h *host) migrate(ctx context.Context) error {
 			for _, p := range report.Problems {
 				h.log.Warn("a row no longer fits this version", "problem", p)
 			}
-			return nil
+			return h.enter(ctx)
 		}
 		// Gone in the middle: wait for it and go on. Anything else is for a person.
 		if ctx.Err() != nil || daemonReaches(ctx, h.dsn) {
@@ -179,6 +182,30 @@ func (h *host) migrate(ctx context.Context) error {
 		}
 		h.log.Warn("the database went away while migrating", "error", err)
 	}
+}
+
+// enter enters this monitoring host, so that the first INSERT finds it; a name
+// that is held by a living host elsewhere ends us with a sentence.
+func (h *host) enter(ctx context.Context) error {
+	c, err := daemon.PoolConfig(h.dsn, "enter")
+	if err != nil {
+		return err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	this, err := thisHost(h.Config)
+	if err != nil {
+		return err
+	}
+	err = store.New(pool).RegisterHost(ctx, this)
+	if store.IsAway(err) {
+		h.log.Warn("the monitoring host could not be entered yet; its workers will", "error", err)
+		return nil
+	}
+	return err
 }
 
 func daemonReaches(ctx context.Context, dsn string) bool {

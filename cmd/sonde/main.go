@@ -30,7 +30,7 @@ func verbs() []verb {
 		{"up", "[--data DIR] [--listen ADDR]", "run everything on this host, with a database of its own if none is named", runUp},
 		{"supervise", "[--data DIR]", "run everything on this host as a service", runSupervise},
 		{"keepalive", "[--data DIR]", "one pass for a crontab: start the supervisor if it is dead or stands still", runKeepalive},
-		{"migrate", "", "bring the schema to this version", runMigrate},
+		{"migrate", "[--database URL] [--json]", "bring the schema to this version", runMigrate},
 		{"dsn", "[--data DIR]", "print the connection string of the database", runDSN},
 		{"scheduler", "", "make runs due, as the supervisor starts it", runScheduler},
 		{"worker", "TOOL", "make the runs of one tool, as the supervisor starts it", runWorker},

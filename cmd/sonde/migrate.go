@@ -6,17 +6,26 @@ import (
 	"fmt"
 	"os"
 
+	"sonde/config"
 	"sonde/internal/schema"
 )
 
 func runMigrate(ctx context.Context, args []string) error {
 	fs := flags("migrate")
-	dsn := fs.String("database", os.Getenv("SONDE_DATABASE"), "connection string")
+	from := config.Flags(fs)
 	asJSON := fs.Bool("json", false, "print JSON")
 	if err := parse(fs, args, 0, 0); err != nil {
 		return err
 	}
-	report, err := schema.Up(ctx, *dsn)
+	c, err := from.Load()
+	if err != nil {
+		return err
+	}
+	dsn, err := databaseOf(c)
+	if err != nil {
+		return err
+	}
+	report, err := schema.Up(ctx, dsn)
 	if err != nil {
 		return err
 	}

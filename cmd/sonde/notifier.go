@@ -20,7 +20,7 @@ func runNotifier(ctx context.Context, args []string) error {
 		}
 		defer pool.Close()
 		st := store.New(pool)
-		defer d.reportTo(st)()
+		defer d.reportTo(st, nil)()
 		n := &notifier.Notifier{
 			Store: st, Type: catalog.Find, Log: d.Log, Report: d.Progress.Report, Cancelled: d.Cancelled,
 			// Process ids come again, so the owner of leases has a random part.

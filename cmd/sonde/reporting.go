@@ -9,10 +9,14 @@ import (
 	"sonde/internal/store"
 )
 
+// copyEvery is how often a daemon's report is copied to the database at most.
+const copyEvery = 2 * time.Second
+
 // reportTo copies the daemon's reports to the table daemons, for people, until
-// the function it returns is called. A database that is slow or away costs
-// copies, never a report: the supervisor trusts the files only.
-func (d asDaemon) reportTo(st *store.Store) (stop func()) {
+// the function it returns is called; facts, if not nil, adds what the daemon
+// counts. A database that is slow or away costs copies, never a report: the
+// supervisor trusts the files only.
+func (d asDaemon) reportTo(st *store.Store, facts func(*store.DaemonReport)) (stop func()) {
 	latest := make(chan daemon.Keepalive, 1)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(d.Stopping))
 	d.Progress.OnReport(func(k daemon.Keepalive) {
@@ -32,14 +36,22 @@ func (d asDaemon) reportTo(st *store.Store) (stop func()) {
 			case <-ctx.Done():
 				return
 			case k := <-latest:
-				try, end := context.WithTimeout(ctx, 5*time.Second)
-				err := st.ReportDaemon(try, store.DaemonReport{
+				report := store.DaemonReport{
 					Monhost: d.Monhost, Name: d.Name, PID: k.Pid, Version: k.Version, StartedAt: k.StartedAt,
 					Doing: k.Doing, Promise: -k.Late(),
-				})
+				}
+				if facts != nil {
+					facts(&report)
+				}
+				try, end := context.WithTimeout(ctx, 5*time.Second)
+				err := st.ReportDaemon(try, report)
 				end()
 				if err != nil && ctx.Err() == nil {
 					d.Log.Debug("report not copied to the database", "error", err)
+				}
+				select {
+				case <-ctx.Done():
+				case <-time.After(copyEvery):
 				}
 			}
 		}

@@ -22,12 +22,12 @@ func runScheduler(ctx context.Context, args []string) error {
 		s := &scheduler.Scheduler{Store: st, Name: fmt.Sprintf("%s pid %d", d.Monhost, os.Getpid()), Log: d.Log}
 		s.Report = d.Progress.Report
 		s.Counted = func(t scheduler.Totals) { totals.Store(&t) }
-		d.copyReports(d.Stopping, st, func(r *store.DaemonReport) {
+		defer d.reportTo(st, func(r *store.DaemonReport) {
 			if t := totals.Load(); t != nil {
 				r.Lag = t.Lag
 				r.Facts = map[string]any{"planned": t.Planned, "gaps": t.Gaps, "missed": t.Missed, "clock_steps": t.Steps}
 			}
-		})
+		})()
 		return s.Run(d.Stopping)
 	})
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -10,12 +11,24 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"sonde/config"
 	"sonde/daemons/worker"
+	"sonde/internal/daemon"
 	"sonde/internal/proc"
 	"sonde/internal/store"
 	"sonde/probes/catalog"
 )
+
+// pool opens the daemon's connections without waiting for the database.
+func (d asDaemon) pool(ctx context.Context) (*pgxpool.Pool, error) {
+	c, err := daemon.PoolConfig(d.DSN, d.Name)
+	if err != nil {
+		return nil, err
+	}
+	return pgxpool.NewWithConfig(ctx, c)
+}
 
 // thisHost is this monitoring host as it enters itself into the database.
 func thisHost(c config.Config) (store.Host, error) {

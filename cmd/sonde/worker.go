@@ -44,12 +44,12 @@ func runWorker(ctx context.Context, args []string) error {
 			PlanFile: filepath.Join(plans, d.Name+".json"),
 			Register: d.register(st),
 		}
-		d.copyReports(d.Stopping, st, func(r *store.DaemonReport) {
+		defer d.reportTo(st, func(r *store.DaemonReport) {
 			t := w.Totals()
 			r.Lag = t.Lag
 			r.Facts = map[string]any{"made": t.Made, "missed": t.Missed, "spooled": t.Spooled, "doubles": t.Doubles, "refused": t.Refused}
 			r.SpoolFiles, _, _ = spool.Usage(d.Spool)
-		})
+		})()
 		return w.Run(d.Stopping, d.Cancelled)
 	})
 }
