@@ -162,8 +162,8 @@ func (n *Notifier) pass(ctx, hard context.Context) (wake time.Duration, err erro
 	if !a.wake.IsZero() {
 		wake = min(wake, a.wake.Sub(box.Now))
 	}
-	if len(a.digest) > 0 {
-		wake = 0
+	if len(a.digest)+len(a.finish) > 0 {
+		wake = 0 // what waited for these can go on
 	}
 	return wake, nil
 }

@@ -57,10 +57,19 @@ type digest struct {
 func plan(box store.Outbox) actions {
 	var a actions
 	old := map[string]*digest{}
+	// Messages of one alert reach a person in their order: its end is not told
+	// while its beginning is on the way, or just found not to be sent.
+	earlier := map[int64][]string{}
+	const all = ""
 	for _, n := range box.Notices {
 		if why, planned := notSent(n); why != "" {
 			a.finish = append(a.finish, finish{n.ID, "not sent: " + why, planned})
+			earlier[n.AlertID] = append(earlier[n.AlertID], all)
 			continue
+		}
+		before := earlier[n.AlertID]
+		if n.AlertID != 0 && slices.Contains(before, all) {
+			continue // by the next plan
 		}
 		names, nobody := recipients(n, box.People)
 		if nobody != "" {
@@ -71,8 +80,12 @@ func plan(box store.Outbox) actions {
 		open := false
 		for _, name := range names {
 			c := climb(n, name, box)
+			if n.AlertID != 0 && slices.Contains(before, name) && len(c.begin) > 0 {
+				c.begin, c.open = nil, true
+			}
 			if c.open {
 				open = true
+				earlier[n.AlertID] = append(earlier[n.AlertID], name)
 			} else {
 				said = append(said, name+" "+c.said)
 			}

@@ -269,3 +269,24 @@ func TestMessageInAnotherZoneKeepsItsID(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 }
+
+func TestEndOfAnAlertIsNotToldBeforeItsBeginning(t *testing.T) {
+	both := func(more ...func(*store.Outbox)) store.Outbox {
+		return box(append([]func(*store.Outbox){func(b *store.Outbox) {
+			end := b.Notices[0]
+			end.ID, end.Kind = 2, "clear"
+			b.Notices = append(b.Notices, end)
+		}}, more...)...)
+	}
+	for want, b := range map[string]store.Outbox{
+		"begin 3, begin 1":                      both(),
+		"":                                      both(tried("1 trying", "3 ok")),
+		"wait 59s":                              both(tried("1 failed", "2 failed", "3 ok")),
+		"begin 3, begin 1, finish: anna by sms": both(tried("1 ok", "3 ok")),
+		"finish: not sent: maintenance":         both(func(b *store.Outbox) { b.Notices[0].Planned = "maintenance" }),
+	} {
+		if got := said(plan(b)); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
