@@ -60,9 +60,9 @@ type Catalog struct {
 
 // Report says what Up did.
 type Report struct {
-	Applied  []string // migrations that were run now
-	Version  int64    // version of the schema afterwards
-	Problems []string // rows that this version can no longer use, one sentence each
+	Applied  []string `json:"applied"`  // migrations that were run now
+	Version  int64    `json:"version"`  // version of the schema afterwards
+	Problems []string `json:"problems"` // rows that this version can no longer use, one sentence each
 }
 
 // Up brings the schema and the catalogue to this version. It switches off no
