@@ -139,6 +139,9 @@ func (s *Server) stop(patience time.Duration) error {
 		_ = s.id.Signal(syscall.SIGCONT)
 		select {
 		case <-s.gone:
+			if filepath.Dir(s.socketDir) != s.dir {
+				_ = os.Remove(s.socketDir) // a runtime folder of ours; only if it is empty
+			}
 			return nil
 		case <-time.After(step.wait):
 			s.log.Warn("PostgreSQL does not stop", "pid", s.id.Pid, "signal", step.sig.String())
