@@ -182,6 +182,11 @@ DECLARE
     name  text;
 BEGIN
     NEW.route_no := NULL;
+    -- The trigger also fires for a row that ON CONFLICT will drop. A result that
+    -- is there already was seen once, however often it is brought.
+    IF EXISTS (SELECT FROM routedata d WHERE d.toolspec_id = NEW.toolspec_id AND d.due_at = NEW.due_at AND d.outcome <> 'missed') THEN
+        RETURN NEW;
+    END IF;
     WHILE cardinality(route) > 0 AND route[cardinality(route)] IS NULL LOOP
         route := route[:cardinality(route) - 1];
     END LOOP;

@@ -66,9 +66,11 @@ func (s *Store) Finish(ctx context.Context, t Table, ends []RunEnd, worker strin
 	}
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
-			DELETE FROM schedule q USING unnest($1::bigint[], $2::timestamptz[], $3::int[]) AS k (id, due, attempt)
-			WHERE q.toolspec_id = k.id AND q.due_at = k.due AND q.attempt = k.attempt AND q.state = 'claimed' AND q.claimed_by = $4
-			RETURNING q.toolspec_id, q.due_at`, ids, dues, attempts, worker)
+			DELETE FROM schedule WHERE ctid = ANY (ARRAY(
+				SELECT q.ctid FROM schedule q
+				JOIN unnest($1::bigint[], $2::timestamptz[], $3::int[]) AS k (id, due, attempt) ON q.toolspec_id = k.id AND q.due_at = k.due AND q.attempt = k.attempt
+				WHERE q.state = 'claimed' AND q.claimed_by = $4 FOR UPDATE OF q SKIP LOCKED))
+			RETURNING toolspec_id, due_at`, ids, dues, attempts, worker)
 		if err != nil {
 			return err
 		}
@@ -134,9 +136,9 @@ var ErrUnloadable = errors.New("the database refuses the row")
 
 // Load stores ends that come late or whose lease was lost: ok and fail replace
 // missed, nothing else is replaced; the schedule row of a stored end leaves in
-// the same transaction. Missing partitions are made, back to the retention
-// limit. All rows are stored or none; ErrUnloadable names a batch that can
-// never be.
+// the same transaction, unless a person holds it locked: the leader clears it
+// away later. Missing partitions are made, back to the retention limit. All rows
+// are stored or none; ErrUnloadable names a batch that can never be.
 func (s *Store) Load(ctx context.Context, rows []SpoolRow) (Loaded, error) {
 	byTable := map[string][]map[string]any{}
 	for _, r := range rows {
@@ -153,13 +155,50 @@ func (s *Store) Load(ctx context.Context, rows []SpoolRow) (Loaded, error) {
 		return nil
 	})
 	if err != nil {
-		var pg *pgconn.PgError
-		if errors.As(err, &pg) && (pg.Code[:2] == "22" || pg.Code[:2] == "23" || pg.Code[:2] == "42" || pg.Code[:2] == "P0") {
+		if unloadable(err) {
 			return Loaded{}, fmt.Errorf("%w: %w", ErrUnloadable, err)
 		}
 		return Loaded{}, fmt.Errorf("load %d rows: %w", len(rows), err)
 	}
 	return loaded, nil
+}
+
+var errNoDataTable = errors.New("there is no data table")
+
+// unloadable reports whether err is for what the rows contain, so that they can
+// never be stored. A missing privilege or a schema that is not migrated yet is not.
+func unloadable(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return errors.Is(err, errNoDataTable) || errors.Is(err, errOutsideTime)
+	}
+	switch pg.Code[:2] {
+	case "22", "23", "P0": // data exception, constraint violation, raised by a trigger
+		return true
+	}
+	return false
+}
+
+var errOutsideTime = errors.New("due_at is outside what is kept")
+
+// withinTime refuses rows that are older than retention or more than a day
+// ahead, and makes the partitions of all others.
+func withinTime(ctx context.Context, tx pgx.Tx, table string, raw []byte) error {
+	var due *time.Time
+	var days int
+	if err := tx.QueryRow(ctx, `
+		WITH k AS MATERIALIZED (SELECT coalesce((SELECT value::int FROM settings WHERE name = 'keep_days_' || $1), 400) AS days),
+		dues AS MATERIALIZED (SELECT DISTINCT (r ->> 'due_at')::timestamptz AS due FROM jsonb_array_elements($2::jsonb) r),
+		wrong AS MATERIALIZED (SELECT due FROM dues, k WHERE due > now() + interval '1 day' OR (due AT TIME ZONE 'UTC')::date < (now() AT TIME ZONE 'UTC')::date - k.days),
+		made AS MATERIALIZED (SELECT sonde_make_partitions($1, d, d) FROM (SELECT DISTINCT (due AT TIME ZONE 'UTC')::date AS d FROM dues) days
+			WHERE d IS NOT NULL AND NOT EXISTS (SELECT FROM wrong))
+		SELECT (SELECT min(due) FROM wrong), k.days, (SELECT count(*) FROM made) FROM k`, table, raw).Scan(&due, &days, nil); err != nil {
+		return err
+	}
+	if due != nil {
+		return fmt.Errorf("%w: %s is more than a day ahead, or older than the %d days of the setting keep_days_%s", errOutsideTime, due.UTC().Format(time.RFC3339), days, table)
+	}
+	return nil
 }
 
 func loadTable(ctx context.Context, tx pgx.Tx, table string, list []map[string]any, loaded *Loaded) error {
@@ -172,14 +211,9 @@ func loadTable(ctx context.Context, tx pgx.Tx, table string, list []map[string]a
 		return err
 	}
 	if !known {
-		return &pgconn.PgError{Code: "42P01", Message: fmt.Sprintf("there is no data table %q", table)}
+		return fmt.Errorf("%w %q", errNoDataTable, table)
 	}
-	// One look at the days, so that only what retention keeps makes partitions.
-	if _, err := tx.Exec(ctx, `
-		SELECT sonde_make_partitions($1, d, d) FROM (
-			SELECT DISTINCT ((r ->> 'due_at')::timestamptz AT TIME ZONE 'UTC')::date AS d FROM jsonb_array_elements($2::jsonb) r) days
-		WHERE d >= (now() AT TIME ZONE 'UTC')::date - coalesce((SELECT value::int FROM settings WHERE name = 'keep_days_' || $1), 400)
-			AND d <= (now() AT TIME ZONE 'UTC')::date + 1`, table, raw); err != nil {
+	if err := withinTime(ctx, tx, table, raw); err != nil {
 		return err
 	}
 	rows, err := tx.Query(ctx, `SELECT attname FROM pg_attribute
@@ -208,8 +242,9 @@ func loadTable(ctx context.Context, tx pgx.Tx, table string, list []map[string]a
 	tab := sanitized(table)
 	tag, err := tx.Exec(ctx, `
 		INSERT INTO `+tab+` AS d (`+cols+`)
-		SELECT `+qualified("r", columns)+` FROM jsonb_populate_recordset(NULL::`+tab+`, $1::jsonb) r
-		ORDER BY r.toolspec_id, r.due_at
+		SELECT DISTINCT ON (r.toolspec_id, r.due_at) `+qualified("r", columns)+`
+		FROM jsonb_populate_recordset(NULL::`+tab+`, $1::jsonb) WITH ORDINALITY r
+		ORDER BY r.toolspec_id, r.due_at, r.outcome = 'missed', r.ordinality
 		ON CONFLICT (toolspec_id, due_at) DO UPDATE SET `+sets+routeNo+`stored_at = clock_timestamp(), stored_xid = pg_current_xact_id()
 		WHERE d.outcome = 'missed' AND excluded.outcome <> 'missed'`, raw)
 	if err != nil {
@@ -218,8 +253,9 @@ func loadTable(ctx context.Context, tx pgx.Tx, table string, list []map[string]a
 	loaded.Stored += int(tag.RowsAffected())
 	loaded.Doubles += len(list) - int(tag.RowsAffected())
 	_, err = tx.Exec(ctx, `
-		DELETE FROM schedule q USING jsonb_to_recordset($1::jsonb) AS k (toolspec_id bigint, due_at timestamptz)
-		WHERE q.toolspec_id = k.toolspec_id AND q.due_at = k.due_at`, raw)
+		DELETE FROM schedule WHERE ctid = ANY (ARRAY(
+			SELECT q.ctid FROM schedule q JOIN jsonb_to_recordset($1::jsonb) AS k (toolspec_id bigint, due_at timestamptz) USING (toolspec_id, due_at)
+			FOR UPDATE OF q SKIP LOCKED))`, raw)
 	return err
 }
 

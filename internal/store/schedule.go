@@ -89,13 +89,15 @@ func (s *Store) Claim(ctx context.Context, monhost, tool, worker string, toleran
 }
 
 // HandBack returns claimed runs that were not started, so that another worker
-// may claim them again.
+// may claim them again. Like all that touches schedule it waits for no row that
+// a person holds locked in psql; such a run ends when its lease does.
 func (s *Store) HandBack(ctx context.Context, runs []measure.RunKey, worker string) error {
 	ids, dues := keys(runs)
 	_, err := s.pool.Exec(ctx, `
-		UPDATE schedule q SET state = 'due', claimed_by = NULL, lease_until = NULL
-		FROM unnest($1::bigint[], $2::timestamptz[]) AS k (id, due)
-		WHERE q.toolspec_id = k.id AND q.due_at = k.due AND q.state = 'claimed' AND q.claimed_by = $3`, ids, dues, worker)
+		UPDATE schedule SET state = 'due', claimed_by = NULL, lease_until = NULL
+		WHERE ctid = ANY (ARRAY(
+			SELECT q.ctid FROM schedule q JOIN unnest($1::bigint[], $2::timestamptz[]) AS k (id, due) ON q.toolspec_id = k.id AND q.due_at = k.due
+			WHERE q.state = 'claimed' AND q.claimed_by = $3 FOR UPDATE OF q SKIP LOCKED))`, ids, dues, worker)
 	if err != nil {
 		return fmt.Errorf("hand back %d runs: %w", len(runs), err)
 	}
@@ -107,8 +109,9 @@ func (s *Store) HandBack(ctx context.Context, runs []measure.RunKey, worker stri
 func (s *Store) Drop(ctx context.Context, runs []measure.RunKey, worker string) error {
 	ids, dues := keys(runs)
 	_, err := s.pool.Exec(ctx, `
-		DELETE FROM schedule q USING unnest($1::bigint[], $2::timestamptz[]) AS k (id, due)
-		WHERE q.toolspec_id = k.id AND q.due_at = k.due AND q.claimed_by = $3`, ids, dues, worker)
+		DELETE FROM schedule WHERE ctid = ANY (ARRAY(
+			SELECT q.ctid FROM schedule q JOIN unnest($1::bigint[], $2::timestamptz[]) AS k (id, due) ON q.toolspec_id = k.id AND q.due_at = k.due
+			WHERE q.claimed_by = $3 FOR UPDATE OF q SKIP LOCKED))`, ids, dues, worker)
 	if err != nil {
 		return fmt.Errorf("drop %d runs of disabled specs: %w", len(runs), err)
 	}
@@ -131,9 +134,11 @@ func sanitized(name string) string { return pgx.Identifier{name}.Sanitize() }
 func (s *Store) HandBackOthers(ctx context.Context, known []measure.RunKey, worker string) error {
 	ids, dues := keys(known)
 	_, err := s.pool.Exec(ctx, `
-		UPDATE schedule q SET state = 'due', claimed_by = NULL, lease_until = NULL
-		WHERE q.state = 'claimed' AND q.claimed_by = $3
-			AND NOT EXISTS (SELECT FROM unnest($1::bigint[], $2::timestamptz[]) AS k (id, due) WHERE q.toolspec_id = k.id AND q.due_at = k.due)`, ids, dues, worker)
+		UPDATE schedule SET state = 'due', claimed_by = NULL, lease_until = NULL
+		WHERE ctid = ANY (ARRAY(
+			SELECT q.ctid FROM schedule q WHERE q.state = 'claimed' AND q.claimed_by = $3
+				AND NOT EXISTS (SELECT FROM unnest($1::bigint[], $2::timestamptz[]) AS k (id, due) WHERE q.toolspec_id = k.id AND q.due_at = k.due)
+			FOR UPDATE SKIP LOCKED))`, ids, dues, worker)
 	if err != nil {
 		return fmt.Errorf("hand back unknown runs: %w", err)
 	}

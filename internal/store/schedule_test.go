@@ -1,0 +1,367 @@
+package store_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sonde/internal/measure"
+	"sonde/internal/store"
+)
+
+func TestRunIsClaimedOnceAndFinishedOnce(t *testing.T) {
+	w := newWorld(t)
+	w.due(w.spec, 4)
+	first := w.claim(3)
+	rest := w.claim(3)
+	if len(first) != 3 || len(rest) != 1 {
+		t.Fatalf("%d and %d runs were claimed", len(first), len(rest))
+	}
+	c := first[0]
+	if c.Attempt != 1 || c.Node != "far" || c.Address != "192.0.2.1" || c.Tool != "ping" || string(c.Options) != "{}" || c.TimeToRun <= 0 {
+		t.Errorf("%+v", c)
+	}
+	if lease := c.LeaseTo.Sub(c.DueAt); lease != 10*time.Second+c.TimeToRun+5*time.Second {
+		t.Errorf("the lease lasts %v after due_at", lease)
+	}
+	if !slices.IsSortedFunc(first, func(a, b store.Claim) int { return a.DueAt.Compare(b.DueAt) }) {
+		t.Error("the claim is not in order of due_at")
+	}
+	if lost, err := w.Finish(t.Context(), pings, append(ends(first, measure.OK), ends(rest, measure.Fail)...), worker); err != nil {
+		t.Fatal(lost, err)
+	}
+	if got := w.outcome(c.RunKey); got != "ok 10 attempt 1" {
+		t.Errorf("the end is %q", got)
+	}
+	if got := w.outcome(rest[0].RunKey); got != "fail attempt 1" {
+		t.Errorf("the end is %q", got)
+	}
+	if w.left() != 0 {
+		t.Errorf("%d rows are left in schedule", w.left())
+	}
+}
+
+func TestManyWorkersNeverClaimTheSameRun(t *testing.T) {
+	w := newWorld(t)
+	w.exec(`INSERT INTO schedule (toolspec_id, due_at) SELECT $1, now() - g * interval '10 ms' FROM generate_series(0, 499) g`, w.spec)
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	seen := map[measure.RunKey]int{}
+	for range 8 {
+		wg.Go(func() {
+			for {
+				c, err := w.Claim(t.Context(), "m1", "ping", worker, 10*time.Second, 0, 7)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				for _, r := range c.Runs {
+					seen[r.RunKey]++
+				}
+				mu.Unlock()
+				if len(c.Runs) == 0 {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if len(seen) != 500 {
+		t.Errorf("%d runs were claimed", len(seen))
+	}
+	for k, n := range seen {
+		if n != 1 {
+			t.Errorf("%v was claimed %d times", k, n)
+		}
+	}
+}
+
+func TestLostLeaseStoresNothing(t *testing.T) {
+	w := newWorld(t)
+	w.due(w.spec, 3)
+	claims := w.claim(3)
+	// One lease ended and the leader named it missed; one was taken back by hand and claimed anew.
+	w.exec(`UPDATE schedule SET lease_until = now() - interval '1 s' WHERE due_at = $1`, claims[0].DueAt)
+	if n, err := w.lead().Expire(t.Context(), 100); err != nil || n != 1 {
+		t.Fatalf("%d expired, %v", n, err)
+	}
+	w.exec(`UPDATE schedule SET attempt = 2 WHERE due_at = $1`, claims[1].DueAt)
+	lost, err := w.Finish(t.Context(), pings, ends(claims, measure.OK), worker)
+	if !errors.Is(err, store.ErrLeaseLost) || len(lost) != 2 {
+		t.Fatalf("%d lost, %v", len(lost), err)
+	}
+	for i, want := range []string{"missed attempt 1", "", "ok 10 attempt 1"} {
+		if got := w.outcome(claims[i].RunKey); got != want {
+			t.Errorf("run %d: %q, want %q", i, got, want)
+		}
+	}
+	// The loader's way is what comes next.
+	loaded, err := w.Load(t.Context(), spooled(pings, lost...))
+	if err != nil || loaded.Stored != 2 {
+		t.Fatalf("%+v %v", loaded, err)
+	}
+	for i := range claims {
+		if got := w.outcome(claims[i].RunKey); got != "ok 10 attempt 1" {
+			t.Errorf("run %d: %q", i, got)
+		}
+	}
+	if w.left() != 0 {
+		t.Errorf("%d rows are left in schedule", w.left())
+	}
+}
+
+func TestAnothersRunIsNotOursToFinishOrHandBack(t *testing.T) {
+	w := newWorld(t)
+	w.due(w.spec, 1)
+	claims := w.claim(1)
+	if _, err := w.Finish(t.Context(), pings, ends(claims, measure.OK), "m1/worker-ping/2"); !errors.Is(err, store.ErrLeaseLost) {
+		t.Error(err)
+	}
+	keys := []measure.RunKey{claims[0].RunKey}
+	if err := errors.Join(w.HandBack(t.Context(), keys, "another"), w.Drop(t.Context(), keys, "another"), w.HandBackOthers(t.Context(), nil, "another")); err != nil {
+		t.Fatal(err)
+	}
+	if n := one[int](w, `SELECT count(*)::int FROM schedule WHERE claimed_by = $1`, worker); n != 1 {
+		t.Error("another took our run")
+	}
+}
+
+func TestRunHandedBackIsClaimedAgainWithTheNextAttempt(t *testing.T) {
+	w := newWorld(t)
+	w.due(w.spec, 2)
+	claims := w.claim(2)
+	if err := w.HandBack(t.Context(), []measure.RunKey{claims[0].RunKey}, worker); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.HandBackOthers(t.Context(), nil, worker); err != nil { // the other's answer was lost, say
+		t.Fatal(err)
+	}
+	again := w.claim(9)
+	if len(again) != 2 || again[0].Attempt != 2 || again[1].Attempt != 2 {
+		t.Fatalf("%+v", again)
+	}
+	if err := w.Drop(t.Context(), []measure.RunKey{again[0].RunKey, again[1].RunKey}, worker); err != nil || w.left() != 0 {
+		t.Errorf("%d left, %v", w.left(), err)
+	}
+}
+
+func TestRunThatNobodyMadeIsMissedWithTheReason(t *testing.T) {
+	for _, c := range []struct{ daemon, want string }{
+		{"", "no worker for ping has ever run on m1"},
+		{`INSERT INTO daemons (monhost, name, pid, version, started_at, reported_at, promised_at) VALUES ('m1', 'worker-ping', 1, '1', now(), '2026-11-20 10:00+00', now() - interval '1 min')`, "no worker: the one for ping on m1 has been silent since 2026-11-20 10:00:00 UTC"},
+		{`INSERT INTO daemons (monhost, name, pid, version, started_at, promised_at) VALUES ('m1', 'worker-ping', 1, '1', now(), now() + interval '1 min')`, "overload: the worker for ping on m1 did not take it in time"},
+	} {
+		w := newWorld(t)
+		if c.daemon != "" {
+			w.exec(c.daemon)
+		}
+		w.exec(`INSERT INTO schedule (toolspec_id, due_at) VALUES ($1, now() - interval '20 s')`, w.spec)
+		if n, err := w.lead().Expire(t.Context(), 100); err != nil || n != 1 {
+			t.Fatalf("%d, %v", n, err)
+		}
+		if got := one[string](w, `SELECT outcome || ': ' || reason FROM pingdata`); got != "missed: "+c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}
+
+// An open psql transaction delays its own rows only.
+func TestLockedScheduleRowDelaysNothing(t *testing.T) {
+	w := newWorld(t)
+	w.due(w.spec, 4)
+	claims := w.claim(3)
+	w.exec(`UPDATE schedule SET lease_until = now() - interval '1 s' WHERE due_at = $1`, claims[2].DueAt)
+	l := w.lead()
+	w.lock(`SELECT * FROM schedule WHERE due_at IN ($1, $2) OR state = 'due' FOR UPDATE`, claims[0].DueAt, claims[2].DueAt)
+	w.due(w.newSpec("ping", "b"), 1)
+	started := time.Now()
+
+	if again := w.claim(9); len(again) != 1 || again[0].ToolspecID == w.spec {
+		t.Errorf("beside the locked row %d were claimed", len(again))
+	}
+	lost, err := w.Finish(t.Context(), pings, ends(claims[:2], measure.OK), worker)
+	if !errors.Is(err, store.ErrLeaseLost) || len(lost) != 1 || lost[0].RunKey != claims[0].RunKey {
+		t.Errorf("%d ends were given back, %v", len(lost), err)
+	}
+	if loaded, err := w.Load(t.Context(), spooled(pings, lost...)); err != nil || loaded.Stored != 1 {
+		t.Errorf("%+v %v", loaded, err)
+	}
+	keys := []measure.RunKey{claims[0].RunKey, claims[2].RunKey}
+	if err := errors.Join(w.HandBack(t.Context(), keys, worker), w.Drop(t.Context(), keys, worker), w.HandBackOthers(t.Context(), nil, worker)); err != nil {
+		t.Error(err)
+	}
+	if _, err := l.Expire(t.Context(), 100); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(started); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	for i, want := range []string{"ok 10 attempt 1", "ok 10 attempt 1", ""} {
+		if got := w.outcome(claims[i].RunKey); got != want {
+			t.Errorf("run %d: %q, want %q", i, got, want)
+		}
+	}
+}
+
+func TestLockedConfigurationRowsDelayNothing(t *testing.T) {
+	w := newWorld(t)
+	w.due(w.spec, 2)
+	claims := w.claim(1)
+	l := w.lead()
+	w.lock(`SELECT * FROM toolspecs, nodes, monhosts, settings FOR UPDATE`)
+	started := time.Now()
+	if got := w.claim(1); len(got) != 1 {
+		t.Errorf("%d claimed", len(got))
+	}
+	if lost, err := w.Finish(t.Context(), pings, ends(claims, measure.OK), worker); err != nil {
+		t.Error(lost, err)
+	}
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	if err := l.Plan(t.Context(), []store.PlannedRun{{ToolspecID: w.spec, DueAt: at, StartBy: at.Add(time.Second), Monhost: "m1", Tool: "ping"}}, nil, nil, at); err != nil {
+		t.Error(err)
+	}
+	if _, err := l.Expire(t.Context(), 100); err != nil {
+		t.Error(err)
+	}
+	if _, err := w.Load(t.Context(), spooled(pings, ends(claims, measure.OK)...)); err != nil {
+		t.Error(err)
+	}
+	if err := w.ReportDaemon(t.Context(), store.DaemonReport{Monhost: "m1", Name: "worker-ping", Version: "1", StartedAt: at, Promise: time.Minute}); err != nil {
+		t.Error(err)
+	}
+	if _, err := w.SpecChanges(t.Context(), 0, "m1", "ping"); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(started); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+func TestPlanIsSafeToRepeatAndMovesTheMark(t *testing.T) {
+	w := newWorld(t)
+	l := w.lead()
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	runs := []store.PlannedRun{{ToolspecID: w.spec, DueAt: at, StartBy: at.Add(10 * time.Second), Monhost: "m1", Tool: "ping"}}
+	gaps := []store.Gap{{ToolspecID: w.spec, From: at.Add(-time.Hour), Until: at.Add(-time.Minute), Runs: 59, Reason: "the scheduler slept"}}
+	for range 2 {
+		if err := l.Plan(t.Context(), runs, gaps, nil, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if mark, err := l.Mark(t.Context()); err != nil || !mark.Equal(at) {
+		t.Errorf("the mark is %v, want %v; %v", mark, at, err)
+	}
+	if n := one[int](w, `SELECT count(*)::int FROM gaps`); n != 1 || w.left() != 1 {
+		t.Errorf("%d gaps, %d runs", n, w.left())
+	}
+	if got := one[string](w, `SELECT string_agg(format('%s %s', outcome, runs), ', ') FROM runs`); got != "missed 59" {
+		t.Errorf("the view runs says %q", got)
+	}
+	if l, err := w.Lead(t.Context(), "m2"); l != nil || err != nil {
+		t.Errorf("a second leader: %v %v", l, err)
+	}
+}
+
+func TestResultInsideAGapWins(t *testing.T) {
+	w := newWorld(t)
+	l := w.lead()
+	at := time.Now().UTC().Truncate(time.Microsecond).Add(-time.Hour)
+	if err := l.Plan(t.Context(), nil, []store.Gap{{ToolspecID: w.spec, From: at, Until: at.Add(time.Minute), Runs: 2, Reason: "database away"}}, nil, at); err != nil {
+		t.Fatal(err)
+	}
+	var c store.Claim
+	c.RunKey = measure.RunKey{ToolspecID: w.spec, DueAt: at}
+	if _, err := w.Load(t.Context(), spooled(pings, endOf(c, measure.OK, 10))); err != nil {
+		t.Fatal(err)
+	}
+	if got := one[string](w, `SELECT string_agg(format('%s %s', outcome, runs), ', ' ORDER BY outcome) FROM runs`); got != "missed 1, ok 1" {
+		t.Errorf("the view runs says %q", got)
+	}
+}
+
+func TestPartitionsAreMadeAndDroppedUnlessSomebodyReadsThem(t *testing.T) {
+	w := newWorld(t)
+	l := w.lead()
+	w.exec(`SELECT sonde_make_partitions('pingdata', current_date - 403, current_date - 400)`)
+	if n := one[int](w, `SELECT count(*)::int FROM pg_class WHERE relname ~ '^pingdata_[0-9]{8}$' AND right(relname, 8) < to_char(now() AT TIME ZONE 'UTC' - interval '400 days', 'YYYYMMDD')`); n == 0 {
+		t.Fatal("no old partition was made")
+	}
+	conn, err := w.pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "BEGIN; SELECT count(*) FROM pingdata"); err != nil {
+		t.Fatal(err)
+	}
+	started := time.Now()
+	if _, dropped, err := l.Partitions(t.Context()); err != nil || dropped != 0 {
+		t.Errorf("%d were dropped under a reader, %v", dropped, err)
+	}
+	if took := time.Since(started); took > 10*time.Second {
+		t.Errorf("the drop waited %v", took)
+	}
+	if _, err := conn.Exec(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	conn.Release()
+	if _, dropped, err := l.Partitions(t.Context()); err != nil || dropped != 3 {
+		t.Errorf("%d were dropped, %v", dropped, err)
+	}
+	if made, dropped, err := l.Partitions(t.Context()); err != nil || made != 0 || dropped != 0 {
+		t.Errorf("again: %d made, %d dropped, %v", made, dropped, err)
+	}
+}
+
+func TestLiveHostOfTheSameNameIsRefusedNamingTheOther(t *testing.T) {
+	w := newWorld(t)
+	h := store.Host{Name: "pi", Address: "127.0.0.1", Instance: "a", Described: "raspberry:/var/lib/sonde", Tools: []string{"ping"}, Version: "1"}
+	for range 2 { // a restart is no other
+		if err := w.RegisterHost(t.Context(), h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := h
+	other.Instance, other.Described = "b", "cellar:/var/lib/sonde"
+	err := w.RegisterHost(t.Context(), other)
+	if !errors.Is(err, store.ErrHostTaken) || !strings.Contains(err.Error(), "raspberry:/var/lib/sonde") {
+		t.Error(err)
+	}
+	w.exec(`UPDATE monhosts SET last_seen_at = now() - interval '2 min'`)
+	if err := w.RegisterHost(t.Context(), other); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOpenTransactionsChangeIsSeenByALaterCall(t *testing.T) {
+	w := newWorld(t)
+	c, err := w.SpecChanges(t.Context(), 0, "", "")
+	if err != nil || len(c.Specs) != 1 {
+		t.Fatalf("%+v %v", c, err)
+	}
+	tx, err := w.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `UPDATE toolspecs SET run_interval = '2 min'`); err != nil {
+		t.Fatal(err)
+	}
+	later := w.newSpec("ping", "later")
+	if c, err = w.SpecChanges(t.Context(), c.Mark, "", ""); err != nil || len(c.Specs) != 1 || c.Specs[0].ID != later {
+		t.Fatalf("%+v %v", c, err)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c, err = w.SpecChanges(t.Context(), c.Mark, "", "")
+	if err != nil || !slices.ContainsFunc(c.Specs, func(s store.Spec) bool { return s.ID == w.spec && s.RunInterval == 2*time.Minute }) {
+		t.Fatalf("%+v %v", c, err)
+	}
+	w.exec(`DELETE FROM toolspecs WHERE id = $1`, later)
+	if c, err = w.SpecChanges(t.Context(), c.Mark, "", ""); err != nil || !slices.Contains(c.Removed, later) {
+		t.Fatalf("%+v %v", c, err)
+	}
+}
