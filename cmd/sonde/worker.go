@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"sonde/daemons/worker"
+	"sonde/internal/machine"
 	"sonde/internal/spool"
 	"sonde/internal/store"
 	"sonde/probes/catalog"
@@ -68,6 +69,13 @@ func (d asDaemon) register(st *store.Store) func(context.Context) error {
 		if errors.Is(err, store.ErrHostTaken) {
 			d.Progress.Report(err.Error(), daemonStart) // for `sonde status`: the log says it too
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		m := machine.Read()
+		if err := st.WriteNodeSpecs(ctx, store.NodeSpecs{Node: d.Monhost, OS: m.OS, Kernel: m.Kernel, CPU: m.CPU, Cores: m.Cores, MemoryMiB: m.MemoryMiB, NICs: m.NICs}); err != nil {
+			d.Log.Warn("the facts of this machine are not stored", "error", err) // they stop nothing
+		}
+		return nil
 	}
 }
