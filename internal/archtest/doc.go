@@ -10,6 +10,7 @@
 //	probes · notify · analysis · internal/alert ─▶ internal/measure
 //
 // Tests may import what helps them to real peers (internal/lab, internal/pgtest,
-// probes/probetest, …), but no room that the program's own code may not, unless
-// they stand in cmd, where everything meets.
+// probes/probetest, …), the schema, and the catalogues they feed; otherwise no
+// room that the program's own code may not, unless they stand in cmd, where
+// everything meets.
 package archtest
