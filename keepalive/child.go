@@ -82,15 +82,15 @@ func (c *child) run(stopping, cancelled context.Context) {
 func (c *child) live(stopping, cancelled context.Context) error {
 	log, err := openLog(c.log)
 	if err != nil {
-		return err
-	}
-	defer log.Close()
-	// What an earlier life promised binds nobody.
-	if c.d.Promises {
-		if err := os.Remove(c.file); err != nil && !errors.Is(err, os.ErrNotExist) {
-			c.slog.Warn("an old keepalive cannot be removed", "file", c.file, "error", err)
+		// Measuring without a log is better than not measuring.
+		c.slog.Error("a daemon runs without its log", "name", c.d.Name, "error", err)
+		if log, err = os.OpenFile(os.DevNull, os.O_WRONLY, 0); err != nil {
+			return err
 		}
 	}
+	defer log.Close()
+	// The keepalive of the life before stays: on a full disk the new one is
+	// written over it in place. Its identity tells whose it is.
 	cmd := exec.Command(c.d.Path, c.d.Args...)
 	cmd.Env = c.d.Env
 	if cmd.Env == nil {
@@ -105,10 +105,12 @@ func (c *child) live(stopping, cancelled context.Context) error {
 		return fmt.Errorf("start %s: %w", c.d.Path, err)
 	}
 	id, err := proc.Identify(p.Pid)
-	if err == nil {
-		c.pid.Store(int64(p.Pid))
-		c.started(id)
+	if err != nil {
+		<-p.Done() // it ended before we could look
+		return ended(p.Err())
 	}
+	c.pid.Store(int64(p.Pid))
+	c.started(id)
 	defer c.pid.Store(0)
 	// The group may hold more than its leader, and nothing of it may stay.
 	defer p.Signal(syscall.SIGKILL)
@@ -122,22 +124,30 @@ func (c *child) live(stopping, cancelled context.Context) error {
 			return c.seeOff(p, cancelled)
 		case <-time.After(c.t.look):
 		}
-		if why := c.judge(p.Pid, born); why != nil {
-			c.end(p, why)
-			return why
+		why := c.judge(id, born)
+		if why == nil {
+			continue
 		}
+		// Who cannot write cannot keep a promise. Killing it would not help.
+		if err := c.room(); err != nil {
+			c.slog.Error("keepalives cannot be written, so nobody is judged by them", "error", err)
+			c.grace.extend(daemon.BootClock() + c.t.first)
+			continue
+		}
+		c.end(p, why)
+		return why
 	}
 }
 
 // judge looks at the promise; an error is a broken one.
-func (c *child) judge(pid int, born time.Duration) error {
+func (c *child) judge(id proc.Ident, born time.Duration) error {
 	if !c.d.Promises {
 		c.once.Do(func() { close(c.ready) })
 		return nil
 	}
 	now, grace := daemon.BootClock(), c.grace.until()
 	k, err := daemon.ReadKeepalive(c.file)
-	if err != nil || k.Pid != pid {
+	if err != nil || k.Ident != id {
 		if due := max(born+c.t.first, grace); now > due {
 			return fmt.Errorf("no keepalive within %v of its start", (now - born).Round(time.Second))
 		}
@@ -148,6 +158,14 @@ func (c *child) judge(pid int, born time.Duration) error {
 		return fmt.Errorf("it stands still: its report %d (%s) promised another %v ago", k.Seq, k.Doing, (now - k.Promised).Round(100*time.Millisecond))
 	}
 	return nil
+}
+
+// room tries whether a keepalive could be made where the daemon makes its own.
+func (c *child) room() error {
+	path := c.file + ".room"
+	err := proc.Replace(path, make([]byte, 4096), 0o644, false)
+	_ = os.Remove(path)
+	return err
 }
 
 // end takes the goroutine dump of a daemon that stands still, and kills its group.

@@ -115,3 +115,29 @@ func (s *Supervisor) follow(ctx context.Context, name string, use func([]line), 
 func (s *Supervisor) wrongLine(name string, n int, err error) {
 	s.log.Error("a line of a list is wrong and left out", "file", filepath.Join(s.o.State, name), "line", n, "error", err)
 }
+
+// templates stand where a list will be, so that a person finds the form in the
+// file itself.
+var templates = map[string]string{
+	serversList: "# Servers to keep running, in the foreground: NAME PROGRAM ARGS…\n# iperf3 iperf3 -s\n",
+	cleanupList: "# Hung programs to end: PROGRAM AGE (exact name or whole path; at least 1m)\n# traceroute 10m\n",
+	crontabFile: "# Programs to run: MINUTE HOUR DAY-OF-MONTH MONTH DAY-OF-WEEK PROGRAM ARGS…, local time, without a shell\n# 10 0 * * * sonde report --out /srv/www/sonde\n",
+}
+
+// layOut writes the templates of lists that are not there.
+func (s *Supervisor) layOut() {
+	for name, content := range templates {
+		path := filepath.Join(s.o.State, name)
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+		if errors.Is(err, os.ErrExist) {
+			continue
+		}
+		if err == nil {
+			_, err = f.WriteString(content)
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			s.log.Warn("a list to fill in cannot be written", "file", path, "error", err)
+		}
+	}
+}

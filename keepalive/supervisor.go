@@ -86,6 +86,7 @@ func (s *Supervisor) Run(stopping, cancelled context.Context) error {
 	if err := s.TakeOver(); err != nil {
 		return fmt.Errorf("take over from an earlier supervisor: %w", err)
 	}
+	s.layOut()
 	var all sync.WaitGroup
 	for _, c := range s.kids {
 		all.Go(func() { c.run(stopping, cancelled) })

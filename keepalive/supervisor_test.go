@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sonde/internal/daemon"
+	"sonde/internal/proc"
 )
 
 func TestKilledDaemonIsStartedAgain(t *testing.T) {
@@ -146,12 +147,53 @@ func TestAfterWeStoodStillDaemonsGetTimeToReport(t *testing.T) {
 	c := s.kids[0]
 	p := daemon.NewProgress(state, "d", "1", quiet)
 	p.Report("working", -time.Minute) // its promise broke a minute ago
-	if err := c.judge(os.Getpid(), 0); err == nil {
+	if err := c.judge(proc.Self(), 0); err == nil {
 		t.Fatal("a broken promise was not seen")
 	}
 	s.grace.extend(daemon.BootClock() + time.Hour)
-	if err := c.judge(os.Getpid(), 0); err != nil {
+	if err := c.judge(proc.Self(), 0); err != nil {
 		t.Errorf("no grace was given: %v", err)
+	}
+}
+
+func TestNobodyIsKilledForADiskWithoutRoom(t *testing.T) {
+	state := t.TempDir()
+	q := quick
+	q.first, q.slack = time.Second, 0
+	o := options(state, "stuck")
+	// The daemon's next life could make no file, and neither can we.
+	if err := os.MkdirAll(filepath.Join(state, "keepalive"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	room := daemon.KeepaliveFile(state, "d") + ".room.new"
+	if err := os.Symlink("/dev/full", room); err != nil {
+		t.Fatal(err)
+	}
+	s, log, _ := supervise(t, o, q)
+	<-s.Ready()
+	first := s.Pids()["d"]
+	wait(t, "the reason", func() bool { return log.has("nobody is judged") })
+	if s.Pids()["d"] != first {
+		t.Fatal("it was killed all the same")
+	}
+	wait(t, "judgement when there is room again", newPid(s, "d", first))
+}
+
+func TestListsToFillInAreThereFromTheStart(t *testing.T) {
+	state := t.TempDir()
+	if err := os.WriteFile(filepath.Join(state, crontabFile), []byte("# mine\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s, log, _ := supervise(t, options(state, "good"), quick)
+	<-s.Ready()
+	for name, want := range map[string]string{serversList: "iperf3", cleanupList: "10m", crontabFile: "# mine"} {
+		raw, err := os.ReadFile(filepath.Join(state, name))
+		if err != nil || !strings.Contains(string(raw), want) {
+			t.Errorf("%s: %v %s", name, err, raw)
+		}
+	}
+	if log.has("wrong") {
+		t.Error("the lists we made ourselves are wrong")
 	}
 }
 

@@ -70,16 +70,23 @@ func runHost(ctx context.Context, c config.Config, migrate bool, up func(listen,
 	defer background.Wait()
 	failed := make(chan error, 1)
 	if migrate {
-		done := make(chan error, 1)
-		background.Go(func() { done <- h.migrate(stopping) })
+		done, reached := make(chan error, 1), make(chan struct{})
+		background.Go(func() { done <- h.migrate(stopping, sync.OnceFunc(func() { close(reached) })) })
 		// A database that is away is no reason not to measure: what is known of
-		// the plan is on disk. But a new one is made ready before it is used.
+		// the plan is on disk. But one that answers is made ready before it is used.
+		away := time.After(20 * time.Second)
+		select {
+		case <-reached:
+			away = nil
+		case <-away:
+			away = closedTimer()
+		}
 		select {
 		case err := <-done:
 			if err != nil {
 				return stoppedOr(stopping, err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-away:
 			log.Warn("the database is away; daemons are started without it")
 			background.Go(func() { failed <- <-done })
 		}
@@ -107,6 +114,13 @@ func runHost(ctx context.Context, c config.Config, migrate bool, up func(listen,
 	release()
 	background.Wait()
 	return errors.Join(err, migration)
+}
+
+// closedTimer has passed already.
+func closedTimer() <-chan time.Time {
+	c := make(chan time.Time)
+	close(c)
+	return c
 }
 
 // stoppedOr makes no error of work that we were told to stop.
@@ -157,14 +171,16 @@ func (h *host) database(ctx context.Context) (stop func(), err error) {
 	}, nil
 }
 
-// migrate waits for the database and brings its schema to this version.
-func (h *host) migrate(ctx context.Context) error {
+// migrate waits for the database, says when it is reached, and brings its schema
+// to this version.
+func (h *host) migrate(ctx context.Context, reached func()) error {
 	for {
 		pool, err := daemon.Connect(ctx, h.dsn, "migrate", h.progress, h.log)
 		if err != nil {
 			return err
 		}
 		pool.Close()
+		reached()
 		h.progress.Report("migrating", 10*time.Minute)
 		report, err := schema.Up(ctx, h.dsn)
 		if err == nil {
