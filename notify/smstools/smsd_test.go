@@ -25,8 +25,8 @@ func medium(t *testing.T, s *smsdtest.Spool, more ...any) notify.Medium {
 	return m
 }
 
+// Not beside other tests: it counts goroutines.
 func TestRealSmsdKeepsTheMediumsPromises(t *testing.T) {
-	t.Parallel()
 	s, mute := smsdtest.NewSpool(t), smsdtest.NewSpool(t)
 	s.Start()
 	notifytest.Examine(t, notifytest.Candidate{
@@ -256,5 +256,30 @@ func TestSmsdThatKeepsNoFileNamesIsUnknownWithAHint(t *testing.T) {
 	_, err := medium(t, s).Send(t.Context(), notifytest.Message("4915112345678"))
 	if !errors.Is(err, notify.ErrUnknown) || !strings.Contains(err.Error(), "keep_filename") {
 		t.Errorf("%v, want ErrUnknown and what to set in smsd.conf", err)
+	}
+}
+
+func TestMessageBehindAMuteModemIsWithdrawn(t *testing.T) {
+	t.Parallel()
+	s := smsdtest.NewSpool(t)
+	s.Modem = smsdtest.NewModem(t)
+	s.Modem.Set(smsdtest.Mute)
+	s.Start()
+	msg := notifytest.Message("4915112345678")
+	_, err := medium(t, s, "timeout", "5s", "grace", "20s").Send(t.Context(), msg)
+	if err == nil {
+		t.Fatal("a modem that says nothing sent it")
+	}
+	for _, folder := range []string{"outgoing", "checked", "sent"} {
+		if files := s.Files(folder); len(files) != 0 {
+			t.Errorf("left in %s: %v (%v)", folder, files, err)
+		}
+	}
+	s.Modem.Set(smsdtest.None)
+	if _, err := medium(t, s).Send(t.Context(), notifytest.Message("4915112345678")); err != nil {
+		t.Errorf("the modem answers again: %v", err)
+	}
+	if n := s.Modem.Tried(); n != 1 {
+		t.Errorf("the modem was given %d messages, want the 1 of after it came back", n)
 	}
 }
