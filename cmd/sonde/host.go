@@ -337,7 +337,7 @@ func withoutPassword(dsn string) string {
 		q := u.Query()
 		if q.Has("password") {
 			q.Del("password")
-			u.RawQuery = q.Encode()
+			u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20") // libpq takes "+" for itself
 		}
 		return u.String()
 	}

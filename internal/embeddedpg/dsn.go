@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -39,7 +40,9 @@ func DSN(dir string) (string, error) {
 
 func dsnAt(socketDir, database string) string {
 	q := url.Values{"host": {socketDir}, "port": {port}}
-	u := url.URL{Scheme: "postgresql", User: url.User(Role), Host: "", Path: "/" + database, RawQuery: q.Encode()}
+	// libpq takes "+" for itself, not for a blank, and reads slashes as they are.
+	query := strings.NewReplacer("+", "%20", "%2F", "/").Replace(q.Encode())
+	u := url.URL{Scheme: "postgresql", User: url.User(Role), Host: "", Path: "/" + database, RawQuery: query}
 	return u.String()
 }
 

@@ -217,6 +217,14 @@ func TestFolderClosedToTheServersUserWorks(t *testing.T) {
 	os.RemoveAll(s.socketDir)
 }
 
+func TestPsqlReadsTheConnectionString(t *testing.T) {
+	s := start(t, Options{Dir: filepath.Join(open(t), "a b+c%d'e")})
+	out, err := exec.Command("psql", "-XAtc", "SELECT current_user", s.DSN()).CombinedOutput()
+	if err != nil || strings.TrimSpace(string(out)) != "sonde" {
+		t.Errorf("psql %s: %v %s", s.DSN(), err, out)
+	}
+}
+
 func TestLongPathPutsTheSocketInAShortFolder(t *testing.T) {
 	dir := filepath.Join(open(t), strings.Repeat("long/", 30))
 	s := start(t, Options{Dir: dir})
