@@ -184,19 +184,18 @@ var errOutsideTime = errors.New("due_at is outside what is kept")
 // withinTime refuses rows that are older than retention or more than a day
 // ahead, and makes the partitions of all others.
 func withinTime(ctx context.Context, tx pgx.Tx, table string, raw []byte) error {
-	var due *time.Time
-	var days int
+	var wrong *string
 	if err := tx.QueryRow(ctx, `
 		WITH k AS MATERIALIZED (SELECT coalesce((SELECT value::int FROM settings WHERE name = 'keep_days_' || $1), 400) AS days),
 		dues AS MATERIALIZED (SELECT DISTINCT (r ->> 'due_at')::timestamptz AS due FROM jsonb_array_elements($2::jsonb) r),
-		wrong AS MATERIALIZED (SELECT due FROM dues, k WHERE due > now() + interval '1 day' OR (due AT TIME ZONE 'UTC')::date < (now() AT TIME ZONE 'UTC')::date - k.days),
+		wrong AS MATERIALIZED (SELECT due FROM dues, k WHERE due IS NULL OR due > now() + interval '1 day' OR (due AT TIME ZONE 'UTC')::date < (now() AT TIME ZONE 'UTC')::date - k.days),
 		made AS MATERIALIZED (SELECT sonde_make_partitions($1, d, d) FROM (SELECT DISTINCT (due AT TIME ZONE 'UTC')::date AS d FROM dues) days
 			WHERE d IS NOT NULL AND NOT EXISTS (SELECT FROM wrong))
-		SELECT (SELECT min(due) FROM wrong), k.days, (SELECT count(*) FROM made) FROM k`, table, raw).Scan(&due, &days, nil); err != nil {
+		SELECT (SELECT format('%s is more than a day ahead, or older than the %s days of the setting keep_days_%s', coalesce(due::text, 'a missing one'), k.days, $1) FROM wrong LIMIT 1), (SELECT count(*) FROM made) FROM k`, table, raw).Scan(&wrong, nil); err != nil {
 		return err
 	}
-	if due != nil {
-		return fmt.Errorf("%w: %s is more than a day ahead, or older than the %d days of the setting keep_days_%s", errOutsideTime, due.UTC().Format(time.RFC3339), days, table)
+	if wrong != nil {
+		return fmt.Errorf("%w: %s", errOutsideTime, *wrong)
 	}
 	return nil
 }
