@@ -201,6 +201,31 @@ func TestKeepStartsAKilledServerAgain(t *testing.T) {
 	}
 }
 
+func TestServerThatStandsStillIsReplaced(t *testing.T) {
+	dir := open(t)
+	o := Options{Dir: dir, watchEvery: 100 * time.Millisecond, watchPatience: time.Second}
+	s := start(t, o)
+	ctx, cancel := context.WithCancel(t.Context())
+	next := make(chan *Server)
+	ended := make(chan struct{})
+	go func() {
+		Keep(ctx, s, o, func(s *Server) { next <- s })
+		close(ended)
+	}()
+	if err := s.id.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	again := <-next
+	if got := query[int](t, again.DSN(), "SELECT 1"); got != 1 || again.Pid() == s.Pid() {
+		t.Errorf("process %d after %d answers %d", again.Pid(), s.Pid(), got)
+	}
+	cancel()
+	<-ended
+	if err := again.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFolderClosedToTheServersUserWorks(t *testing.T) {
 	// t.TempDir is 0700 all the way, as /root is.
 	dir := filepath.Join(t.TempDir(), "state with blank", "pg")

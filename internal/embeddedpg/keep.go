@@ -46,7 +46,10 @@ func Keep(ctx context.Context, s *Server, o Options, current func(*Server)) {
 // watch returns when the server is gone, stands still, or ctx ends. An answer
 // of any kind, also "too many connections", is life.
 func (s *Server) watch(ctx context.Context, o Options) {
-	const every, patience = 15 * time.Second, 2 * time.Minute
+	every, patience := 15*time.Second, 2*time.Minute
+	if o.watchEvery != 0 {
+		every, patience = o.watchEvery, o.watchPatience
+	}
 	answered := time.Now()
 	for {
 		select {

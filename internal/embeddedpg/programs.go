@@ -107,6 +107,7 @@ func fetchPrograms(ctx context.Context, dir string) (programs, error) {
 	}
 	scratch := filepath.Join(dir, "programs.new")
 	defer os.RemoveAll(scratch)
+	defer removeLogs(time.Now())
 	server := fetcher.NewDatabase(fetcher.DefaultConfig().
 		Port(0).
 		CachePath(filepath.Join(scratch, "cache")).
@@ -135,4 +136,15 @@ func fetchPrograms(ctx context.Context, dir string) (programs, error) {
 		return programs{}, fmt.Errorf("fetching them: %w", err)
 	}
 	return p, nil
+}
+
+// removeLogs removes what the library wrote to the folder of temporary files and
+// forgets there.
+func removeLogs(since time.Time) {
+	logs, _ := filepath.Glob(filepath.Join(os.TempDir(), "embedded_postgres_log*"))
+	for _, log := range logs {
+		if info, err := os.Lstat(log); err == nil && info.Mode().IsRegular() && !info.ModTime().Before(since.Add(-time.Second)) {
+			_ = os.Remove(log)
+		}
+	}
 }

@@ -32,6 +32,8 @@ type Options struct {
 
 	// Progress, if set, is told what is being waited for.
 	Progress func(doing string)
+
+	watchEvery, watchPatience time.Duration // tests of Keep shorten them
 }
 
 // Server is a PostgreSQL that is ready, started or adopted by Start.
