@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"sonde/internal/store"
@@ -95,7 +96,8 @@ func (n *Notifier) conclude(ctx context.Context, d store.Delivery, proof notify.
 	case errors.Is(err, notify.ErrUnknown):
 		end.State, end.Answer = "unknown", notify.FirstLine(err.Error())
 	default:
-		end.State, end.Answer = "failed", notify.FirstLine(err.Error())
+		// The state says it already; what is left is the sentence of an alert.
+		end.State, end.Answer = "failed", strings.TrimPrefix(notify.FirstLine(err.Error()), notify.ErrFailed.Error()+": ")
 	}
 	n.write(ctx, d, end)
 }

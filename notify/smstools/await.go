@@ -62,7 +62,7 @@ func (m *Medium) await(ctx context.Context, name string, end time.Time) (notify.
 				if after, err := m.spool.find(name); err == nil && after.place == sent {
 					return sentProof(name, after.path), nil
 				}
-				return fail(notify.ErrFailed, "smsd did not send it within %s, so it was withdrawn: does smsd run, does its modem answer?", m.timeout)
+				return fail(notify.ErrFailed, "smsd did not send it within %s (is it dead, or its modem?), so it was withdrawn", m.timeout)
 			case held && m.spool.breakDeadLock(name):
 				return fail(notify.ErrUnknown, "smsd died while sending it; withdrawn, so that it does not go out again")
 			case held && now.After(last):
