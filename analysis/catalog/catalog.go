@@ -44,7 +44,7 @@ func Rules() []Rule {
 		{Name: "cannot be measured", Method: "cannot-measure", Severity: measure.Warning, Tell: true},
 		{Name: "no data", Method: "no-data", Severity: measure.Warning, Tell: true},
 		{Name: "loss", Method: "limit", Tool: "ping", Metric: "loss_pct", Severity: measure.Warning, Tell: true,
-			Options: json.RawMessage(`{"limit": 20, "runs": 5, "of": 10, "unit": "%"}`)},
+			Options: json.RawMessage(`{"limit": 20, "runs": 5, "of": 10, "full": 100, "unit": "%"}`)},
 		{Name: "delay", Method: "plateau", Tool: "ping", Metric: "rtt_median_ms", Severity: measure.Warning, Tell: true,
 			Options: json.RawMessage(`{"direction": "up", "least": 5, "start": 120, "unit": "ms"}`)},
 		{Name: "route", Method: "route", Tool: "traceroute", Severity: measure.Info, Tell: false},

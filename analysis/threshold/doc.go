@@ -8,13 +8,17 @@
 // None waits for another, so each run moves only the counters it speaks of:
 //
 //	run                     no-answer   cannot-measure  no-data       limit
-//	ok, loss 100 %          counts      ends            ends          one value, over
+//	ok, loss 100 %          counts      ends            ends          one value, over (1)
 //	ok, less loss           ends        ends            ends          one value
 //	ok, without the number  -           ends            ends          -
 //	fail                    -           counts          ends          -
 //	missed                  -           -               counts        -
 //	gap of k instants       -           -               counts k      -
 //	tick                    -           -               silence       -
+//
+// (1) As long as they are few: a target that answers every second run has
+// loss. With option `full`, several full values in a row are no answer's; they
+// leave the window, or an outage would be told again as loss when it is over.
 //
 // "-" leaves the counter as it is: a name that does not resolve between two
 // silent runs says nothing of the target, so it neither feeds nor clears no

@@ -26,6 +26,8 @@ func Limit() analysis.Method {
 			{Name: "runs", Type: measure.IntOption, Default: 5, Min: 1, Max: 1000, Meaning: "M: how many values must pass the limit."},
 			{Name: "of", Type: measure.IntOption, Default: 10, Min: 1, Max: 1000, Meaning: "N: of how many."},
 			{Name: "clear_runs", Type: measure.IntOption, Default: 1, Min: 0, Max: 999, Meaning: "How many of N may still pass clear_limit when it is over."},
+			{Name: "full", Type: measure.FloatOption, Meaning: "Values this far are another detector's (100 % loss is no answer's) when full_runs of them come in a row; then they leave the window."},
+			{Name: "full_runs", Type: measure.IntOption, Default: 3, Min: 1, Max: 1000, Meaning: "How many full values in a row leave the window."},
 			{Name: "unit", Type: measure.TextOption, Default: "", Meaning: "The unit, for the sentence."},
 		},
 		New: newLimit,
@@ -34,9 +36,11 @@ func Limit() analysis.Method {
 
 type limit struct {
 	limit, clearLimit, critical float64
-	hasCritical                 bool
+	full                        float64
+	hasCritical, hasFull        bool
 	sign                        float64 // +1 over, -1 under
 	runs, of, clearRuns         int
+	fullRuns                    int
 	unit                        string
 	state                       limitState
 }
@@ -45,6 +49,7 @@ type limitState struct {
 	Window []limitValue `json:"window,omitempty"`
 	Bad    bool         `json:"bad,omitempty"`
 	Since  time.Time    `json:"since,omitzero"`
+	Full   int          `json:"full,omitempty"` // full values in a row
 }
 
 type limitValue struct {
@@ -68,6 +73,8 @@ func newLimit(p measure.Options, saved json.RawMessage) (analysis.Detector, erro
 		d.clearLimit = p.Float("clear_limit")
 	}
 	_, d.hasCritical = p["critical"]
+	_, d.hasFull = p["full"]
+	d.full, d.fullRuns = p.Float("full"), p.Int("full_runs")
 	switch {
 	case d.runs > d.of:
 		return nil, fmt.Errorf("option \"runs\" (%d) must be at most \"of\" (%d)", d.runs, d.of)
@@ -79,8 +86,8 @@ func newLimit(p measure.Options, saved json.RawMessage) (analysis.Detector, erro
 	if err := analysis.Load(saved, &d.state); err != nil {
 		return nil, err
 	}
-	if d.state.Bad && d.state.Since.IsZero() {
-		return nil, fmt.Errorf("saved state of a detector: bad since never")
+	if d.state.Bad && d.state.Since.IsZero() || d.state.Full < 0 {
+		return nil, fmt.Errorf("saved state of a detector: bad since never, or less than no full values")
 	}
 	d.trim()
 	return d, nil
@@ -97,6 +104,14 @@ func (d *limit) Feed(s measure.Sample) []measure.Verdict {
 	}
 	st := &d.state
 	at := s.DueAt.UTC()
+	if !d.hasFull || d.sign*(v-d.full) < 0 {
+		st.Full = 0
+	} else if st.Full++; st.Full >= d.fullRuns {
+		if st.Full == d.fullRuns {
+			st.Window = st.Window[:max(0, len(st.Window)-d.fullRuns+1)]
+		}
+		return nil
+	}
 	st.Window = append(st.Window, limitValue{at, v})
 	d.trim()
 	if !st.Bad {
@@ -107,7 +122,7 @@ func (d *limit) Feed(s measure.Sample) []measure.Verdict {
 		st.Bad, st.Since = true, first
 		return d.verdict(at, n)
 	}
-	if n, _ := d.passing(d.clearLimit); n <= d.clearRuns {
+	if n, _ := d.passing(d.clearLimit); n <= d.clearRuns && len(st.Window) == d.of {
 		out := measure.Verdict{
 			Kind: measure.Good, At: at, Since: d.well(),
 			Text:     fmt.Sprintf("%d of the last %d values within %s", len(st.Window)-n, len(st.Window), d.number(d.clearLimit)),

@@ -26,6 +26,7 @@ func TestMethodsSitTheExamination(t *testing.T) {
 		{threshold.NoData(), `{}`},
 		{threshold.Limit(), `{}`},
 		{threshold.Limit(), `{"limit":15,"runs":2,"of":3,"critical":50,"clear_runs":0}`},
+		{threshold.Limit(), `{"limit":15,"full":100,"full_runs":2}`},
 		{threshold.Limit(), `{"limit":15,"runs":2,"of":3,"direction":"under","unit":"Mbit/s"}`},
 	} {
 		t.Run(m.method.Name+" "+m.params, func(t *testing.T) { analysistest.Examine(t, m.method, m.params) })
@@ -120,6 +121,9 @@ func TestNoneWaitsForAnother(t *testing.T) {
 		{threshold.Limit(), `{}`, "hhfmghhh", "       B"},
 		{threshold.Limit(), `{}`, "hhhh............", ""},
 		{threshold.Limit(), `{}`, "hhhhh.............", "    BBBBBBBBBG"},
+		{threshold.Limit(), `{"full":100}`, "..LLLLLLLLL.......", ""},   // an outage is no answer's
+		{threshold.Limit(), `{"full":100}`, "L.L.L.L.LL", "        BB"}, // every second run is loss
+		{threshold.Limit(), `{"full":100}`, "hhhhhLLLLL..........", "    BBB   BBBBBBBBG"},
 		{threshold.Limit(), `{"runs":1,"of":1,"clear_runs":0}`, "h.L.f.", "BGBG"},
 	} {
 		scenario(t, s.method, s.params, s.runs, s.want)

@@ -78,10 +78,11 @@ type Hiding struct {
 type World struct {
 	At       time.Time
 	Findings []Finding
-	Specs    []Spec            // enabled ones of all hosts
-	Parents  map[string]string // node to parent
-	Standing map[string]bool   // HostRule or OverloadRule + "/" + monhost of alerts that are open
-	Wait     time.Duration     // how long a finding waits to see whether its whole host is concerned
+	Specs    []Spec               // enabled ones of all hosts
+	Parents  map[string]string    // node to parent
+	Standing map[string]bool      // HostRule or OverloadRule + "/" + monhost of alerts that are open
+	Silent   map[string]time.Time // monitoring hosts that report nothing, and since when
+	Wait     time.Duration        // how long a finding waits to see whether its whole host is concerned
 }
 
 // StandingKey names a Trouble in World.Standing.
@@ -101,7 +102,7 @@ func Overloaded(reason string) bool {
 // which may speak for themselves (those not in Hidden).
 //
 //	overload     missed runs for want of room: one trouble of the host, however many specs
-//	host         every spec of a host is bad or has shown nothing good since, on two nodes at least
+//	host         it reports nothing, or every spec of it is bad or has shown nothing good since, on two nodes at least
 //	parent       a node between the host and this one does not answer
 //	same spec    loss while there is no answer at all
 //	waiting      the others of the host have shown nothing good since: wait a little
@@ -116,6 +117,10 @@ func Group(w World) Grouping {
 		specs[s.Monhost] = append(specs[s.Monhost], s)
 	}
 	var hosts []string
+	for host := range w.Silent {
+		byHost[host] = nil
+		hosts = append(hosts, host)
+	}
 	for _, f := range w.Findings {
 		if _, known := byHost[f.Monhost]; !known {
 			hosts = append(hosts, f.Monhost)
@@ -181,7 +186,17 @@ func (g *Grouping) host(w World, host string, findings []Finding, specs []Spec) 
 			all = false // something good came from this host meanwhile
 		}
 	}
-	if all {
+	since, silent := w.Silent[host]
+	if silent {
+		all = true
+		t := trouble(HostRule, host, members)
+		t.Severity = measure.Critical
+		if t.Since.IsZero() || since.Before(t.Since) {
+			t.Since = since
+		}
+		t.Text = fmt.Sprintf("monitoring host %s has not reported since %s", host, since.UTC().Format("15:04 UTC"))
+		g.Troubles = append(g.Troubles, t)
+	} else if all {
 		t := trouble(HostRule, host, members)
 		t.Text = fmt.Sprintf("nothing can be measured from monitoring host %s: %s to %s, the first: %s %s", host,
 			count(len(bad), "spec", "specs"), count(len(nodes), "node", "nodes"), members[0].Node, members[0].Rule)

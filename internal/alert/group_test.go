@@ -137,3 +137,20 @@ func TestLossIsNotToldBesideNoAnswerOfTheSameSpec(t *testing.T) {
 		t.Errorf("hidden %+v", g.Hidden)
 	}
 }
+
+func TestAHostThatReportsNothingIsOneTroubleWhateverItsSpecs(t *testing.T) {
+	w := world(3, 0, alert.NoAnswer, "")
+	w.Silent = map[string]time.Time{"pi": start}
+	g := alert.Group(w)
+	if got := show(g); got != "monitoring host pi 0; hidden 0" {
+		t.Fatal(got)
+	}
+	if want := "monitoring host pi has not reported since 02:00 UTC"; g.Troubles[0].Text != want {
+		t.Errorf("text %q", g.Troubles[0].Text)
+	}
+	w = world(3, 1, alert.NoData, "no worker")
+	w.Silent = map[string]time.Time{"pi": start}
+	if got := show(alert.Group(w)); got != "monitoring host pi 1; hidden 1" {
+		t.Error(got)
+	}
+}

@@ -1,0 +1,254 @@
+package analyst
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"sonde/analysis"
+	"sonde/internal/store"
+	"sonde/probes"
+)
+
+// Times of the analyst.
+const (
+	every       = time.Second      // between passes
+	reload      = 10 * time.Second // between looks at the configuration when nobody notifies
+	tickEvery   = 5 * time.Second  // between ticks of detectors
+	holdAtMost  = 5 * time.Minute  // for spools after an outage
+	passAtMost  = time.Minute      // one pass
+	rowsAPass   = 20000            // of one table, so that memory stays small while it catches up
+	groupWait   = time.Minute      // for the other specs of a host
+	groupLinger = 5 * time.Minute  // a host's alert hides its specs so long after it got better
+	hostSilent  = 2 * time.Minute  // without any report a monitoring host is silent
+	markAtLeast = 30 * time.Second // the mark moves also when nothing is new
+	clockSteady = 10 * time.Minute // without a step the clock's alert is over
+)
+
+// Analyst is the daemon.
+type Analyst struct {
+	Store   *store.Store
+	Tools   []probes.Tool
+	Methods []analysis.Method
+	Log     *slog.Logger
+	Report  func(doing string, next time.Duration) // of progress; nil for none
+	Every   time.Duration                          // between passes; 0 means a second
+}
+
+// session is what an analyst knows while it holds the lock. It ends with the
+// first error.
+type session struct {
+	*Analyst
+	db      *store.Analyst
+	series  map[string]store.Series // by tool
+	tables  []string
+	methods map[string]analysis.Method
+	started time.Time // by our clock; since then the database was there
+
+	saved    map[int64]saved
+	specs    map[int64]*spec
+	order    []int64
+	config   store.Configuration
+	loadedAt time.Time
+	changed  *atomic.Bool
+	tickedAt time.Time
+	platform platform
+	hidden   map[int64]hiding // by alert, as of the last pass
+	behind   bool
+	markedAt time.Time
+	began    time.Time     // by the database's clock
+	slept    time.Duration // no analyst worked for so long before
+
+	lastNow, lastMono, noTicksTo time.Time // the database's clock beside ours
+}
+
+// Run works until ctx ends.
+func (a *Analyst) Run(ctx context.Context) error {
+	changed := &atomic.Bool{}
+	go a.listen(ctx, changed)
+	pause, last := time.Duration(0), ""
+	for {
+		err := a.work(ctx, changed)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err == nil {
+			pause, last = every, "" // another analyst works
+			a.report("waiting: another analyst works", 30*time.Second)
+		} else {
+			pause = min(max(2*pause, 200*time.Millisecond), 5*time.Second)
+			if err.Error() != last {
+				a.Log.Warn("the pass is given up and everything read anew", "error", err)
+				last = err.Error()
+			}
+			a.report("waiting for the database", 30*time.Second)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// listen makes changes of rules and specs seen at once; polling is what we rely on.
+func (a *Analyst) listen(ctx context.Context, changed *atomic.Bool) {
+	for ctx.Err() == nil {
+		_ = a.Store.Listen(ctx, []string{"sonde_config"}, func(string, string) { changed.Store(true) })
+		select {
+		case <-ctx.Done():
+		case <-time.After(5 * time.Second):
+		}
+	}
+}
+
+func (a *Analyst) report(doing string, next time.Duration) {
+	if a.Report != nil {
+		a.Report(doing, next)
+	}
+}
+
+// work makes passes as long as this analyst holds the lock. nil without an end
+// of ctx means that another holds it.
+func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
+	try, cancel := context.WithTimeout(ctx, 10*time.Second)
+	db, err := a.Store.Analyse(try)
+	cancel()
+	if err != nil || db == nil {
+		return err
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		db.Close(closing)
+	}()
+	s, err := newSession(a, db, changed)
+	if err != nil {
+		return err
+	}
+	a.Log.Info("this analyst works")
+	pause := a.Every
+	if pause == 0 {
+		pause = every
+	}
+	for {
+		a.report("judging", passAtMost+10*time.Second)
+		passing, cancel := context.WithTimeout(ctx, passAtMost)
+		err := s.db.Pass(passing, func(j store.Judging) error { return s.pass(passing, j) })
+		cancel()
+		if err != nil {
+			return err
+		}
+		if s.behind {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+func newSession(a *Analyst, db *store.Analyst, changed *atomic.Bool) (*session, error) {
+	s := &session{Analyst: a, db: db, started: time.Now(), changed: changed,
+		series: map[string]store.Series{}, methods: map[string]analysis.Method{}, specs: map[int64]*spec{}, hidden: map[int64]hiding{}}
+	seen := map[string]bool{}
+	for _, t := range a.Tools {
+		series := store.Series{Table: t.Table, Routes: hasAll(t.Columns, "hops", "reached", "first_ttl")}
+		for _, m := range t.Metrics {
+			series.Columns = append(series.Columns, m.Column)
+		}
+		s.series[t.Name] = series
+		if !seen[t.Table] {
+			seen[t.Table] = true
+			s.tables = append(s.tables, t.Table)
+		}
+	}
+	for _, m := range a.Methods {
+		s.methods[m.Name] = m
+	}
+	return s, nil
+}
+
+func hasAll(columns []string, wanted ...string) bool {
+	found := 0
+	for _, c := range columns {
+		for _, w := range wanted {
+			if c == w {
+				found++
+			}
+		}
+	}
+	return found == len(wanted)
+}
+
+// pass is one transaction.
+func (s *session) pass(ctx context.Context, j store.Judging) error {
+	mark, err := j.Mark(ctx)
+	if err != nil {
+		return err
+	}
+	p := &pass{session: s, ctx: ctx, j: j, now: mark.Now, changes: map[int64]*store.AlertChange{}}
+	if s.saved == nil {
+		if err := s.restore(ctx, j, mark); err != nil {
+			return err
+		}
+	}
+	if mark.Read.Xmax > mark.Seen.Xmax {
+		// The database was restored into another server, where transactions count anew.
+		s.Log.Warn("the mark lies ahead of the database's transactions: reading goes on from now", "mark", mark.Read.String(), "now", mark.Seen.String())
+		mark.Read = mark.Seen
+		s.platform.Held = nil
+	}
+	if s.config.Specs == nil || s.changed.Swap(false) || time.Since(s.loadedAt) > reload {
+		if err := p.configure(); err != nil {
+			return err
+		}
+	}
+	if p.attention, err = j.Attention(ctx); err != nil {
+		return err
+	}
+	part, err := j.Part(ctx, s.tables, mark.Read, mark.Seen, rowsAPass)
+	if err != nil {
+		return err
+	}
+	s.behind = part.Until < mark.Seen.Xmax
+	if err := p.hold(mark); err != nil {
+		return err
+	}
+	if err := p.clockSteps(); err != nil {
+		return err
+	}
+	if err := p.feedNew(part); err != nil {
+		return err
+	}
+	if !s.behind {
+		if err := p.tickDetectors(); err != nil {
+			return err
+		}
+	}
+	if err := p.group(); err != nil {
+		return err
+	}
+	if err := p.tickEpisodes(); err != nil {
+		return err
+	}
+	if err := p.write(); err != nil {
+		return err
+	}
+	read := mark.Seen.Before(part.Until)
+	if p.found.Empty() && !p.moved && !s.platform.dirty && !s.behind && time.Since(s.markedAt) < markAtLeast {
+		return nil // nothing to say: not even a row version
+	}
+	s.markedAt = time.Now()
+	state, err := json.Marshal(s.platform)
+	if err != nil {
+		return fmt.Errorf("state of the platform's alerts: %w", err)
+	}
+	s.platform.dirty = false
+	return j.SaveMark(ctx, read, p.now, state)
+}

@@ -1,0 +1,390 @@
+package analyst_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"sonde/analysis/catalog"
+	"sonde/daemons/analyst"
+	"sonde/internal/measure"
+	"sonde/internal/pgtest"
+	"sonde/internal/schema"
+	"sonde/internal/store"
+	"sonde/probes"
+)
+
+func tools() []probes.Tool {
+	return []probes.Tool{
+		{Name: "ping", Meaning: "pings", Table: "pingdata", Columns: []string{"sent", "received", "loss_pct", "rtt_median_ms"}, TimeToRun: 30 * time.Second,
+			Metrics: []measure.Metric{{Name: "loss_pct", Column: "loss_pct", Unit: "%", Meaning: "loss"}, {Name: "rtt_median_ms", Column: "rtt_median_ms", Unit: "ms", Meaning: "delay"}}},
+		{Name: "traceroute", Meaning: "traces", Table: "routedata", Columns: []string{"first_ttl", "hops", "reached"}, TimeToRun: 30 * time.Second,
+			Metrics: []measure.Metric{{Name: "hop_count", Column: "hop_count", Unit: "1", Meaning: "hops"}, {Name: "reached", Column: "reached", Unit: "1", Meaning: "reached"}}},
+	}
+}
+
+// bench is a database with a monitoring host "pi" that watches nodes n1 … nn.
+type bench struct {
+	*testing.T
+	db    *pgxpool.Pool
+	start time.Time // due_at of minute 0
+}
+
+func setUp(t *testing.T, nodes int) *bench {
+	t.Helper()
+	c, err := schema.Catalog(tools())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t, pgtest.NewWith(t, c), time.Now().UTC().Add(-30 * time.Minute).Truncate(time.Minute)}
+	b.exec(`INSERT INTO nodes (name, address) VALUES ('pi', '192.0.2.250')`)
+	b.exec(`INSERT INTO monhosts (name, last_seen_at) VALUES ('pi', now())`)
+	for i := 1; i <= nodes; i++ {
+		b.exec(`INSERT INTO nodes (name, address, labels) VALUES ($1, $2, ARRAY[$1::text || 's'])`, fmt.Sprintf("n%d", i), fmt.Sprintf("192.0.2.%d", i))
+		b.exec(`INSERT INTO toolspecs (node, tool, run_interval) VALUES ($1, 'ping', '1 day')`, fmt.Sprintf("n%d", i))
+	}
+	return b
+}
+
+func (b *bench) exec(sql string, args ...any) {
+	b.Helper()
+	if _, err := b.db.Exec(context.Background(), sql, args...); err != nil {
+		b.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func (b *bench) text(sql string, args ...any) string {
+	b.Helper()
+	var s string
+	if err := b.db.QueryRow(context.Background(), sql, args...).Scan(&s); err != nil {
+		b.Fatalf("%s: %v", sql, err)
+	}
+	return s
+}
+
+// await waits until the query gives what is wanted.
+func (b *bench) await(want, sql string, args ...any) {
+	b.Helper()
+	deadline, got := time.Now().Add(20*time.Second), ""
+	for time.Now().Before(deadline) {
+		if got = b.text(sql, args...); got == want {
+			return
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	b.Fatalf("%s\n gives  %q\n wanted %q\n%s", sql, got, want, b.story())
+}
+
+// story is all that was found, for a test that fails.
+func (b *bench) story() string {
+	return b.text(`SELECT coalesce(string_agg(format('%s %s %s %s a%s: %s (%s)', id, node, rule, decision, alert_id, text, reason), E'\n' ORDER BY id), 'nothing found') FROM newalerts`)
+}
+
+// runs stores the runs of a spec, one letter a minute from minute on: L all
+// lost, . answered, f failed, m missed, o missed by overload, - none.
+func (b *bench) runs(spec, minute int, letters string, late ...bool) {
+	b.Helper()
+	var rows []string
+	for i, c := range letters {
+		outcome, reason, loss := "ok", "NULL", "NULL"
+		switch c {
+		case 'L':
+			loss = "100"
+		case '.':
+			loss = "0"
+		case 'f':
+			outcome, reason = "fail", "'name does not resolve'"
+		case 'm':
+			outcome, reason = "missed", "'no worker: silent'"
+		case 'o':
+			outcome, reason = "missed", "'overload: the worker for ping on pi did not take it in time'"
+		case '-':
+			continue
+		}
+		due := b.start.Add(time.Duration(minute+i)*time.Minute + time.Duration(spec)*time.Second)
+		rows = append(rows, fmt.Sprintf("(%d, '%s', '%s', %s, %s, %v)", spec, due.Format(time.RFC3339Nano), outcome, reason, loss, len(late) > 0))
+	}
+	b.exec(`SELECT sonde_make_partitions('pingdata', $1::date, $1::date + 1)`, b.start.Add(-24*time.Hour))
+	b.exec(`INSERT INTO pingdata (toolspec_id, due_at, outcome, reason, loss_pct, late) VALUES ` + strings.Join(rows, ", ") +
+		` ON CONFLICT (toolspec_id, due_at) DO UPDATE SET outcome = excluded.outcome, reason = excluded.reason, loss_pct = excluded.loss_pct,
+			late = excluded.late, stored_xid = pg_current_xact_id() WHERE pingdata.outcome = 'missed'`)
+}
+
+// judge runs an analyst until the test ends or stop is called.
+func (b *bench) judge() (stop func()) {
+	b.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	a := &analyst.Analyst{Store: store.New(b.db), Tools: tools(), Methods: catalog.All(), Log: slog.New(slog.NewTextHandler(logs{b}, nil)), Every: 20 * time.Millisecond}
+	go func() { done <- a.Run(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+	}
+	b.Cleanup(stop)
+	return stop
+}
+
+type logs struct{ b *bench }
+
+func (l logs) Write(p []byte) (int, error) {
+	l.b.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+// settled waits until everything stored so far is judged: a run stored now, of a
+// spec of its own that reaches nobody, is.
+func (b *bench) settled() {
+	b.Helper()
+	due := time.Now().UTC().Truncate(time.Microsecond)
+	id := b.text(`WITH old AS (SELECT id FROM toolspecs WHERE label = 'settled'),
+		new AS (INSERT INTO toolspecs (node, tool, label, run_interval) SELECT 'pi', 'traceroute', 'settled', '1 day' WHERE NOT EXISTS (SELECT FROM old) RETURNING id)
+		SELECT id::text FROM old UNION ALL SELECT id::text FROM new`)
+	b.await("true", `SELECT EXISTS (SELECT FROM detectors WHERE toolspec_id = $1::text::bigint)::text`, id)
+	b.exec(`INSERT INTO routedata (toolspec_id, due_at, outcome, hops, reached) VALUES ($1::text::bigint, $2, 'ok', '{203.0.113.9}', false)`, id, due)
+	b.await("true", `SELECT coalesce(max(judged_to) >= $2, false)::text FROM detectors WHERE toolspec_id = $1::text::bigint`, id, due)
+}
+
+const (
+	alerts = `SELECT coalesce(string_agg(format('%s %s%s', coalesce(nullif(node, ''), subject), rule, CASE WHEN closed_at IS NULL THEN '' ELSE ' closed' END), ', ' ORDER BY id), '') FROM alerts`
+	sent   = `SELECT coalesce(string_agg(format('%s %s', kind, subject), ', ' ORDER BY id), '') FROM notices`
+	finds  = `SELECT coalesce(string_agg(decision, ' ' ORDER BY id), '') FROM newalerts WHERE rule = $1`
+)
+
+func TestATargetThatIsCutOffIsOneAlertAndItsEndIsTold(t *testing.T) {
+	b := setUp(t, 1)
+	b.runs(1, 0, "..LL")
+	b.judge()
+	b.settled()
+	b.await("", alerts)
+	b.runs(1, 4, "LL")
+	b.await("n1 no answer", alerts)
+	b.await("raise DOWN n1: no answer, 3 runs in a row", sent)
+	b.runs(1, 6, "..")
+	b.await("n1 no answer closed", alerts)
+	b.await("raise feed clear", finds, "no answer")
+	b.await("raise DOWN n1: no answer, 3 runs in a row, clear OK n1: answers again after 4m", sent)
+	b.await("2 1 t critical", `SELECT format('%s %s %s %s', findings, (evidence ->> 'runs' = '3')::int, told_at IS NOT NULL, severity) FROM alerts`)
+}
+
+func TestACutTargetIsFoundByAnAnalystThatWasRestartedInTheMiddle(t *testing.T) {
+	b := setUp(t, 1)
+	for minute, letter := range strings.Split(".LLLL..", "") {
+		stop := b.judge()
+		b.runs(1, minute, letter)
+		b.settled()
+		stop()
+	}
+	b.await("raise feed clear", finds, "no answer")
+	b.await("n1 no answer closed", alerts)
+}
+
+func TestTwoAnalystsFindNothingTwice(t *testing.T) {
+	b := setUp(t, 1)
+	b.judge()
+	b.judge()
+	stop := b.judge()
+	b.runs(1, 0, ".LLL")
+	b.await("raise", finds, "no answer")
+	stop()
+	b.runs(1, 4, "..")
+	b.await("raise clear", finds, "no answer")
+	b.settled()
+	b.await("raise clear", finds, "no answer")
+}
+
+func TestAForgottenSessionStopsNoAlertAndWhatItStoredIsReadLater(t *testing.T) {
+	b := setUp(t, 3)
+	ctx := context.Background()
+	tx, err := b.db.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(ctx) }()
+	if _, err := tx.Exec(ctx, `INSERT INTO pingdata (toolspec_id, due_at, outcome, loss_pct) SELECT 2, now() + i * interval '1 second', 'ok', 100 FROM generate_series(1, 3) i`); err != nil {
+		t.Fatal(err)
+	}
+	b.judge()
+	b.runs(1, 0, ".LLL")
+	b.runs(2, 0, "....")
+	b.runs(3, 0, "......")
+	b.await("n1 no answer", alerts)
+	if err := tx.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.await("n1 no answer, n2 no answer", alerts)
+}
+
+func TestWhatIsOlderThanWhatWasJudgedIsNotedAndNotFed(t *testing.T) {
+	b := setUp(t, 1)
+	b.judge()
+	b.runs(1, 0, "..----...")
+	b.settled()
+	b.runs(1, 2, "LLLL", true)
+	b.await("late", finds, "late")
+	b.settled()
+	b.await("", alerts)
+	b.await("4", `SELECT evidence ->> 'results' FROM newalerts`)
+}
+
+func TestAnOutageThatBeganAndEndedInLateDataIsRecordedAndNotSent(t *testing.T) {
+	b := setUp(t, 1)
+	b.runs(1, 0, "..LLLLL...", true)
+	b.judge()
+	b.await("n1 no answer closed", alerts)
+	b.await("true", `SELECT late::text FROM alerts`)
+	b.settled()
+	b.await("", sent)
+	// One that still stands is told.
+	b.runs(1, 10, "LLL", true)
+	b.await("raise DOWN n1: no answer, 3 runs in a row", sent)
+}
+
+func TestPlannedQuietIsRecordedMarkedAndToldWhenItIsOverAndStillBad(t *testing.T) {
+	b := setUp(t, 2)
+	b.exec(`INSERT INTO maintenance (label, from_at, until_at, text) VALUES ('n1s', now() - interval '2 hours', now() + interval '1 hour', 'new cables')`)
+	b.runs(1, 0, ".LLLL")
+	b.runs(2, 0, ".....")
+	b.judge()
+	b.await("n1 no answer", alerts)
+	b.settled()
+	b.await("", sent)
+	b.await("true", `SELECT (reason LIKE '%not told: planned: maintenance 1 until % UTC, new cables')::text FROM newalerts WHERE decision = 'raise'`)
+	b.await("true", `SELECT planned::text FROM alerts`)
+	b.exec(`UPDATE maintenance SET until_at = now() - interval '1 minute'`)
+	b.exec(`NOTIFY sonde_config`)
+	b.await("raise DOWN n1: no answer, 4 runs in a row", sent)
+}
+
+func TestAHostThatIsCutOffIsOneMessage(t *testing.T) {
+	b := setUp(t, 4)
+	for i := 1; i <= 4; i++ {
+		b.runs(i, 0, "..LLL")
+	}
+	b.judge()
+	b.await("4", `SELECT count(*)::text FROM alerts a WHERE rule = 'no answer' AND part_of = (SELECT id FROM alerts WHERE rule = 'monitoring host')`)
+	b.settled()
+	b.await("raise CRITICAL pi: nothing can be measured from monitoring host pi: 4 specs to 4 nodes, the first: n1 no answer", sent)
+	for i := 1; i <= 4; i++ {
+		b.runs(i, 5, "..")
+	}
+	b.await("0", `SELECT count(*)::text FROM alerts WHERE closed_at IS NULL`)
+	b.await("2", `SELECT count(*)::text FROM notices`)
+}
+
+func TestOverloadIsOneMessageAndNotOnePerSpec(t *testing.T) {
+	b := setUp(t, 4)
+	for i := 1; i <= 3; i++ {
+		b.runs(i, 0, "..ooo")
+	}
+	b.runs(4, 0, ".....")
+	b.judge()
+	b.await("3", `SELECT count(*)::text FROM alerts WHERE rule = 'no data' AND part_of IS NOT NULL`)
+	b.await("1", `SELECT count(*)::text FROM notices WHERE subject LIKE 'WARNING pi: monitoring host pi is overloaded: 3 specs are not measured%'`)
+	b.settled()
+	b.await("1", `SELECT count(*)::text FROM notices`)
+}
+
+func TestGapsAreNoDataUnlessTheClockStepped(t *testing.T) {
+	b := setUp(t, 2)
+	for i := 1; i <= 2; i++ {
+		b.runs(i, 0, "..")
+		b.exec(`INSERT INTO gaps (toolspec_id, from_at, until_at, runs, reason, quiet) VALUES ($1, $2, $3, 8, 'the scheduler was down', $4)`,
+			i, b.start.Add(2*time.Minute), b.start.Add(10*time.Minute), i == 2)
+	}
+	b.runs(1, 3, ".") // a result inside wins
+	b.judge()
+	b.await("n1 no data", alerts)
+	b.await("no data, 7 runs in a row: the scheduler was down", `SELECT text FROM alerts`)
+}
+
+func TestDataOfAnOutageWaitForTheSpoolAndAreJudgedInOrder(t *testing.T) {
+	b := setUp(t, 1)
+	b.exec(`INSERT INTO daemons (monhost, name, pid, version, started_at, promised_at, spool_files, reported_at) VALUES ('pi', 'loader', 1, '0.1.0', now(), now() + interval '1 hour', 3, now() + interval '1 hour')`)
+	b.runs(1, 0, "..")
+	stop := b.judge()
+	b.await("true", `SELECT coalesce(state -> 'held' ? 'pi', false)::text FROM analyst_mark`)
+	b.runs(1, 6, "mmm") // what the leader wrote of the outage
+	stop()              // the wait survives a restart
+	b.judge()
+	b.runs(1, 2, "........", true)
+	b.await("0", `SELECT count(*)::text FROM detectors WHERE judged_to IS NOT NULL`)
+	b.exec(`UPDATE daemons SET spool_files = 0`)
+	b.await("true", `SELECT coalesce(judged_to >= $1, false)::text FROM detectors WHERE toolspec_id = 1`, b.start.Add(9*time.Minute))
+	b.settled()
+	b.await("", alerts)
+	b.await("", finds, "late")
+}
+
+func TestASpecThatIsSwitchedOffIsWatchedNoMore(t *testing.T) {
+	b := setUp(t, 1)
+	b.runs(1, 0, ".LLL")
+	b.judge()
+	b.await("n1 no answer", alerts)
+	b.exec(`UPDATE toolspecs SET enabled = false`)
+	b.await("n1 no answer closed", alerts)
+	b.await("no longer watched: the spec, or its node, was switched off", `SELECT close_text FROM alerts`)
+	b.await("0", `SELECT count(*)::text FROM detectors`)
+	b.await("raise DOWN n1: no answer, 3 runs in a row", sent)
+}
+
+func TestAChangedRuleJudgesAnew(t *testing.T) {
+	b := setUp(t, 1)
+	b.runs(1, 0, ".LL")
+	b.judge()
+	b.settled()
+	b.await("", alerts)
+	b.exec(`UPDATE rules SET options = '{"runs": 2}', severity = 'warning' WHERE name = 'no answer'`)
+	b.await("true", `SELECT coalesce(state -> 'rules' -> 'no answer' ->> 'print' LIKE '%2%', false)::text FROM detectors WHERE toolspec_id = 1`)
+	b.runs(1, 3, "LL")
+	b.await("n1 no answer", alerts)
+	b.await("warning", `SELECT severity FROM alerts`)
+	b.exec(`UPDATE rules SET enabled = false WHERE name = 'no answer'`)
+	b.await("n1 no answer closed", alerts)
+}
+
+func TestRouteChangesAreNotesThatNameTheHop(t *testing.T) {
+	b := setUp(t, 1)
+	b.exec(`INSERT INTO toolspecs (node, tool, run_interval) VALUES ('n1', 'traceroute', '1 day')`)
+	for i, hop := range []string{"192.0.2.77", "192.0.2.77", "198.51.100.1"} {
+		b.exec(`INSERT INTO routedata (toolspec_id, due_at, outcome, first_ttl, hops, reached) VALUES (2, $1, 'ok', 2, $2::text[]::inet[], true)`,
+			b.start.Add(time.Duration(i)*time.Minute), []string{"203.0.113.1", hop, "192.0.2.1"})
+	}
+	b.exec(`SELECT 1`)
+	b.judge()
+	b.await("hop 3 moved from 192.0.2.77 to 198.51.100.1", `SELECT coalesce(min(text), '') FROM newalerts WHERE rule = 'route'`)
+	b.await("note", finds, "route")
+	b.settled()
+	b.await("", alerts)
+	b.await("", sent)
+}
+
+func TestAStepOfTheClockIsAnAlert(t *testing.T) {
+	b := setUp(t, 1)
+	b.exec(`INSERT INTO clock_steps (seconds, from_at, until_at) VALUES (3600, now() - interval '1 hour', now())`)
+	b.judge()
+	b.await("raise WARNING the database's clock: the clock stepped forward by 1h0m0s", sent)
+}
+
+func TestASilentMonitoringHostIsAnAlert(t *testing.T) {
+	b := setUp(t, 1)
+	b.exec(`UPDATE monhosts SET last_seen_at = now() - interval '10 minutes'`)
+	b.judge()
+	b.await("pi monitoring host", alerts)
+	b.exec(`UPDATE monhosts SET last_seen_at = now()`)
+	b.exec(`NOTIFY sonde_config`)
+	b.await("pi monitoring host closed", alerts)
+	b.await("2", `SELECT count(*)::text FROM notices`)
+}

@@ -1,0 +1,28 @@
+// Package analyst turns data into alerts: it reads what is new, feeds it to the
+// detectors, folds their verdicts into episodes, and writes findings, alerts and
+// notices.
+//
+//	new rows, gaps ─▶ detectors of the spec's rules ─▶ episodes ─▶ grouping ─▶ alerts, newalerts, notices
+//	                  └──────── state ───────┘                                 └──── one transaction ────┘
+//
+// One analyst works; the others wait for its lock. A pass is one transaction: it
+// moves the mark, keeps the detectors' state and stores what was found, or does
+// nothing. After any error everything is read anew from the database, so that
+// memory never knows more than was committed.
+//
+// What is new is told by transaction: all that the snapshot of the last pass
+// could not see. So nothing slips by that was committed out of order, and a
+// forgotten open session stops nothing.
+//
+// The samples of a pass are fed in order of (toolspec_id, due_at). One that is
+// older than the newest its spec has judged is late: it is noted as late, and
+// never fed. After an outage the data of a monitoring host are left alone until
+// its live daemons report their spools empty, five minutes at most: then its
+// outage is known whole, and in order.
+//
+// Time is an input. Detectors get ticks when all that is there has been read;
+// those that led to a verdict, and the one a fresh detector starts with, are rows
+// of TICKS, so that the same data and ticks give the same verdicts again.
+//
+// Whom a notice reaches is the notifier's to decide.
+package analyst

@@ -1,0 +1,310 @@
+package analyst
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"sonde/internal/alert"
+	"sonde/internal/measure"
+	"sonde/internal/store"
+	"sonde/notify"
+)
+
+// ClockRule raises alerts about steps of the database's clock.
+const ClockRule = "clock"
+
+// platform is the state that belongs to no single spec, kept with the mark.
+type platform struct {
+	Episodes  map[string]*standing `json:"episodes,omitempty"` // by rule/subject
+	Held      map[string]held      `json:"held,omitempty"`     // monitoring hosts whose data wait
+	HeldOnce  map[string]bool      `json:"held_once,omitempty"`
+	ClockStep int64                `json:"clock_step"` // the last one looked at
+	dirty     bool
+}
+
+// standing is an alert that is about no single spec.
+type standing struct {
+	Episode alert.Episode `json:"episode"`
+	Alert   int64         `json:"alert,omitempty"`
+}
+
+// held is a monitoring host whose new data wait for its spools.
+type held struct {
+	Since time.Time `json:"since"`
+	Read  string    `json:"read"` // the snapshot up to which its data are read
+	Why   string    `json:"why"`
+}
+
+type release struct {
+	monhost string
+	read    store.Snapshot
+}
+
+// hiding says why an alert is not told for itself.
+type hiding struct {
+	by  int64
+	why string
+}
+
+func (p *platform) prepare() {
+	if p.Episodes == nil {
+		p.Episodes = map[string]*standing{}
+	}
+	if p.Held == nil {
+		p.Held = map[string]held{}
+	}
+	if p.HeldOnce == nil {
+		p.HeldOnce = map[string]bool{}
+	}
+}
+
+func (s *session) held(monhost string) bool {
+	_, yes := s.platform.Held[monhost]
+	return yes
+}
+
+// hold leaves the data of hosts alone whose spools are not empty yet, five
+// minutes at most, and once for each outage.
+func (p *pass) hold(mark store.Mark) error {
+	since := mark.Start
+	if back := p.now.Add(-time.Since(p.started)); back.After(since) {
+		// This session began later: the database may have been away for us, and so for the workers.
+		since = back
+	}
+	if p.now.Sub(since) > holdAtMost+time.Minute {
+		since = time.Time{}
+	}
+	list, err := p.j.Spooling(p.ctx, since)
+	if err != nil {
+		return err
+	}
+	st := &p.session.platform
+	busy := map[string]bool{}
+	for _, h := range list {
+		busy[h.Monhost] = true
+		if _, already := st.Held[h.Monhost]; !already && !st.HeldOnce[h.Monhost] {
+			p.Log.Info("the data of a monitoring host wait for its spool", "monhost", h.Monhost, "why", h.Why)
+			st.Held[h.Monhost] = held{Since: p.now, Read: mark.Read.String(), Why: h.Why}
+			st.HeldOnce[h.Monhost], st.dirty = true, true
+		}
+	}
+	for _, host := range slices.Sorted(maps.Keys(st.Held)) {
+		h := st.Held[host]
+		if busy[host] && p.now.Sub(h.Since) < holdAtMost && !p.now.Before(h.Since) {
+			continue
+		}
+		read, err := store.ParseSnapshot(h.Read)
+		if err != nil {
+			return fmt.Errorf("data of %s that wait: %w", host, err)
+		}
+		p.releases = append(p.releases, release{host, read})
+		delete(st.Held, host)
+		st.dirty = true
+	}
+	for host := range st.HeldOnce {
+		if !busy[host] {
+			delete(st.HeldOnce, host)
+			st.dirty = true
+		}
+	}
+	return nil
+}
+
+// group looks which open alerts are one trouble, and raises and closes the
+// alerts that stand for many.
+func (p *pass) group() error {
+	if p.behind {
+		return nil // half an outage has been read: it would be told in the wrong words
+	}
+	world := alert.World{At: p.now, Parents: p.config.Parents, Standing: map[string]bool{}, Wait: groupWait, Silent: map[string]time.Time{}}
+	p.byAlert = map[int64]*watch{}
+	specOf := map[int64]*spec{}
+	for _, id := range p.session.order {
+		sp := p.specs[id]
+		world.Specs = append(world.Specs, alert.Spec{ID: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Well: sp.well})
+		if seen, ok := p.config.HostsSeen[sp.Monhost]; ok && p.now.Sub(seen) > hostSilent+reload {
+			world.Silent[sp.Monhost] = seen
+		}
+		for _, w := range sp.watches {
+			if w.alert == 0 || !w.episode.IsOpen() || !w.rule.Tell {
+				continue
+			}
+			p.byAlert[w.alert], specOf[w.alert] = w, sp
+			world.Findings = append(world.Findings, alert.Finding{ID: w.alert, Spec: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Rule: w.rule.Name,
+				Cause: cause(w.rule.Method), Reason: w.reason, Severity: w.episode.Severity, Since: w.episode.Since, Raised: w.episode.Raised})
+		}
+	}
+	for key, s := range p.platform.Episodes {
+		if s.Episode.IsOpen() {
+			world.Standing[key] = true
+		}
+	}
+	g := alert.Group(world)
+
+	now := map[string]alert.Trouble{}
+	for _, t := range g.Troubles {
+		now[alert.StandingKey(t.Rule, t.Monhost)] = t
+	}
+	hides := map[string]bool{}
+	for id, h := range g.Hidden {
+		if h.Rule != "" {
+			hides[alert.StandingKey(h.Rule, specOf[id].Monhost)] = true
+		}
+	}
+	keys := map[string]bool{}
+	for key := range now {
+		keys[key] = true
+	}
+	for key := range p.platform.Episodes {
+		if !strings.HasPrefix(key, ClockRule+"/") {
+			keys[key] = true
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		rule, host, _ := strings.Cut(key, "/")
+		policy := alert.Usual()
+		if hides[key] {
+			policy.Recovery = groupLinger // its specs come back one after the other
+		}
+		var v *measure.Verdict
+		if t, bad := now[key]; bad {
+			v = &measure.Verdict{Kind: measure.Bad, Severity: t.Severity, At: p.now, Since: earlier(t.Since, p.now), Text: t.Text,
+				Evidence: map[string]any{"alerts": t.Members, "nodes": t.Nodes}}
+		} else {
+			v = &measure.Verdict{Kind: measure.Good, Severity: measure.Info, At: p.now, Since: p.now, Text: "over: " + host + " measures again"}
+		}
+		if err := p.platformVerdict(rule, host, host, policy, v); err != nil {
+			return err
+		}
+	}
+
+	p.session.hidden = map[int64]hiding{}
+	for id, h := range g.Hidden {
+		by := h.By
+		if h.Rule != "" {
+			if s := p.platform.Episodes[alert.StandingKey(h.Rule, specOf[id].Monhost)]; s != nil {
+				by = s.Alert
+			}
+		}
+		p.session.hidden[id] = hiding{by, h.Why}
+	}
+	for id, w := range p.byAlert {
+		if by := p.session.hidden[id].by; by != w.partOf {
+			w.partOf = by
+			specOf[id].dirty = true
+			p.change(id, w.episode, w.episode).PartOf = &by
+		}
+	}
+	p.withhold()
+	return nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || a.After(b) {
+		return b
+	}
+	return a
+}
+
+func cause(method string) alert.Cause {
+	switch c := alert.Cause(method); c {
+	case alert.NoAnswer, alert.CannotMeasure, alert.NoData:
+		return c
+	}
+	return alert.Other
+}
+
+// platformVerdict folds what is known of the platform now into its episode. It
+// is called each pass, so only what changes something is written down.
+func (p *pass) platformVerdict(rule, subject, monhost string, policy alert.Policy, v *measure.Verdict) error {
+	key := rule + "/" + subject
+	st := p.platform.Episodes[key]
+	if st == nil {
+		st = &standing{}
+	}
+	before := st.Episode
+	f := alert.Facts{Quiet: p.planned(monhost, nil, p.now)}
+	p.heed(&f, st.Alert)
+	var next alert.Episode
+	var d measure.Decision
+	due := true
+	switch {
+	case v.Kind == measure.Bad && before.Phase != alert.Open, v.Kind == measure.Good && before.Phase == alert.Open:
+		next, d = before.Verdict(policy, f, *v)
+	default:
+		next, d, due = before.Tick(policy, f, p.now)
+		v = nil
+	}
+	if !due {
+		return nil
+	}
+	about := notify.Alert{Rule: rule, Subject: subject, Monhost: monhost}
+	row := store.Alert{Subject: subject, Monhost: monhost, Rule: rule, Planned: f.Quiet != ""}
+	t, err := p.record(about, row, &st.Alert, before, next, d, v, false)
+	if err != nil {
+		return err
+	}
+	if t != nil {
+		p.told = append(p.told, *t)
+	}
+	st.Episode = next
+	p.platform.Episodes[key] = st
+	if d.Action == measure.Clear {
+		st.Alert = 0
+		if len(next.Starts) == 0 {
+			delete(p.platform.Episodes, key)
+		}
+	}
+	p.session.platform.dirty = true
+	return nil
+}
+
+// clockSteps raises an alert for a step of the database's clock, over when there
+// was none for ten minutes.
+func (p *pass) clockSteps() error {
+	steps, err := p.j.NewClockSteps(p.ctx, p.platform.ClockStep)
+	if err != nil {
+		return err
+	}
+	const subject = "the database's clock"
+	key := ClockRule + "/" + subject
+	for _, s := range steps {
+		if s.Seconds < 0 {
+			p.judgeAgainFrom(s.From)
+		}
+		way := "forward"
+		if s.Seconds < 0 {
+			way = "back"
+		}
+		size := time.Duration(max(s.Seconds, -s.Seconds) * float64(time.Second))
+		v := &measure.Verdict{Kind: measure.Bad, Severity: measure.Warning, At: p.now, Since: earlier(s.At, p.now),
+			Text:     fmt.Sprintf("the clock stepped %s by %s", way, size.Round(time.Millisecond)),
+			Evidence: map[string]any{"seconds": s.Seconds, "clock_step": s.ID}}
+		if err := p.platformVerdict(ClockRule, subject, "", alert.Usual(), v); err != nil {
+			return err
+		}
+		p.session.platform.ClockStep, p.session.platform.dirty = s.ID, true
+	}
+	st := p.platform.Episodes[key]
+	if len(steps) > 0 || st == nil || st.Episode.Phase == alert.Nothing {
+		return nil
+	}
+	steady := p.now.Sub(st.Episode.Raised)
+	if st.Episode.Phase == alert.Open && (steady >= clockSteady || steady < 0) {
+		return p.platformVerdict(ClockRule, subject, "", alert.Usual(),
+			&measure.Verdict{Kind: measure.Good, Severity: measure.Info, At: p.now, Since: p.now, Text: "no step for 10 minutes"})
+	}
+	return nil
+}
+
+// judgeAgainFrom lets results be judged of a time that comes again: they are not late.
+func (p *pass) judgeAgainFrom(from time.Time) {
+	for _, id := range p.session.order {
+		if sp := p.specs[id]; !sp.judgedTo.Before(from) {
+			sp.judgedTo, sp.dirty = from.Add(-time.Microsecond), true
+		}
+	}
+}

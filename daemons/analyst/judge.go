@@ -1,0 +1,283 @@
+package analyst
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"sonde/internal/alert"
+	"sonde/internal/measure"
+	"sonde/internal/store"
+)
+
+// pass is one transaction's worth of judging.
+type pass struct {
+	*session
+	ctx       context.Context
+	j         store.Judging
+	now       time.Time
+	attention map[int64]store.Attention
+	releases  []release // hosts whose data are free now
+	found     found
+	changes   map[int64]*store.AlertChange
+	order     []int64 // of changes
+	told      []told
+	moved     bool             // something was read
+	byAlert   map[int64]*watch // open alerts of specs, as of group
+}
+
+// feedNew reads what is new and feeds it, spec by spec, in order of due_at.
+func (p *pass) feedNew(part store.Part) error {
+	bySpec := map[int64][]store.Run{}
+	read := func(part store.Part, specs []int64, keep func(*spec) bool) error {
+		for _, t := range p.Tools {
+			runs, err := p.j.Runs(p.ctx, p.series[t.Name], part, specs)
+			if err != nil {
+				return err
+			}
+			for _, r := range runs {
+				if sp := p.specs[r.ToolspecID]; sp != nil && sp.Tool == t.Name && keep(sp) {
+					bySpec[r.ToolspecID] = append(bySpec[r.ToolspecID], r)
+				}
+			}
+		}
+		gaps, err := p.j.NewGaps(p.ctx, p.tables, part, specs)
+		if err != nil {
+			return err
+		}
+		for _, g := range gaps {
+			if sp := p.specs[g.ToolspecID]; sp != nil && keep(sp) {
+				g.Values = make([]float64, len(p.series[sp.Tool].Columns))
+				for i := range g.Values {
+					g.Values[i] = math.NaN()
+				}
+				bySpec[g.ToolspecID] = append(bySpec[g.ToolspecID], g)
+			}
+		}
+		return nil
+	}
+	for _, r := range p.releases {
+		var specs []int64
+		for _, id := range p.session.order {
+			if p.specs[id].Monhost == r.monhost {
+				specs = append(specs, id)
+			}
+		}
+		if len(specs) == 0 {
+			continue
+		}
+		old := store.Part{Read: r.read, Seen: part.Read, Until: part.Read.Xmax}
+		if err := read(old, specs, func(*spec) bool { return true }); err != nil {
+			return err
+		}
+	}
+	if err := read(part, nil, func(sp *spec) bool { return !p.held(sp.Monhost) }); err != nil {
+		return err
+	}
+	ids := make([]int64, 0, len(bySpec))
+	for id := range bySpec {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		if err := p.feed(p.specs[id], bySpec[id]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// feed gives the runs of one spec to its detectors.
+func (p *pass) feed(sp *spec, runs []store.Run) error {
+	slices.SortStableFunc(runs, func(a, b store.Run) int { return a.DueAt.Compare(b.DueAt) })
+	var late []store.Run
+	p.moved = true
+	for _, r := range runs {
+		if !r.DueAt.After(sp.judgedTo) {
+			late = append(late, r)
+			continue
+		}
+		sp.judgedTo, sp.dirty = r.DueAt, true
+		if p.answered(sp.Tool, r) && r.DueAt.After(sp.well) {
+			sp.well = r.DueAt
+		}
+		for _, w := range sp.watches {
+			sample := r.Sample
+			sample.Value = math.NaN()
+			if w.column >= 0 && w.column < len(r.Values) {
+				sample.Value = r.Values[w.column]
+			}
+			for _, v := range w.detector.Feed(sample) {
+				if err := p.verdict(sp, w, v, r.Late); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if len(late) > 0 {
+		p.noteLate(sp, late)
+	}
+	return nil
+}
+
+// noteLate writes down results that came after later ones were judged.
+func (p *pass) noteLate(sp *spec, late []store.Run) {
+	first, last := late[0].DueAt, late[len(late)-1].DueAt
+	text := fmt.Sprintf("a result of %s came late", first.Format(time.RFC3339))
+	if len(late) > 1 {
+		text = fmt.Sprintf("%d results of %s to %s came late", len(late), first.Format(time.RFC3339), last.Format(time.RFC3339))
+	}
+	p.found.Findings = append(p.found.Findings, store.NewFinding{
+		ToolspecID: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Tool: sp.Tool, Rule: "late", Kind: string(measure.Note), Severity: string(measure.Info),
+		At: last, Since: first, Decision: "late", Text: text,
+		Reason:   "later results of this spec were judged already; it is kept and shown, and was not judged",
+		Evidence: map[string]any{"results": len(late), "judged_to": sp.judgedTo},
+	})
+}
+
+// tickDetectors tells detectors the time, when all that is there has been read.
+func (p *pass) tickDetectors() error {
+	if d := p.now.Sub(p.tickedAt); d >= 0 && d < tickEvery {
+		return nil
+	}
+	if p.stepped() {
+		return nil
+	}
+	p.tickedAt = p.now
+	for _, id := range p.session.order {
+		sp := p.specs[id]
+		if p.held(sp.Monhost) {
+			continue
+		}
+		at := p.timeFor(sp)
+		for _, w := range sp.watches {
+			verdicts := w.detector.Tick(at)
+			if len(verdicts) == 0 {
+				continue
+			}
+			sp.dirty = true
+			p.found.Ticks = append(p.found.Ticks, store.NewTick{At: at, ToolspecID: sp.ID, Rule: w.rule.Name})
+			for _, v := range verdicts {
+				if err := p.verdict(sp, w, v, false); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// stepped reports whether the database's clock has just run ahead of ours: then
+// ticks wait until the step is a row and read.
+func (p *pass) stepped() bool {
+	s := p.session
+	mono := time.Now()
+	if !s.lastNow.IsZero() && p.now.Sub(s.lastNow)-mono.Sub(s.lastMono) > time.Second {
+		s.noTicksTo = mono.Add(reload + tickEvery)
+	}
+	s.lastNow, s.lastMono = p.now, mono
+	return mono.Before(s.noTicksTo)
+}
+
+// timeFor is the time as a spec knows it: for one that has judged nothing since
+// a forward step, the skipped time has not passed, nor has the time in which no
+// analyst worked: what happened then is told by rows, missed runs and gaps.
+func (p *pass) timeFor(sp *spec) time.Time {
+	at := p.now
+	if sp.judgedTo.Before(p.began) {
+		at = at.Add(-p.slept)
+	}
+	for _, s := range p.config.Steps {
+		if !sp.judgedTo.IsZero() && sp.judgedTo.Before(s.At) {
+			at = at.Add(-time.Duration(s.Seconds * float64(time.Second)))
+		}
+	}
+	return at
+}
+
+// verdict folds one verdict into its episode.
+func (p *pass) verdict(sp *spec, w *watch, v measure.Verdict, late bool) error {
+	sp.dirty = true
+	if v.Severity == "" {
+		v.Severity = measure.Severity(w.rule.Severity)
+	}
+	if v.Kind == measure.Bad {
+		w.reason, _ = v.Evidence["reason"].(string)
+	}
+	before := w.episode
+	next, d := before.Verdict(policy(w.rule), p.facts(sp, w, v.At, late), v)
+	return p.decide(sp, w, before, next, d, &v, late)
+}
+
+func policy(r store.Rule) alert.Policy {
+	usual := alert.Usual()
+	usual.Tolerance = r.Tolerance
+	if r.Repeat > 0 {
+		usual.Repeat = r.Repeat
+	}
+	return usual
+}
+
+// facts of the moment at for a verdict or tick on one watch.
+func (p *pass) facts(sp *spec, w *watch, at time.Time, late bool) alert.Facts {
+	f := alert.Facts{Late: late}
+	if !w.rule.Tell {
+		f.Mute = fmt.Sprintf("findings of rule %q are recorded and shown only", w.rule.Name)
+	}
+	f.Quiet = p.planned(sp.Node, sp.Labels, at)
+	if h, ok := p.session.hidden[w.alert]; ok && f.Quiet == "" && w.alert != 0 {
+		f.Quiet = h.why
+	}
+	p.heed(&f, w.alert)
+	return f
+}
+
+// heed adds what people did to the alert.
+func (p *pass) heed(f *alert.Facts, id int64) {
+	a, ok := p.attention[id]
+	if !ok || id == 0 {
+		return
+	}
+	f.Acked = a.Acked
+	if a.SilentTo.After(p.now) {
+		f.Silenced = "silenced until " + a.SilentTo.UTC().Format("2006-01-02 15:04 UTC")
+	}
+}
+
+// planned is the maintenance that covers a node, in words; "" for none.
+func (p *pass) planned(node string, labels []string, at time.Time) string {
+	for _, m := range p.config.Maintenance {
+		if m.Covers(node, labels, at) {
+			text := fmt.Sprintf("planned: maintenance %d until %s", m.ID, m.Until.UTC().Format("2006-01-02 15:04 UTC"))
+			if m.Text != "" {
+				text += ", " + m.Text
+			}
+			return text
+		}
+	}
+	return ""
+}
+
+// tickEpisodes tells the time to episodes that are not at rest.
+func (p *pass) tickEpisodes() error {
+	for _, id := range p.session.order {
+		sp := p.specs[id]
+		for _, w := range sp.watches {
+			if w.episode.Phase == alert.Nothing || p.held(sp.Monhost) || p.behind {
+				continue
+			}
+			before := w.episode
+			next, d, due := before.Tick(policy(w.rule), p.facts(sp, w, p.now, false), p.now)
+			if !due {
+				continue
+			}
+			sp.dirty = true
+			if err := p.decide(sp, w, before, next, d, nil, false); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,211 @@
+package analyst
+
+import (
+	"time"
+
+	"sonde/internal/alert"
+	"sonde/internal/measure"
+	"sonde/internal/store"
+	"sonde/notify"
+)
+
+// found is what a pass will write.
+type found struct{ store.Found }
+
+// Empty reports whether there is nothing to write.
+func (f found) Empty() bool {
+	return len(f.Changes)+len(f.Findings)+len(f.Ticks)+len(f.States)+len(f.Forget)+len(f.Notices) == 0
+}
+
+// told is a decision that people are to hear of, until grouping has been looked at.
+type told struct {
+	watch   *watch // nil for the platform's
+	finding int    // index of its row in found.Findings
+	alert   int64
+	kind    string
+	at      time.Time
+	words   notify.Alert
+	dropped bool
+}
+
+// decide writes down what was decided, and makes it so.
+func (p *pass) decide(sp *spec, w *watch, before, next alert.Episode, d measure.Decision, v *measure.Verdict, late bool) error {
+	about := notify.Alert{Rule: w.rule.Name, Node: sp.Node, Tool: sp.Tool, Metric: w.rule.Metric, Monhost: sp.Monhost}
+	row := store.Alert{ToolspecID: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Tool: sp.Tool, Label: sp.Label, Metric: w.rule.Metric, Rule: w.rule.Name,
+		Planned: p.planned(sp.Node, sp.Labels, d.At) != ""}
+	if d.Action == measure.Raise {
+		row.Evidence = map[string]any{"rule": map[string]any{"name": w.rule.Name, "method": w.rule.Method, "options": w.rule.Options}}
+	}
+	t, err := p.record(about, row, &w.alert, before, next, d, v, late)
+	if err != nil {
+		return err
+	}
+	w.episode = next
+	if t != nil {
+		t.watch = w
+		p.told = append(p.told, *t)
+	}
+	if d.Action == measure.Clear {
+		w.alert, w.partOf, w.reason = 0, 0, ""
+	}
+	return nil
+}
+
+// record opens, feeds or closes the alert of an episode and writes its finding.
+// It gives what people are to hear, nil for nothing.
+func (p *pass) record(about notify.Alert, row store.Alert, id *int64, before, next alert.Episode, d measure.Decision, v *measure.Verdict, late bool) (*told, error) {
+	f := store.NewFinding{ToolspecID: row.ToolspecID, Monhost: row.Monhost, Node: row.Node, Tool: row.Tool, Metric: row.Metric, Rule: row.Rule,
+		Kind: string(measure.Bad), Severity: string(d.Severity), At: d.At, Since: before.Since, Decision: string(d.Action), Reason: d.Reason, Text: d.Text}
+	if d.Action == measure.Clear {
+		f.Kind, f.Since = string(measure.Good), before.Well
+	}
+	if v != nil {
+		f.Kind, f.Since, f.Evidence = string(v.Kind), v.Since, v.Evidence
+	}
+	if f.Since.IsZero() {
+		f.Since = d.At
+	}
+	switch {
+	case d.Action == measure.Raise:
+		row.Severity, row.Text, row.BeganAt, row.RaisedAt, row.Flapping = string(d.Severity), d.Text, next.Since, d.At, next.Flapping
+		if row.Evidence == nil {
+			row.Evidence = map[string]any{}
+		}
+		if v != nil {
+			for name, value := range v.Evidence {
+				row.Evidence[name] = value
+			}
+		}
+		var err error
+		if *id, err = p.j.OpenAlert(p.ctx, row); err != nil {
+			return nil, err
+		}
+	case d.Action == measure.None && f.Kind == string(measure.Note):
+		f.Decision = "note"
+	case d.Action == measure.None && next.Phase == alert.Waiting:
+		f.Decision = "wait"
+	case d.Action == measure.None && next.IsOpen() && f.Kind == string(measure.Bad):
+		f.Decision = "feed"
+		f.Evidence = nil // those of the raise are kept; a day's outage is a thousand rows
+	}
+	if before.IsOpen() || next.IsOpen() {
+		f.AlertID = *id
+		c := p.change(*id, next, before)
+		if f.Kind == string(measure.Bad) && v != nil && d.Action != measure.Raise {
+			c.Findings++
+		}
+		c.Flapping = c.Flapping || next.Flapping
+		if d.Action == measure.Clear {
+			c.Closed, c.CloseText, c.EndedAt = true, d.Text, f.Since
+			c.Late = late && before.Late && before.Told.IsZero()
+		}
+		if d.Action == measure.Raise {
+			c.Closed = false
+		}
+	}
+	p.found.Findings = append(p.found.Findings, f)
+	if !d.Tell {
+		return nil, nil
+	}
+	t := &told{finding: len(p.found.Findings) - 1, alert: *id, kind: kindOf(before, next, d), at: d.At, words: about}
+	t.words.ID, t.words.Severity, t.words.Text, t.words.BeganAt = *id, d.Severity, d.Text, next.Since
+	if d.Action == measure.Clear {
+		t.words.Text, t.words.CloseText, t.words.BeganAt, t.words.EndedAt = before.Text, d.Text, before.Since, f.Since
+	}
+	return t, nil
+}
+
+// kindOf is the kind of notice for a decision that is told.
+func kindOf(before, next alert.Episode, d measure.Decision) string {
+	switch {
+	case d.Action == measure.Clear:
+		return "clear"
+	case d.Action == measure.Raise && next.Flapping:
+		return "flapping"
+	case d.Action == measure.Raise || before.Told.IsZero():
+		return "raise"
+	}
+	return "remind"
+}
+
+// change is the row of changes of an alert.
+func (p *pass) change(id int64, next, before alert.Episode) *store.AlertChange {
+	c := p.changes[id]
+	if c == nil {
+		c = &store.AlertChange{ID: id}
+		p.changes[id] = c
+		p.order = append(p.order, id)
+	}
+	e := next
+	if !next.IsOpen() {
+		e = before
+	}
+	c.Severity, c.Text = string(e.Severity), e.Text
+	return c
+}
+
+// drop ends the episode of a watch that is no more.
+func (p *pass) drop(sp *spec, w *watch, why string) {
+	next, d, stood := w.episode.Drop(p.now, why)
+	if !stood || w.alert == 0 {
+		return
+	}
+	p.found.Findings = append(p.found.Findings, store.NewFinding{
+		AlertID: w.alert, ToolspecID: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Tool: sp.Tool, Metric: w.rule.Metric, Rule: w.rule.Name,
+		Kind: string(measure.Note), Severity: string(d.Severity), At: d.At, Since: w.episode.Since, Decision: string(d.Action), Reason: d.Reason, Text: d.Text})
+	c := p.change(w.alert, next, w.episode)
+	c.Closed, c.EndedAt, c.CloseText = true, d.At, d.Text+": "+why
+	w.episode, w.alert = next, 0
+}
+
+// withhold takes back what was to be told now that grouping knows better.
+func (p *pass) withhold() {
+	for i := range p.told {
+		t := &p.told[i]
+		h, hidden := p.session.hidden[t.alert]
+		if !hidden || t.watch == nil || t.kind == "clear" || t.watch.alert != t.alert || t.kind == "remind" {
+			continue
+		}
+		t.dropped = true
+		t.watch.episode.Told = time.Time{}
+		p.found.Findings[t.finding].Reason += "; not told: " + h.why
+	}
+}
+
+// notices writes what people are to hear.
+func (p *pass) notices() {
+	for _, t := range p.told {
+		if t.dropped {
+			continue
+		}
+		w := notify.AlertWords(t.kind, t.words, p.now)
+		p.found.Notices = append(p.found.Notices, store.Notice{AlertID: t.alert, Kind: t.kind, Severity: string(t.words.Severity), Node: t.words.Node,
+			Subject: w.Subject, Text: w.Text, Short: w.Short})
+		if c := p.changes[t.alert]; c != nil {
+			c.Told++
+			c.ToldAt = p.now
+		}
+	}
+}
+
+// write stores it all.
+func (p *pass) write() error {
+	p.notices()
+	for _, id := range p.order {
+		p.found.Changes = append(p.found.Changes, *p.changes[id])
+	}
+	for _, id := range p.session.order {
+		if sp := p.specs[id]; sp.dirty {
+			state, err := sp.save()
+			if err != nil {
+				return err
+			}
+			p.found.States = append(p.found.States, state)
+			sp.dirty = false
+		}
+	}
+	if p.found.Empty() {
+		return nil
+	}
+	return p.j.Write(p.ctx, p.found.Found)
+}

@@ -1,0 +1,316 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/netip"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"sonde/internal/measure"
+)
+
+// Analyst is the one analyst that works. Its lock and all its reading and
+// writing use one connection, so that the right to judge is lost exactly when
+// writing is, and what it keeps in memory is nobody else's meanwhile.
+type Analyst struct {
+	conn *pgx.Conn
+}
+
+// Analyse tries to become the analyst that works; nil without error means that
+// another is.
+func (s *Store) Analyse(ctx context.Context) (*Analyst, error) {
+	pooled, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("become the analyst: %w", err)
+	}
+	conn := pooled.Hijack()
+	var got bool
+	// Data tables have hundreds of partitions: plan the look at them once.
+	for _, set := range []string{`SET tcp_keepalives_idle = 5`, `SET tcp_keepalives_interval = 5`, `SET tcp_keepalives_count = 3`,
+		`SET lock_timeout = '5s'`, `SET jit = off`, `SET plan_cache_mode = force_generic_plan`} {
+		if err == nil {
+			_, err = conn.Exec(ctx, set)
+		}
+	}
+	if err == nil {
+		err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtext('sonde analyst'))`).Scan(&got)
+	}
+	if err == nil && got {
+		return &Analyst{conn}, nil
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = conn.Close(closing)
+	if err != nil {
+		return nil, fmt.Errorf("become the analyst: %w", err)
+	}
+	return nil, nil
+}
+
+// Close gives the right to judge back.
+func (a *Analyst) Close(ctx context.Context) { _ = a.conn.Close(ctx) }
+
+// Judging is one pass and one commit. Data are read as of the snapshot of its
+// Mark; alerts, which people change at any time, as they are.
+type Judging struct {
+	tx pgx.Tx
+}
+
+// Pass runs f in one transaction and commits it.
+func (a *Analyst) Pass(ctx context.Context, f func(Judging) error) error {
+	return pgx.BeginFunc(ctx, a.conn, func(tx pgx.Tx) error { return f(Judging{tx}) })
+}
+
+// Mark is how far has been read, and what belongs to no single spec.
+type Mark struct {
+	Read  Snapshot // rows of transactions visible in it are read
+	Seen  Snapshot // what this pass can see
+	Now   time.Time
+	Start time.Time // when the server was started
+	Last  time.Time // when the mark was moved last
+	State json.RawMessage
+}
+
+// Mark reads the mark. read_xid alone would do if the pass stopped at the
+// oldest open transaction; then one forgotten psql session would stop all
+// alerts. So the whole snapshot of the last pass is kept beside it: what it
+// could not see is new, whatever its number.
+func (j Judging) Mark(ctx context.Context) (Mark, error) {
+	var m Mark
+	var readXID, seen, snapshot string
+	err := j.tx.QueryRow(ctx, `SELECT read_xid::text, coalesce(state ->> 'snapshot', ''), pg_current_snapshot()::text, clock_timestamp(),
+		pg_postmaster_start_time(), ticked_at, state FROM analyst_mark`).Scan(&readXID, &snapshot, &seen, &m.Now, &m.Start, &m.Last, &m.State)
+	if err != nil {
+		return m, fmt.Errorf("read the analyst's mark: %w", err)
+	}
+	if m.Seen, err = ParseSnapshot(seen); err != nil {
+		return m, err
+	}
+	if m.Read, err = ParseSnapshot(snapshot); err != nil || snapshot == "" {
+		if m.Read, err = ParseSnapshot(readXID + ":" + readXID + ":"); err != nil {
+			return m, err
+		}
+	}
+	m.Now, m.Start, m.Last = m.Now.UTC(), m.Start.UTC(), m.Last.UTC()
+	return m, nil
+}
+
+// SaveMark moves the mark. state must be a JSON object; the snapshot is put into it.
+func (j Judging) SaveMark(ctx context.Context, read Snapshot, at time.Time, state json.RawMessage) error {
+	_, err := j.tx.Exec(ctx, `UPDATE analyst_mark SET read_xid = $1::text::xid8, ticked_at = $2, state = $3::jsonb || jsonb_build_object('snapshot', $4::text)`,
+		fmt.Sprint(read.Xmin), at, state, read.String())
+	if err != nil {
+		return fmt.Errorf("move the analyst's mark: %w", err)
+	}
+	return nil
+}
+
+// Series is what is read of one data table.
+type Series struct {
+	Table   string
+	Columns []string // one number each; a boolean is 0 or 1
+	Routes  bool     // the table has hops, reached, route_no and first_ttl
+}
+
+// Run is one new row of a data table, or a gap.
+type Run struct {
+	measure.Sample           // Value is not set: see Values
+	Values         []float64 // in the order of Series.Columns; NaN for none
+	Late           bool
+}
+
+// Part is a stretch of transactions: those that Seen can see, Read could not,
+// and that come before Until.
+type Part struct {
+	Read, Seen Snapshot
+	Until      uint64
+}
+
+// isNew picks the rows of a Part; the two bounds let the index do most of it.
+const isNew = `stored_xid >= $1::text::xid8 AND stored_xid < $2::text::xid8
+	AND NOT pg_visible_in_snapshot(stored_xid, $3::text::pg_snapshot) AND pg_visible_in_snapshot(stored_xid, $4::text::pg_snapshot)`
+
+func (p Part) args(more ...any) []any {
+	return append([]any{fmt.Sprint(p.Read.Xmin), fmt.Sprint(p.Until), p.Read.String(), p.Seen.String()}, more...)
+}
+
+// Part gives what is new, or so much of it that not many more than most rows are read of a table.
+func (j Judging) Part(ctx context.Context, tables []string, read, seen Snapshot, most int) (Part, error) {
+	p := Part{Read: read, Seen: seen, Until: seen.Xmax}
+	cut := seen.Xmax
+	for _, table := range tables {
+		var xid uint64
+		err := j.tx.QueryRow(ctx, `SELECT coalesce((SELECT (stored_xid::text)::bigint FROM `+sanitized(table)+`
+			WHERE `+isNew+` ORDER BY stored_xid OFFSET $5 LIMIT 1), 0)`, p.args(most)...).Scan(&xid)
+		if err != nil {
+			return p, fmt.Errorf("look for new rows of %s: %w", table, err)
+		}
+		if xid != 0 {
+			cut = min(cut, xid+1)
+		}
+	}
+	// What lies before the old snapshot's end is read or was open then; a cut there could not be written as a snapshot.
+	p.Until = min(max(cut, read.Xmax), seen.Xmax)
+	return p, nil
+}
+
+// Runs reads the new rows of a table in order of (toolspec_id, due_at). specs narrows it; nil means all.
+func (j Judging) Runs(ctx context.Context, s Series, p Part, specs []int64) ([]Run, error) {
+	columns := "toolspec_id, due_at, outcome, coalesce(reason, ''), late"
+	for _, c := range s.Columns {
+		columns += ", " + sanitized(c)
+	}
+	if s.Routes {
+		columns += ", hops::text[], coalesce(reached, false), coalesce(route_no, 0), coalesce(first_ttl, 1)"
+	}
+	rows, err := j.tx.Query(ctx, `SELECT `+columns+` FROM `+sanitized(s.Table)+` WHERE `+isNew+`
+		AND ($5::bigint[] IS NULL OR toolspec_id = ANY ($5)) ORDER BY toolspec_id, due_at`, p.args(specs)...)
+	if err != nil {
+		return nil, fmt.Errorf("read new rows of %s: %w", s.Table, err)
+	}
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Run, error) {
+		var r Run
+		values := make([]any, len(s.Columns))
+		var hops []*string
+		var reached bool
+		var number, firstTTL int
+		into := []any{&r.ToolspecID, &r.DueAt, &r.Outcome, &r.Reason, &r.Late}
+		for i := range values {
+			into = append(into, &values[i])
+		}
+		if s.Routes {
+			into = append(into, &hops, &reached, &number, &firstTTL)
+		}
+		if err := row.Scan(into...); err != nil {
+			return r, err
+		}
+		r.DueAt = r.DueAt.UTC()
+		r.Values = make([]float64, len(values))
+		for i, v := range values {
+			r.Values[i] = number64(v)
+		}
+		if s.Routes && r.Outcome == measure.OK {
+			r.Route = route(hops, reached, number, firstTTL)
+		}
+		return r, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read new rows of %s: %w", s.Table, err)
+	}
+	return out, nil
+}
+
+func number64(v any) float64 {
+	switch v := v.(type) {
+	case float64:
+		return v
+	case float32:
+		return float64(v)
+	case int64:
+		return float64(v)
+	case int32:
+		return float64(v)
+	case int16:
+		return float64(v)
+	case bool:
+		if v {
+			return 1
+		}
+		return 0
+	}
+	return math.NaN()
+}
+
+// route makes hops count from 1: those before first_ttl were not asked.
+func route(hops []*string, reached bool, number, firstTTL int) *measure.Route {
+	r := &measure.Route{Number: number, Reached: reached, Hops: make([]netip.Addr, max(firstTTL-1, 0), max(firstTTL-1, 0)+len(hops))}
+	for _, h := range hops {
+		var a netip.Addr
+		if h != nil {
+			if p, err := netip.ParsePrefix(*h); err == nil {
+				a = p.Addr()
+			} else if parsed, err := netip.ParseAddr(*h); err == nil {
+				a = parsed
+			}
+		}
+		r.Hops = append(r.Hops, a)
+	}
+	return r
+}
+
+// NewGaps reads new gaps that are not quiet, less the results inside them, each
+// as one sample at its last instant.
+func (j Judging) NewGaps(ctx context.Context, tables []string, p Part, specs []int64) ([]Run, error) {
+	inside := "0"
+	for _, t := range tables {
+		inside += ` + (SELECT count(*) FROM ` + sanitized(t) + ` d WHERE d.toolspec_id = g.toolspec_id AND d.due_at BETWEEN g.from_at AND g.until_at)`
+	}
+	rows, err := j.tx.Query(ctx, `SELECT toolspec_id, until_at, runs - (`+inside+`)::int, reason FROM gaps g
+		WHERE `+isNew+` AND NOT quiet AND ($5::bigint[] IS NULL OR toolspec_id = ANY ($5)) ORDER BY toolspec_id, until_at`, p.args(specs)...)
+	if err != nil {
+		return nil, fmt.Errorf("read new gaps: %w", err)
+	}
+	var out []Run
+	r := Run{}
+	_, err = pgx.ForEachRow(rows, []any{&r.ToolspecID, &r.DueAt, &r.Runs, &r.Reason}, func() error {
+		if r.Runs > 0 {
+			g := r
+			g.DueAt, g.Outcome, g.Gap, g.Late, g.Value = g.DueAt.UTC(), measure.Missed, true, true, math.NaN()
+			out = append(out, g)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read new gaps: %w", err)
+	}
+	return out, nil
+}
+
+// ClockStep is a step of the database's clock.
+type ClockStep struct {
+	ID      int64
+	At      time.Time
+	Seconds float64
+	From    time.Time // backward: the time that comes again begins
+}
+
+// NewClockSteps reads the steps after the one with this number.
+func (j Judging) NewClockSteps(ctx context.Context, after int64) ([]ClockStep, error) {
+	rows, err := j.tx.Query(ctx, `SELECT id, at, seconds, from_at FROM clock_steps WHERE id > $1 ORDER BY id`, after)
+	if err != nil {
+		return nil, fmt.Errorf("read clock steps: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ClockStep])
+	if err != nil {
+		return nil, fmt.Errorf("read clock steps: %w", err)
+	}
+	return list, nil
+}
+
+// Spooling is a monitoring host of which a live daemon still has results in its
+// spool, or has not reported since an outage.
+type Spooling struct {
+	Monhost string
+	Why     string
+}
+
+// Spooling names hosts whose data of an outage may still come: live daemons
+// with files in the spool, and workers that have not reported since the instant.
+func (j Judging) Spooling(ctx context.Context, since time.Time) ([]Spooling, error) {
+	rows, err := j.tx.Query(ctx, `SELECT monhost, string_agg(CASE WHEN spool_files > 0 THEN format('%s has %s files in its spool', name, spool_files)
+			ELSE format('%s has not reported since the outage', name) END, ', ' ORDER BY name)
+		FROM daemons WHERE promised_at > clock_timestamp() - interval '1 minute'
+			AND (spool_files > 0 OR reported_at < $1 AND (name LIKE 'worker%' OR name = 'loader')) GROUP BY monhost ORDER BY monhost`, since)
+	if err != nil {
+		return nil, fmt.Errorf("look at the spools: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Spooling])
+	if err != nil {
+		return nil, fmt.Errorf("look at the spools: %w", err)
+	}
+	return list, nil
+}

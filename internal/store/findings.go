@@ -1,0 +1,298 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Rule is a row of rules as the analyst uses it.
+type Rule struct {
+	Name, Method, Tool, Metric, Node, Label string // "" for any
+	Options                                 json.RawMessage
+	Severity                                string
+	Tolerance                               time.Duration
+	Repeat                                  time.Duration // the setting where the rule has none
+	Tell                                    bool
+}
+
+// Watched is an enabled spec as the analyst uses it.
+type Watched struct {
+	ID                         int64
+	Monhost, Node, Tool, Label string
+	Labels                     []string      // of the node
+	RunInterval                time.Duration // 0 with run_at
+	Since                      time.Time
+}
+
+// Maintenance is planned quiet that is not over, or was over lately.
+type Maintenance struct {
+	ID          int64
+	Node, Label string
+	From, Until time.Time
+	Text        string
+}
+
+// Covers reports whether the plan covers a node at an instant.
+func (m Maintenance) Covers(node string, labels []string, at time.Time) bool {
+	if at.Before(m.From) || !at.Before(m.Until) {
+		return false
+	}
+	if m.Node != "" {
+		return m.Node == node
+	}
+	if m.Label == "" {
+		return true
+	}
+	for _, l := range labels {
+		if l == m.Label {
+			return true
+		}
+	}
+	return false
+}
+
+// Configuration is all of it that the analyst goes by.
+type Configuration struct {
+	Rules       []Rule
+	Specs       []Watched
+	Parents     map[string]string
+	Maintenance []Maintenance
+	HostsSeen   map[string]time.Time // monitoring hosts: when one of its daemons reported last
+	Steps       []ClockStep          // forward ones of the last two days
+}
+
+// Configuration reads rules, enabled specs, parents and planned quiet.
+func (j Judging) Configuration(ctx context.Context) (Configuration, error) {
+	c := Configuration{Parents: map[string]string{}, HostsSeen: map[string]time.Time{}}
+	wrap := func(err error) (Configuration, error) { return c, fmt.Errorf("read rules and specs: %w", err) }
+	rows, err := j.tx.Query(ctx, `SELECT name, method, coalesce(tool, ''), coalesce(metric, ''), coalesce(node, ''), coalesce(label, ''), options, severity,
+		extract(epoch FROM tolerance)::float8, coalesce(extract(epoch FROM repeat_limit)::float8, sonde_setting_seconds('repeat_limit')), tell
+		FROM rules WHERE enabled ORDER BY name`)
+	if err != nil {
+		return wrap(err)
+	}
+	if c.Rules, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Rule, error) {
+		var r Rule
+		var tolerance, repeat float64
+		err := row.Scan(&r.Name, &r.Method, &r.Tool, &r.Metric, &r.Node, &r.Label, &r.Options, &r.Severity, &tolerance, &repeat, &r.Tell)
+		r.Tolerance, r.Repeat = seconds(tolerance), seconds(repeat)
+		return r, err
+	}); err != nil {
+		return wrap(err)
+	}
+	rows, err = j.tx.Query(ctx, `SELECT s.id, s.monhost, s.node, s.tool, s.label, n.labels, coalesce(extract(epoch FROM s.run_interval)::float8, 0),
+		greatest(s.timing_since, n.enabled_since)
+		FROM toolspecs s JOIN nodes n ON n.name = s.node WHERE s.enabled AND n.enabled ORDER BY s.id`)
+	if err != nil {
+		return wrap(err)
+	}
+	if c.Specs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Watched, error) {
+		var w Watched
+		var every float64
+		err := row.Scan(&w.ID, &w.Monhost, &w.Node, &w.Tool, &w.Label, &w.Labels, &every, &w.Since)
+		w.RunInterval = seconds(every)
+		return w, err
+	}); err != nil {
+		return wrap(err)
+	}
+	if rows, err = j.tx.Query(ctx, `SELECT name, parent FROM nodes WHERE parent IS NOT NULL`); err != nil {
+		return wrap(err)
+	}
+	var name, parent string
+	if _, err = pgx.ForEachRow(rows, []any{&name, &parent}, func() error { c.Parents[name] = parent; return nil }); err != nil {
+		return wrap(err)
+	}
+	if rows, err = j.tx.Query(ctx, `SELECT id, coalesce(node, ''), coalesce(label, ''), from_at, until_at, text FROM maintenance
+		WHERE until_at > clock_timestamp() - interval '2 days' ORDER BY until_at DESC`); err != nil {
+		return wrap(err)
+	}
+	if c.Maintenance, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Maintenance]); err != nil {
+		return wrap(err)
+	}
+	if rows, err = j.tx.Query(ctx, `SELECT name, last_seen_at FROM monhosts WHERE last_seen_at IS NOT NULL`); err != nil {
+		return wrap(err)
+	}
+	var seen time.Time
+	if _, err = pgx.ForEachRow(rows, []any{&name, &seen}, func() error { c.HostsSeen[name] = seen.UTC(); return nil }); err != nil {
+		return wrap(err)
+	}
+	if rows, err = j.tx.Query(ctx, `SELECT id, at, seconds, from_at FROM clock_steps WHERE seconds > 0 AND at > clock_timestamp() - interval '2 days' ORDER BY id`); err != nil {
+		return wrap(err)
+	}
+	if c.Steps, err = pgx.CollectRows(rows, pgx.RowToStructByPos[ClockStep]); err != nil {
+		return wrap(err)
+	}
+	return c, nil
+}
+
+// DetectorState is a row of detectors.
+type DetectorState struct {
+	ToolspecID int64
+	JudgedTo   time.Time // zero: nothing judged
+	State      json.RawMessage
+}
+
+// Detectors reads the state of all specs.
+func (j Judging) Detectors(ctx context.Context) ([]DetectorState, error) {
+	rows, err := j.tx.Query(ctx, `SELECT toolspec_id, coalesce(judged_to, '0001-01-01 00:00:00+00'), state FROM detectors`)
+	if err != nil {
+		return nil, fmt.Errorf("read the detectors' state: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[DetectorState])
+	if err != nil {
+		return nil, fmt.Errorf("read the detectors' state: %w", err)
+	}
+	for i := range list {
+		list[i].JudgedTo = list[i].JudgedTo.UTC()
+	}
+	return list, nil
+}
+
+// Alert is what the analyst writes of an alert.
+type Alert struct {
+	ID                                  int64
+	ToolspecID                          int64
+	Subject, Monhost, Node, Tool, Label string
+	Metric, Rule, Severity, Text        string
+	BeganAt, RaisedAt                   time.Time
+	Evidence                            map[string]any
+	Planned, Late, Flapping             bool
+}
+
+// OpenAlert writes an alert and gives its number. If one of the same subject,
+// metric and rule is open already, it is taken over: there is never a second.
+func (j Judging) OpenAlert(ctx context.Context, a Alert) (int64, error) {
+	evidence, err := json.Marshal(a.Evidence)
+	if err != nil {
+		return 0, fmt.Errorf("evidence of an alert: %w", err)
+	}
+	var id int64
+	err = j.tx.QueryRow(ctx, `INSERT INTO alerts (toolspec_id, subject, monhost, node, tool, label, metric, rule, severity, text, began_at, raised_at, planned, flapping, evidence)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+		ON CONFLICT (toolspec_id, subject, metric, rule) WHERE closed_at IS NULL DO UPDATE SET text = excluded.text, findings = alerts.findings + 1
+		RETURNING id`,
+		a.ToolspecID, a.Subject, a.Monhost, a.Node, a.Tool, a.Label, a.Metric, a.Rule, a.Severity, a.Text, a.BeganAt, a.RaisedAt, a.Planned, a.Flapping, evidence).Scan(&id)
+	if err != nil {
+		return 0, fmt.Errorf("open an alert: %w", err)
+	}
+	return id, nil
+}
+
+// AlertChange is what a pass did to an alert.
+type AlertChange struct {
+	ID             int64
+	Severity, Text string
+	Findings       int // more of them
+	Told           int // so many more times
+	ToldAt         time.Time
+	Flapping       bool
+	PartOf         *int64 // nil: as it was; 0: of none
+	Closed         bool
+	EndedAt        time.Time
+	CloseText      string
+	Late           bool // closed, and never more than late data
+}
+
+// NewFinding is a row of newalerts.
+type NewFinding struct {
+	AlertID, ToolspecID               int64
+	Monhost, Node, Tool, Metric, Rule string
+	Kind, Severity                    string
+	At, Since                         time.Time
+	Decision, Reason, Text            string
+	Evidence                          map[string]any
+}
+
+// NewTick is a row of ticks.
+type NewTick struct {
+	At         time.Time
+	ToolspecID int64
+	Rule       string
+}
+
+// Found is all that a pass writes beside new alerts and its mark.
+type Found struct {
+	Changes  []AlertChange
+	Findings []NewFinding
+	Ticks    []NewTick
+	States   []DetectorState
+	Forget   []int64 // specs whose detectors' state goes
+	Notices  []Notice
+}
+
+// Write stores what a pass found.
+func (j Judging) Write(ctx context.Context, f Found) error {
+	batch := &pgx.Batch{}
+	for _, c := range f.Changes {
+		batch.Queue(`UPDATE alerts SET severity = $2, text = $3, findings = findings + $4, told_times = told_times + $5,
+			told_at = CASE WHEN $5::int > 0 THEN $6::timestamptz ELSE told_at END, flapping = flapping OR $7, part_of = CASE WHEN $8::bigint IS NULL THEN part_of ELSE nullif($8::bigint, 0) END,
+			closed_at = CASE WHEN $9 THEN clock_timestamp() END, ended_at = CASE WHEN $9 THEN $10::timestamptz END,
+			close_text = CASE WHEN $9 THEN $11::text END, late = late OR $12 WHERE id = $1`,
+			c.ID, c.Severity, c.Text, c.Findings, c.Told, c.ToldAt, c.Flapping, c.PartOf, c.Closed, c.EndedAt, c.CloseText, c.Late)
+	}
+	for _, s := range f.States {
+		batch.Queue(`INSERT INTO detectors (toolspec_id, judged_to, state, changed_at) VALUES ($1, $2, $3, clock_timestamp())
+			ON CONFLICT (toolspec_id) DO UPDATE SET judged_to = excluded.judged_to, state = excluded.state, changed_at = excluded.changed_at`,
+			s.ToolspecID, optional(s.JudgedTo, s.JudgedTo.IsZero()), s.State)
+	}
+	if len(f.Forget) > 0 {
+		batch.Queue(`DELETE FROM detectors WHERE toolspec_id = ANY ($1)`, f.Forget)
+	}
+	for _, t := range f.Ticks {
+		batch.Queue(`INSERT INTO ticks (at, toolspec_id, rule) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, t.At, t.ToolspecID, t.Rule)
+	}
+	for _, n := range f.Notices {
+		batch.Queue(`INSERT INTO notices (alert_id, kind, severity, node, subject, text, short) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+			n.AlertID, n.Kind, n.Severity, n.Node, n.Subject, n.Text, n.Short)
+	}
+	if batch.Len() > 0 {
+		if err := j.tx.SendBatch(ctx, batch).Close(); err != nil {
+			return fmt.Errorf("store what was found: %w", err)
+		}
+	}
+	_, err := j.tx.CopyFrom(ctx, pgx.Identifier{"newalerts"},
+		[]string{"alert_id", "toolspec_id", "monhost", "node", "tool", "metric", "rule", "kind", "severity", "at", "since", "decision", "reason", "text", "evidence"},
+		pgx.CopyFromSlice(len(f.Findings), func(i int) ([]any, error) {
+			n := f.Findings[i]
+			evidence, err := json.Marshal(n.Evidence)
+			if err != nil || n.Evidence == nil {
+				evidence = []byte("{}")
+			}
+			return []any{optional(n.AlertID, n.AlertID == 0), n.ToolspecID, n.Monhost, n.Node, n.Tool, n.Metric, n.Rule, n.Kind, n.Severity, n.At,
+				optional(n.Since, n.Since.IsZero()), n.Decision, n.Reason, n.Text, evidence}, nil
+		}))
+	if err != nil {
+		return fmt.Errorf("store %d findings: %w", len(f.Findings), err)
+	}
+	return nil
+}
+
+// Attention is what people did to an open alert.
+type Attention struct {
+	ID       int64
+	AckedBy  string // "" when nobody took note
+	Acked    bool
+	SilentTo time.Time
+}
+
+// Attention reads it for all open alerts.
+func (j Judging) Attention(ctx context.Context) (map[int64]Attention, error) {
+	rows, err := j.tx.Query(ctx, `SELECT id, coalesce(acked_by, ''), acked_at IS NOT NULL, coalesce(silent_until, '0001-01-01 00:00:00+00')
+		FROM alerts WHERE closed_at IS NULL`)
+	if err != nil {
+		return nil, fmt.Errorf("read open alerts: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Attention])
+	if err != nil {
+		return nil, fmt.Errorf("read open alerts: %w", err)
+	}
+	out := make(map[int64]Attention, len(list))
+	for _, a := range list {
+		out[a.ID] = a
+	}
+	return out, nil
+}
