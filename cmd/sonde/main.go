@@ -34,6 +34,7 @@ func verbs() []verb {
 		{"dsn", "[--data DIR]", "print the connection string of the database", runDSN},
 		{"scheduler", "", "make runs due, as the supervisor starts it", runScheduler},
 		{"worker", "TOOL", "make the runs of one tool, as the supervisor starts it", runWorker},
+		{"loader", "", "bring the spool into the database, as the supervisor starts it", runLoader},
 		{"notifier", "", "bring notices to people, as the supervisor starts it", runNotifier},
 		{"probe", "TOOL TARGET [-o name=value]…", "make one run now, without a database", runProbe},
 		{"version", "", "print the version", runVersion},

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,7 +91,7 @@ func TestKilledLoaderLosesNothingAndDoublesNothing(t *testing.T) {
 		// So many reports, each before a transaction, and then somewhere in it.
 		lines := bufio.NewScanner(out)
 		for range rand.IntN(30) {
-			if !lines.Scan() {
+			if !lines.Scan() || strings.HasPrefix(lines.Text(), "waiting") {
 				break
 			}
 		}
