@@ -35,6 +35,7 @@ func verbs() []verb {
 		{"scheduler", "", "make runs due, as the supervisor starts it", runScheduler},
 		{"worker", "TOOL", "make the runs of one tool, as the supervisor starts it", runWorker},
 		{"loader", "", "bring the spool into the database, as the supervisor starts it", runLoader},
+		{"analyst", "", "turn data into alerts, as the supervisor starts it", runAnalyst},
 		{"notifier", "", "bring notices to people, as the supervisor starts it", runNotifier},
 		{"probe", "TOOL TARGET [-o name=value]…", "make one run now, without a database", runProbe},
 		{"version", "", "print the version", runVersion},

@@ -36,7 +36,20 @@ type Analyst struct {
 	Log     *slog.Logger
 	Report  func(doing string, next time.Duration) // of progress; nil for none
 	Every   time.Duration                          // between passes; 0 means a second
+
+	works    atomic.Bool
+	findings atomic.Int64
+	lag      atomic.Int64
 }
+
+// Works reports whether this analyst is the one that works.
+func (a *Analyst) Works() bool { return a.works.Load() }
+
+// Findings is how many findings this process has written.
+func (a *Analyst) Findings() int64 { return a.findings.Load() }
+
+// Lag is how long the data that are read now have waited while it catches up.
+func (a *Analyst) Lag() time.Duration { return time.Duration(a.lag.Load()) }
 
 // session is what an analyst knows while it holds the lock. It ends with the
 // first error.
@@ -59,6 +72,7 @@ type session struct {
 	hidden   map[int64]hiding // by alert, as of the last pass
 	behind   bool
 	markedAt time.Time
+	caughtUp time.Time
 	began    time.Time     // by the database's clock
 	slept    time.Duration // no analyst worked for so long before
 
@@ -130,6 +144,8 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 		return err
 	}
 	a.Log.Info("this analyst works")
+	a.works.Store(true)
+	defer a.works.Store(false)
 	pause := a.Every
 	if pause == 0 {
 		pause = every
@@ -137,14 +153,19 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 	for {
 		a.report("judging", passAtMost+10*time.Second)
 		passing, cancel := context.WithTimeout(ctx, passAtMost)
-		err := s.db.Pass(passing, func(j store.Judging) error { return s.pass(passing, j) })
+		var wrote int
+		err := s.db.Pass(passing, func(j store.Judging) (err error) { wrote, err = s.pass(passing, j); return err })
 		cancel()
 		if err != nil {
 			return err
 		}
+		a.findings.Add(int64(wrote))
 		if s.behind {
+			a.lag.Store(int64(time.Since(s.caughtUp)))
 			continue
 		}
+		s.caughtUp = time.Now()
+		a.lag.Store(0)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -154,7 +175,7 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 }
 
 func newSession(a *Analyst, db *store.Analyst, changed *atomic.Bool) (*session, error) {
-	s := &session{Analyst: a, db: db, started: time.Now(), changed: changed,
+	s := &session{Analyst: a, db: db, started: time.Now(), caughtUp: time.Now(), changed: changed,
 		series: map[string]store.Series{}, methods: map[string]analysis.Method{}, specs: map[int64]*spec{}, hidden: map[int64]hiding{}}
 	seen := map[string]bool{}
 	for _, t := range a.Tools {
@@ -186,16 +207,16 @@ func hasAll(columns []string, wanted ...string) bool {
 	return found == len(wanted)
 }
 
-// pass is one transaction.
-func (s *session) pass(ctx context.Context, j store.Judging) error {
+// pass is one transaction. It gives how many findings it wrote.
+func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 	mark, err := j.Mark(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	p := &pass{session: s, ctx: ctx, j: j, now: mark.Now, changes: map[int64]*store.AlertChange{}}
 	if s.saved == nil {
 		if err := s.restore(ctx, j, mark); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if mark.Read.Xmax > mark.Seen.Xmax {
@@ -206,49 +227,49 @@ func (s *session) pass(ctx context.Context, j store.Judging) error {
 	}
 	if s.config.Specs == nil || s.changed.Swap(false) || time.Since(s.loadedAt) > reload {
 		if err := p.configure(); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if p.attention, err = j.Attention(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	part, err := j.Part(ctx, s.tables, mark.Read, mark.Seen, rowsAPass)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	s.behind = part.Until < mark.Seen.Xmax
 	if err := p.hold(mark); err != nil {
-		return err
+		return 0, err
 	}
 	if err := p.clockSteps(); err != nil {
-		return err
+		return 0, err
 	}
 	if err := p.feedNew(part); err != nil {
-		return err
+		return 0, err
 	}
 	if !s.behind {
 		if err := p.tickDetectors(); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if err := p.group(); err != nil {
-		return err
+		return 0, err
 	}
 	if err := p.tickEpisodes(); err != nil {
-		return err
+		return 0, err
 	}
 	if err := p.write(); err != nil {
-		return err
+		return 0, err
 	}
 	read := mark.Seen.Before(part.Until)
 	if p.found.Empty() && !p.moved && !s.platform.dirty && !s.behind && time.Since(s.markedAt) < markAtLeast {
-		return nil // nothing to say: not even a row version
+		return 0, nil // nothing to say: not even a row version
 	}
 	s.markedAt = time.Now()
 	state, err := json.Marshal(s.platform)
 	if err != nil {
-		return fmt.Errorf("state of the platform's alerts: %w", err)
+		return 0, fmt.Errorf("state of the platform's alerts: %w", err)
 	}
 	s.platform.dirty = false
-	return j.SaveMark(ctx, read, p.now, state)
+	return len(p.found.Findings), j.SaveMark(ctx, read, p.now, state)
 }
