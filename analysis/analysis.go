@@ -37,15 +37,3 @@ type Method struct {
 	// state; no state means a fresh start.
 	New func(params measure.Options, state json.RawMessage) (Detector, error)
 }
-
-// Rule is a rule that comes with the program: which method watches which
-// series, with which parameters. People change the row in RULES.
-type Rule struct {
-	Name         string
-	Method       string
-	Tool, Metric string // "" for any
-	Options      json.RawMessage
-	Severity     measure.Severity
-	Tolerance    time.Duration
-	Tell         bool // false: findings are recorded and shown, never sent
-}
