@@ -19,6 +19,8 @@ const (
 	passTime   = 15 * time.Second // no pass waits longer for the database
 	atOnce     = 2000             // notices looked at in one pass
 	takeAtOnce = 50
+	tidyEvery  = 5 * time.Minute // old notices, alerts about mediums nobody uses
+	forgetMost = 5000
 	lastGrace  = 10 * time.Second // how long mediums may finish when we stop
 	longest    = 75 * time.Minute // longer than any time-out of a medium
 )
@@ -43,6 +45,7 @@ type Notifier struct {
 	landed  chan struct{}    // something ended
 	flights sync.WaitGroup
 	daily   map[string]bool // recipient and day: done, or being written
+	tidyAt  time.Time
 }
 
 // Run sends until ctx ends, and then waits a little for what is under way. What
@@ -158,6 +161,9 @@ func (n *Notifier) pass(ctx, hard context.Context) (wake time.Duration, err erro
 		}
 	}
 	n.tellTheDay(ctx, hard, box)
+	if err := n.tidy(ctx); err != nil {
+		return 0, err
+	}
 	wake = passEvery
 	if !a.wake.IsZero() {
 		wake = min(wake, a.wake.Sub(box.Now))
@@ -199,6 +205,24 @@ func (n *Notifier) renew(ctx context.Context) error {
 		return nil
 	}
 	return n.Store.RenewLeases(ctx, ids, n.Name, n.Lease)
+}
+
+func (n *Notifier) tidy(ctx context.Context) error {
+	if time.Now().Before(n.tidyAt) {
+		return nil
+	}
+	if err := n.Store.CloseUnusedMediums(ctx); err != nil {
+		return err
+	}
+	gone, err := n.Store.ForgetNotices(ctx, forgetMost)
+	if err != nil {
+		return err
+	}
+	n.tidyAt = time.Now().Add(tidyEvery)
+	if gone >= forgetMost {
+		n.tidyAt = time.Now().Add(time.Second)
+	}
+	return nil
 }
 
 // takeOff enters a delivery as in hand; false when it already is.

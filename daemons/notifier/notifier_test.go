@@ -451,3 +451,89 @@ func TestStoppedNotifierLeavesNoLeaseBehind(t *testing.T) {
 		t.Errorf("deliveries: %s", s)
 	}
 }
+
+func TestPolicyAndAcknowledgementAreObeyedAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.logMedium("sms")
+	w.step("anna", 1, "sms", true)
+	w.step("bob", 1, "sms", true)
+	w.exec("INSERT INTO nodes (name, address, labels) VALUES ('cern', '192.0.2.1', '{core}'), ('fnal', '192.0.2.2', '{edge}')")
+	w.exec("INSERT INTO policies (recipient, label, severity) VALUES ('anna', 'core', 'warning')")
+	w.run(w.notifier("n"))
+	core, first := w.alert("cern")
+	_, second := w.alert("fnal")
+	w.done(first)
+	w.done(second)
+	if s := w.text("SELECT string_agg(done_text, ' | ' ORDER BY id) FROM notices"); s != "anna by sms | not sent: no policy chooses anybody for it" {
+		t.Errorf("%q", s)
+	}
+	w.exec("UPDATE alerts SET acked_at = now(), acked_by = 'anna' WHERE id = $1", core)
+	w.done(w.notice(core, "remind", "cern"))
+	w.exec("INSERT INTO policies (recipient) VALUES ('bob')")
+	w.exec("UPDATE recipients SET enabled = false WHERE name = 'anna'")
+	w.done(w.notice(core, "clear", "cern"))
+	if s := w.text("SELECT string_agg(kind || ': ' || done_text, ' | ' ORDER BY id) FROM notices WHERE id > $1", second); s != "remind: not sent: acknowledged by anna | clear: bob by sms" {
+		t.Errorf("%q", s)
+	}
+	if got := w.got("sms"); len(got) != 2 {
+		t.Errorf("%d messages, want 2", len(got))
+	}
+}
+
+func TestStartedAndStoppedAHundredTimes(t *testing.T) {
+	w := newWorld(t)
+	w.logMedium("sms")
+	w.step("anna", 1, "sms", true)
+	for i := range 100 {
+		stop := w.run(w.notifier(fmt.Sprintf("n%d", i), func(n *notifier.Notifier) { n.Log = slog.New(slog.DiscardHandler) }))
+		if i%5 == 0 {
+			w.alert(fmt.Sprintf("host%d", i))
+		}
+		if i%10 == 0 {
+			w.wait("a message", "SELECT count(*) > 0 FROM deliveries WHERE state = 'ok'")
+		}
+		stop()
+	}
+	w.run(w.notifier("last"))
+	w.wait("all to be told", "SELECT bool_and(done_at IS NOT NULL) FROM notices")
+	if got := w.got("sms"); len(got) != 20 {
+		t.Errorf("%d messages, want 20", len(got))
+	}
+}
+
+func TestOldNoticesAreForgottenUnlessTheirAlertIsOpen(t *testing.T) {
+	w := newWorld(t)
+	w.logMedium("sms")
+	w.step("anna", 1, "sms", true)
+	stop := w.run(w.notifier("n"))
+	open, first := w.alert("cern")
+	over, second := w.alert("fnal")
+	_, third := w.alert("desy")
+	for _, n := range []int64{first, second, third} {
+		w.done(n)
+	}
+	stop()
+	w.exec("UPDATE alerts SET closed_at = now() WHERE id <> $1", open)
+	w.exec("UPDATE notices SET done_at = now() - interval '31 days' WHERE alert_id IN ($1, $2)", open, over)
+	w.exec("INSERT INTO newalerts (rule, kind, severity, at, decision, text, recorded_at) VALUES ('route', 'note', 'info', now(), 'note', 'old', now() - interval '31 days'), ('route', 'note', 'info', now(), 'note', 'new', now())")
+	w.run(w.notifier("m"))
+	w.wait("the old ones to go", "SELECT count(*) = 2 FROM notices")
+	if s := w.text("SELECT (SELECT string_agg(node, ',' ORDER BY id) FROM notices) || ' ' || (SELECT count(*) FROM deliveries) || ' ' || (SELECT string_agg(text, ',') FROM newalerts)"); s != "cern,desy 2 new" {
+		t.Errorf("left: %s", s)
+	}
+}
+
+func TestAlertAboutAMediumEndsWhenNobodyUsesItAnyMore(t *testing.T) {
+	w := newWorld(t)
+	w.brokenMedium("sms")
+	w.logMedium("mail")
+	w.step("anna", 1, "sms", true)
+	w.step("anna", 2, "mail", true)
+	stop := w.run(w.notifier("n"))
+	_, notice := w.alert("cern")
+	w.done(notice)
+	stop()
+	w.exec("UPDATE mediums SET enabled = false WHERE name = 'sms'")
+	w.run(w.notifier("m"))
+	w.wait("its end", "SELECT close_text = 'no ladder uses it any more' FROM alerts WHERE rule = $1", store.MediumFails)
+}

@@ -233,6 +233,19 @@ func mediumWorks(ctx context.Context, tx pgx.Tx, d Delivery, words func(string, 
 	return mediumNotice(ctx, tx, "clear", a, words)
 }
 
+// CloseUnusedMediums ends the alerts about mediums that no ladder uses any more:
+// nothing else would ever show that they work.
+func (s *Store) CloseUnusedMediums(ctx context.Context) error {
+	_, err := s.pool.Exec(ctx, `
+		UPDATE alerts SET closed_at = clock_timestamp(), ended_at = clock_timestamp(), close_text = 'no ladder uses it any more'
+		WHERE rule = $1 AND closed_at IS NULL
+		  AND NOT EXISTS (SELECT FROM ladders l JOIN mediums m ON m.name = l.medium WHERE m.enabled AND 'medium ' || m.name = alerts.subject)`, MediumFails)
+	if err != nil {
+		return fmt.Errorf("close alerts about unused mediums: %w", err)
+	}
+	return nil
+}
+
 func finding(ctx context.Context, tx pgx.Tx, a MediumAlert, d Delivery, kind, decision, text string) error {
 	_, err := tx.Exec(ctx, `
 		INSERT INTO newalerts (alert_id, rule, kind, severity, at, since, decision, reason, text, evidence)

@@ -205,3 +205,24 @@ func (s *Store) AddDigest(ctx context.Context, n Notice, fresh, takesOver []int6
 	}
 	return nil
 }
+
+// ForgetNotices deletes ended notices with their deliveries, and findings that
+// belong to no alert, older than the setting daemon_log_days says. Notices of an
+// alert that is open stay with it. It gives how many rows went, at most about so
+// many at a time: locks stay short.
+func (s *Store) ForgetNotices(ctx context.Context, most int) (int, error) {
+	var n int
+	err := s.pool.QueryRow(ctx, `
+		WITH before AS (SELECT now() - make_interval(days => value::int) AS at FROM settings WHERE name = 'daemon_log_days'),
+		old AS (SELECT n.id FROM notices n, before
+		        WHERE n.done_at < before.at AND NOT EXISTS (SELECT FROM alerts a WHERE a.id = n.alert_id AND a.closed_at IS NULL)
+		        ORDER BY n.id LIMIT $1),
+		attempts AS (DELETE FROM deliveries WHERE notice_id IN (SELECT id FROM old) RETURNING 1),
+		gone AS (DELETE FROM notices WHERE id IN (SELECT id FROM old) RETURNING 1),
+		findings AS (DELETE FROM newalerts WHERE id IN (SELECT f.id FROM newalerts f, before WHERE f.alert_id IS NULL AND f.recorded_at < before.at LIMIT $1) RETURNING 1)
+		SELECT (SELECT count(*) FROM attempts) + (SELECT count(*) FROM gone) + (SELECT count(*) FROM findings)`, most).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("forget old notices: %w", err)
+	}
+	return n, nil
+}
