@@ -1,0 +1,108 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// PageRoute is one of the routes a spec has seen.
+type PageRoute struct {
+	Number          int
+	Hops            []*netip.Addr // nil is a silent hop
+	Reached         bool
+	FirstSeen, Last time.Time
+	Times           int64
+	Share           float64 // percent of all runs that saw a route
+}
+
+// Routes gives the routes of a spec, the one seen last first, and how many there are.
+func (r *Reading) Routes(ctx context.Context, spec int64, most int) (list []PageRoute, all int, err error) {
+	rows, err := r.tx.Query(ctx, `SELECT route_no, hops, reached, first_seen_at, last_seen_at, times_seen,
+			(100.0 * times_seen / nullif(sum(times_seen) OVER (), 0))::float8, (count(*) OVER ())::int
+		FROM routeno WHERE toolspec_id = $1 ORDER BY last_seen_at DESC, route_no DESC LIMIT $2`, spec, most)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read routes: %w", err)
+	}
+	list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (PageRoute, error) {
+		var p PageRoute
+		err := row.Scan(&p.Number, &p.Hops, &p.Reached, &p.FirstSeen, &p.Last, &p.Times, &p.Share, &all)
+		return p, err
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("read routes: %w", err)
+	}
+	return list, all, nil
+}
+
+// Route gives one route by its number, or ErrNone.
+func (r *Reading) Route(ctx context.Context, spec int64, number int) (PageRoute, error) {
+	p := PageRoute{Number: number}
+	err := r.tx.QueryRow(ctx, `SELECT hops, reached, first_seen_at, last_seen_at, times_seen FROM routeno WHERE toolspec_id = $1 AND route_no = $2`,
+		spec, number).Scan(&p.Hops, &p.Reached, &p.FirstSeen, &p.Last, &p.Times)
+	if err == pgx.ErrNoRows {
+		return p, fmt.Errorf("route %d of spec %d: %w", number, spec, ErrNone)
+	}
+	if err != nil {
+		return p, fmt.Errorf("read route %d: %w", number, err)
+	}
+	return p, nil
+}
+
+// PageRouteRun is one run of a tool that finds routes.
+type PageRouteRun struct {
+	DueAt           time.Time
+	Outcome, Reason string
+	Number          *int
+	Hops            *int
+	Reached         *bool
+	RTT             *float64
+	EndReason       string
+}
+
+// RouteRuns gives the newest runs due in [from, until], newest first.
+func (r *Reading) RouteRuns(ctx context.Context, spec int64, from, until time.Time, most int) ([]PageRouteRun, error) {
+	return collect[PageRouteRun](ctx, r, "runs of a route", `SELECT due_at, outcome, coalesce(reason, ''), route_no, hop_count, reached, rtt_ms, coalesce(end_reason, '')
+		FROM routedata WHERE toolspec_id = $1 AND due_at >= $2 AND due_at <= $3 ORDER BY due_at DESC LIMIT $4`, spec, from, until, most)
+}
+
+// PageRouteSpan is a stretch of time through which one route was seen, as far as runs tell.
+type PageRouteSpan struct {
+	From, Until time.Time
+	Number      int // 0: no route was found
+	Runs        int
+}
+
+// RouteSpans gives the stretches of one route each, oldest first. The newest most runs are looked at.
+func (r *Reading) RouteSpans(ctx context.Context, spec int64, from, until time.Time, most int) ([]PageRouteSpan, error) {
+	return collect[PageRouteSpan](ctx, r, "stretches of routes", `
+		SELECT min(due_at), max(due_at), n, count(*)::int FROM (
+			SELECT due_at, coalesce(route_no, 0) AS n, row_number() OVER (ORDER BY due_at) - row_number() OVER (PARTITION BY coalesce(route_no, 0) ORDER BY due_at) AS island
+			FROM (SELECT due_at, route_no FROM routedata WHERE toolspec_id = $1 AND due_at >= $2 AND due_at <= $3 AND outcome = 'ok' ORDER BY due_at DESC LIMIT $4) x) y
+		GROUP BY n, island ORDER BY min(due_at)`, spec, from, until, most)
+}
+
+// PageRouteDay counts a day's runs by route.
+type PageRouteDay struct {
+	Day           string // local date
+	Runs, OK, Bad int
+	Numbers       []int // in order of their first run of the day; 0 is none
+	Counts        []int
+	Changes       int
+}
+
+// RouteDays gives a row a local day, newest first.
+func (r *Reading) RouteDays(ctx context.Context, spec int64, from, until time.Time, zone string) ([]PageRouteDay, error) {
+	return collect[PageRouteDay](ctx, r, "days of routes", `
+		WITH runs AS (SELECT due_at, to_char(due_at AT TIME ZONE $4, 'YYYY-MM-DD') AS day, outcome, coalesce(route_no, 0) AS n
+				FROM routedata WHERE toolspec_id = $1 AND due_at >= $2 AND due_at <= $3),
+			changed AS (SELECT *, lag(n) OVER (ORDER BY due_at) AS before FROM runs WHERE outcome = 'ok'),
+			counted AS (SELECT day, n, min(due_at) AS first, count(*)::int AS times FROM changed GROUP BY day, n)
+		SELECT d.day, d.runs, d.ok, d.runs - d.ok,
+			ARRAY(SELECT n FROM counted c WHERE c.day = d.day ORDER BY first LIMIT 20), ARRAY(SELECT times FROM counted c WHERE c.day = d.day ORDER BY first LIMIT 20),
+			(SELECT count(*)::int FROM changed c WHERE c.day = d.day AND c.before IS NOT NULL AND c.before <> c.n)
+		FROM (SELECT day, count(*)::int AS runs, count(*) FILTER (WHERE outcome = 'ok')::int AS ok FROM runs GROUP BY day) d ORDER BY d.day DESC`, spec, from, until, zone)
+}

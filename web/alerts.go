@@ -1,0 +1,185 @@
+package web
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"sonde/internal/store"
+)
+
+const closedPerPage = 100
+
+type alertsView struct {
+	base
+	Open   []store.PageAlert
+	Closed []store.PageAlert
+	Older  string
+	First  bool
+}
+
+// alerts lists the open ones, then those that ended, begun before a given one or not.
+func (q request) alerts(before int64) (alertsView, error) {
+	v := alertsView{base: q.titled("Alerts", "alerts"), First: before == 0}
+	var err error
+	if before == 0 {
+		v.Refresh = 60
+		if v.Open, err = q.r.OpenAlerts(q.ctx); err != nil {
+			return v, err
+		}
+	}
+	if v.Closed, err = q.r.ClosedAlerts(q.ctx, before, closedPerPage+1); err != nil {
+		return v, err
+	}
+	if len(v.Closed) > closedPerPage {
+		v.Closed = v.Closed[:closedPerPage]
+		v.Older = q.L.Closed(v.Closed[closedPerPage-1].ID)
+	}
+	return v, nil
+}
+
+// About names what an alert is about.
+func (b base) About(a store.PageAlert) string {
+	switch {
+	case a.Node != "" && a.Tool != "" && a.Label != "":
+		return a.Node + " · " + a.Tool + " " + a.Label
+	case a.Node != "" && a.Tool != "":
+		return a.Node + " · " + a.Tool
+	case a.Node != "":
+		return a.Node
+	case a.Subject != "":
+		return a.Subject
+	}
+	return a.Monhost
+}
+
+type findingView struct {
+	store.PageFinding
+	Facts []fact
+}
+
+type alertView struct {
+	base
+	A        store.PageAlert
+	Facts    []fact
+	Change   *comparison // of routes, when that is what it is about
+	Charts   []chartView
+	NoChart  string
+	Findings []findingView
+	All      int // findings there are
+	Notices  []store.PageNotice
+	Hidden   []store.PageAlert
+	Comments []store.PageComment
+	NodeLink string
+	Window   window
+}
+
+const findingsShown = 60
+
+// alert makes the page of one alert.
+func (q request) alert(id int64) (alertView, error) {
+	v := alertView{base: q.titled(fmt.Sprintf("Alert %d", id), "alerts")}
+	a, evidence, err := q.r.Alert(q.ctx, id)
+	if err != nil {
+		return v, err
+	}
+	v.A, v.Facts, v.Change = a, facts(evidence), routesOf(evidence)
+	if a.Node != "" {
+		v.NodeLink = q.L.Node(a.Node, "")
+	}
+	findings, all, err := q.r.Findings(q.ctx, id, findingsShown)
+	if err != nil {
+		return v, err
+	}
+	v.All = all
+	for _, f := range findings {
+		v.Findings = append(v.Findings, findingView{f, facts(f.Evidence)})
+	}
+	if v.Notices, err = q.r.Notices(q.ctx, id); err != nil {
+		return v, err
+	}
+	if v.Hidden, err = q.r.Hidden(q.ctx, id); err != nil {
+		return v, err
+	}
+	if v.Comments, err = q.r.AlertComments(q.ctx, id); err != nil {
+		return v, err
+	}
+	if a.ToolspecID == 0 {
+		return v, nil
+	}
+	spec, err := q.r.Spec(q.ctx, a.ToolspecID)
+	if isNone(err) {
+		v.NoChart = fmt.Sprintf("Spec %d is no longer there.", a.ToolspecID)
+		return v, nil
+	}
+	if err != nil {
+		return v, err
+	}
+	s := specViews([]store.PageSpec{spec}, []store.PageAlert{a}, q.Now)[0]
+	v.Window = around(a, s.Interval, q.Now)
+	v.Window.Span = fmt.Sprintf("alert-%d", id)
+	comments, err := q.r.Comments(q.ctx, spec.Node, v.Window.From, v.Window.Until, 100)
+	if err != nil {
+		return v, err
+	}
+	c, err := q.chartView(s, v.Window, comments)
+	v.Charts = []chartView{c}
+	return v, err
+}
+
+// around is the time in which an alert is seen with what was before and after.
+func around(a store.PageAlert, interval time.Duration, now time.Time) window {
+	end := now
+	if a.ClosedAt != nil {
+		end = *a.ClosedAt
+		if a.EndedAt != nil && a.EndedAt.After(end) {
+			end = *a.EndedAt
+		}
+	}
+	if end.Before(a.RaisedAt) {
+		end = a.RaisedAt
+	}
+	pad := max(30*time.Minute, 20*interval, end.Sub(a.BeganAt)/4)
+	w := window{From: a.BeganAt.Add(-pad).Truncate(time.Second), Until: end.Add(pad).Truncate(time.Second)}
+	// The future is no part of the picture.
+	if w.Until.After(now) {
+		w.Until = now.Truncate(time.Second)
+	}
+	if w.Until.Sub(w.From) > longest {
+		w.From = w.Until.Add(-longest)
+	}
+	if !w.Until.After(w.From) {
+		w.Until = w.From.Add(time.Hour)
+	}
+	return w
+}
+
+// routesOf finds the routes before and after in evidence.
+func routesOf(raw []byte) *comparison {
+	var e struct {
+		Before, After []string
+		BeforeNo      int  `json:"before_route_no"`
+		AfterNo       int  `json:"after_route_no"`
+		BeforeReached bool `json:"before_reached"`
+		AfterReached  bool `json:"after_reached"`
+	}
+	if json.Unmarshal(raw, &e) != nil || len(e.Before) == 0 || len(e.After) == 0 {
+		return nil
+	}
+	c := &comparison{A: store.PageRoute{Number: e.BeforeNo, Reached: e.BeforeReached}, B: store.PageRoute{Number: e.AfterNo, Reached: e.AfterReached}}
+	for i := range max(len(e.Before), len(e.After)) {
+		p := hopPair{TTL: i + 1, A: "–", B: "–"}
+		if i < len(e.Before) {
+			p.A = e.Before[i]
+		}
+		if i < len(e.After) {
+			p.B = e.After[i]
+		}
+		p.Different = p.A != p.B && p.A != "*" && p.B != "*"
+		if p.Different {
+			c.Differ++
+		}
+		c.Pairs = append(c.Pairs, p)
+	}
+	return c
+}

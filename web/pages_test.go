@@ -1,0 +1,69 @@
+package web
+
+import (
+	"flag"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var quiet1 = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// get asks the site and gives status and body.
+func get(t testing.TB, h http.Handler, target string) (int, string) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, nil))
+	return w.Code, w.Body.String()
+}
+
+// golden compares with a file of testdata, which -update writes.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v (go test ./web -update writes it)", err)
+	}
+	if got != string(want) {
+		a, b := strings.Split(got, "\n"), strings.Split(string(want), "\n")
+		for i := range min(len(a), len(b)) {
+			if a[i] != b[i] {
+				t.Errorf("%s differs in line %d:\n got %.600s\nwant %.600s", name, i+1, a[i], b[i])
+				return
+			}
+		}
+		t.Errorf("%s has %d lines, want %d", name, len(a), len(b))
+	}
+}
+
+func TestPagesAreAsTheyWere(t *testing.T) {
+	pages, _ := seeded(t)
+	h := New(pages, "0.1.0", quiet1).Handler()
+	for name, target := range map[string]string{
+		"overview.html": "/", "node.html": "/node/cern?range=3h", "node_silent.html": "/node/desy?range=3h", "routes.html": "/routes/10",
+		"alerts.html": "/alerts", "alert.html": "/alert/1", "alert_route.html": "/alert/5", "daemons.html": "/daemons", "mediums.html": "/mediums",
+		"chart.svg": "/chart/1.svg?from=2026-03-29T09:30:00Z&until=2026-03-29T11:30:00Z", "chart.csv": "/chart/1.csv?from=2026-03-29T09:30:00Z&until=2026-03-29T11:30:00Z",
+		"chart.json": "/chart/1.json?from=2026-03-29T09:30:00Z&until=2026-03-29T10:00:00Z",
+	} {
+		status, body := get(t, h, target)
+		if status != http.StatusOK {
+			t.Errorf("%s: status %d\n%.2000s", target, status, body)
+			continue
+		}
+		golden(t, name, body)
+	}
+}
