@@ -198,7 +198,7 @@ CREATE TABLE comments (
     toolspec_id bigint,
     alert_id    bigint,
     change      boolean NOT NULL DEFAULT false,
-    text        text NOT NULL CHECK (text <> '')
+    text        text NOT NULL
 );
 CREATE INDEX comments_node ON comments (node, at);
 CREATE INDEX comments_spec ON comments (toolspec_id, at);
@@ -212,6 +212,16 @@ COMMENT ON COLUMN comments.toolspec_id IS 'The spec it is about.';
 COMMENT ON COLUMN comments.alert_id IS 'The alert it is about.';
 COMMENT ON COLUMN comments.change IS 'True: written by the database when an address or option changed; a mark in the series.';
 COMMENT ON COLUMN comments.text IS 'The comment.';
+
+CREATE FUNCTION sonde_check_comment() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF coalesce(btrim(NEW.text), '') = '' THEN
+        PERFORM sonde_refuse('comments', 'text', 'a comment needs words');
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION sonde_check_comment IS 'Row trigger of comments: refuses an empty one with a sentence.';
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON comments FOR EACH ROW EXECUTE FUNCTION sonde_check_comment();
 
 CREATE FUNCTION sonde_check_node() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -297,6 +307,16 @@ COMMENT ON COLUMN monhosts.instance IS 'Identity of the state directory that hol
 COMMENT ON COLUMN monhosts.described IS 'Host and state directory that hold this name, in words, for the message when two claim it.';
 COMMENT ON COLUMN monhosts.last_seen_at IS 'When one of its daemons reported last.';
 COMMENT ON COLUMN monhosts.created_at IS 'When the row was inserted.';
+
+CREATE FUNCTION sonde_check_monhost() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.name IS NULL OR NOT EXISTS (SELECT FROM nodes WHERE name = NEW.name) THEN
+        PERFORM sonde_refuse('monhosts', 'name', format('there is no node "%s"', NEW.name), 'insert it into nodes first; or start sonde there: it enters itself');
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION sonde_check_monhost IS 'Row trigger of monhosts: a monitoring host is a node.';
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE OF name ON monhosts FOR EACH ROW EXECUTE FUNCTION sonde_check_monhost();
 CREATE TRIGGER tell_daemons AFTER INSERT OR DELETE ON monhosts FOR EACH STATEMENT EXECUTE FUNCTION sonde_config_changed();
 
 CREATE TABLE nodespecs (

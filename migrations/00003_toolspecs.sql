@@ -246,7 +246,6 @@ DECLARE
     need     double precision;
     other    bigint;
     is_new   boolean := TG_OP = 'INSERT';
-    renamed  boolean := false;
 BEGIN
     -- A node or monitoring host that is renamed carries its specs along; that is no change of the spec.
     IF NOT is_new AND (NEW.node <> OLD.node AND NOT EXISTS (SELECT FROM nodes WHERE name = OLD.node)
@@ -327,6 +326,9 @@ BEGIN
             END IF;
         END IF;
     END IF;
+    IF NEW.time_zone IS NULL THEN
+        PERFORM sonde_refuse('toolspecs', 'time_zone', 'a time zone is needed', 'leave it out to mean UTC');
+    END IF;
     IF is_new AND NEW.time_zone IS DISTINCT FROM 'UTC' OR NOT is_new AND NEW.time_zone IS DISTINCT FROM OLD.time_zone THEN
         problem := sonde_time_zone_problem(NEW.time_zone);
         IF problem IS NOT NULL THEN
@@ -356,7 +358,7 @@ BEGIN
         PERFORM sonde_refuse('toolspecs', 'test_type', format('"%s" is not known', NEW.test_type), '''background'' or ''background-syn''; left out it comes from the tool');
     END IF;
     IF NEW.days_to_analyze IS NULL OR NEW.days_to_analyze NOT BETWEEN 1 AND 36500 THEN
-        PERFORM sonde_refuse('toolspecs', 'days_to_analyze', format('%s is not between 1 and 36500', NEW.days_to_analyze));
+        PERFORM sonde_refuse('toolspecs', 'days_to_analyze', format('%s is not between 1 and 36500', coalesce(NEW.days_to_analyze::text, 'NULL')));
     END IF;
     IF NEW.enabled IS NULL THEN
         PERFORM sonde_refuse('toolspecs', 'enabled', 'must be true or false');
@@ -411,11 +413,17 @@ CREATE TRIGGER tell_daemons AFTER INSERT OR UPDATE OR DELETE ON toolspecs FOR EA
 
 CREATE FUNCTION sonde_node_deleted() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    spec bigint;
+    used text;
 BEGIN
-    SELECT id INTO spec FROM toolspecs WHERE node = OLD.name OR monhost = OLD.name LIMIT 1;
-    IF FOUND THEN
-        PERFORM sonde_refuse('nodes', 'name', format('node "%s" is used by spec %s and cannot be deleted', OLD.name, spec),
+    SELECT format('spec %s', id) INTO used FROM toolspecs WHERE node = OLD.name OR monhost = OLD.name LIMIT 1;
+    IF used IS NULL THEN
+        SELECT format('node "%s" as its parent', name) INTO used FROM nodes WHERE parent = OLD.name AND name <> OLD.name LIMIT 1;
+    END IF;
+    IF used IS NULL AND EXISTS (SELECT FROM monhosts WHERE name = OLD.name) THEN
+        used := 'monhosts';
+    END IF;
+    IF used IS NOT NULL THEN
+        PERFORM sonde_refuse('nodes', 'name', format('node "%s" is used by %s and cannot be deleted', OLD.name, used),
             format('UPDATE nodes SET enabled = false WHERE name = %L', OLD.name));
     END IF;
     RETURN OLD;

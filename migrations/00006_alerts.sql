@@ -15,7 +15,7 @@ CREATE TABLE rules (
     method       text NOT NULL REFERENCES methods (name),
     tool         text,
     metric       text,
-    node         text,
+    node         text REFERENCES nodes (name) ON UPDATE CASCADE,
     label        text,
     options      jsonb NOT NULL DEFAULT '{}',
     severity     text NOT NULL DEFAULT 'warning',
@@ -44,8 +44,8 @@ COMMENT ON COLUMN rules.changed_xid IS 'Transaction that changed the row last.';
 
 CREATE FUNCTION sonde_check_rule() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    known   jsonb;
-    problem text;
+    parameters jsonb;
+    problem    text;
 BEGIN
     IF TG_OP = 'DELETE' THEN
         IF OLD.shipped THEN
@@ -54,11 +54,11 @@ BEGIN
         END IF;
         RETURN OLD;
     END IF;
-    SELECT options INTO known FROM methods WHERE name = NEW.method;
+    SELECT options INTO parameters FROM methods WHERE name = NEW.method;
     IF NOT FOUND THEN
         PERFORM sonde_refuse('rules', 'method', format('there is no method "%s"', NEW.method), 'known methods: ' || sonde_some(ARRAY(SELECT name FROM methods ORDER BY name)));
     END IF;
-    problem := sonde_options_problem(known, NEW.options);
+    problem := sonde_options_problem(parameters, NEW.options);
     IF problem IS NOT NULL THEN
         PERFORM sonde_refuse('rules', 'options', problem);
     END IF;
@@ -70,7 +70,8 @@ BEGIN
             'known metrics: ' || sonde_some(ARRAY(SELECT m ->> 'name' FROM tools, jsonb_array_elements(metrics) m WHERE name = NEW.tool)));
     END IF;
     IF NEW.node IS NOT NULL AND NOT EXISTS (SELECT FROM nodes WHERE name = NEW.node) THEN
-        PERFORM sonde_refuse('rules', 'node', format('there is no node "%s"', NEW.node));
+        PERFORM sonde_refuse('rules', 'node', format('there is no node "%s"', NEW.node),
+            'known nodes: ' || sonde_some(ARRAY(SELECT name FROM nodes ORDER BY name LIMIT 200)));
     END IF;
     IF NEW.severity IS NULL OR NEW.severity NOT IN ('info', 'warning', 'critical') THEN
         PERFORM sonde_refuse('rules', 'severity', format('"%s" is none', NEW.severity), 'one of info, warning, critical');
@@ -237,9 +238,7 @@ CREATE TABLE maintenance (
     from_at  timestamptz NOT NULL DEFAULT now(),
     until_at timestamptz NOT NULL,
     author   text NOT NULL DEFAULT session_user,
-    text     text NOT NULL DEFAULT '',
-    CONSTRAINT maintenance_time CHECK (until_at > from_at),
-    CONSTRAINT maintenance_subject CHECK (node IS NULL OR label IS NULL)
+    text     text NOT NULL DEFAULT ''
 );
 CREATE INDEX maintenance_until ON maintenance (until_at);
 COMMENT ON TABLE maintenance IS 'Planned quiet. Probing goes on; alerts are recorded, marked planned, and not sent.';
@@ -250,6 +249,32 @@ COMMENT ON COLUMN maintenance.from_at IS 'When it begins.';
 COMMENT ON COLUMN maintenance.until_at IS 'When it ends.';
 COMMENT ON COLUMN maintenance.author IS 'Who planned it.';
 COMMENT ON COLUMN maintenance.text IS 'What is done.';
+
+CREATE FUNCTION sonde_check_maintenance() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.node IS NOT NULL AND NOT EXISTS (SELECT FROM nodes WHERE name = NEW.node) THEN
+        PERFORM sonde_refuse('maintenance', 'node', format('there is no node "%s"', NEW.node),
+            'known nodes: ' || sonde_some(ARRAY(SELECT name FROM nodes ORDER BY name LIMIT 200)));
+    END IF;
+    IF NEW.node IS NOT NULL AND NEW.label IS NOT NULL THEN
+        PERFORM sonde_refuse('maintenance', 'label', format('both node (%s) and label (%s) are given', NEW.node, NEW.label), 'give one of them, or none for everything');
+    END IF;
+    IF NEW.label = '' THEN
+        PERFORM sonde_refuse('maintenance', 'label', 'a label is a word that is not empty', 'leave it out to mean every node');
+    END IF;
+    IF NEW.from_at IS NULL THEN
+        PERFORM sonde_refuse('maintenance', 'from_at', 'say when it begins', 'leave it out to begin now');
+    END IF;
+    IF NEW.until_at IS NULL THEN
+        PERFORM sonde_refuse('maintenance', 'until_at', 'say when it ends', 'for example now() + interval ''2 hours''');
+    END IF;
+    IF NEW.until_at <= NEW.from_at THEN
+        PERFORM sonde_refuse('maintenance', 'until_at', format('%s is not after from_at, %s', NEW.until_at, NEW.from_at), 'for example now() + interval ''2 hours''');
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION sonde_check_maintenance IS 'Row trigger of maintenance: refuses wrong rows with a sentence.';
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON maintenance FOR EACH ROW EXECUTE FUNCTION sonde_check_maintenance();
 -- +goose StatementEnd
 
 -- +goose Down

@@ -52,7 +52,7 @@ CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON mediums FOR EACH ROW EXECUTE
 CREATE TRIGGER tell_daemons AFTER INSERT OR UPDATE OR DELETE ON mediums FOR EACH STATEMENT EXECUTE FUNCTION sonde_config_changed();
 
 CREATE TABLE recipients (
-    name       text PRIMARY KEY CHECK (name <> ''),
+    name       text PRIMARY KEY,
     time_zone  text,
     enabled    boolean NOT NULL DEFAULT true,
     daily      boolean NOT NULL DEFAULT true,
@@ -69,6 +69,9 @@ CREATE FUNCTION sonde_check_recipient() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     problem text;
 BEGIN
+    IF coalesce(NEW.name, '') = '' OR NEW.name <> btrim(NEW.name) OR NEW.name ~ '[[:cntrl:]]' OR length(NEW.name) > 100 THEN
+        PERFORM sonde_refuse('recipients', 'name', format('"%s" is no good name', left(NEW.name, 120)), 'at most 100 characters, no blanks at either end; for example ''anna''');
+    END IF;
     IF NEW.time_zone IS NOT NULL THEN
         problem := sonde_time_zone_problem(NEW.time_zone);
         IF problem IS NOT NULL THEN
@@ -77,7 +80,7 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION sonde_check_recipient IS 'Row trigger of recipients: checks the time zone.';
+COMMENT ON FUNCTION sonde_check_recipient IS 'Row trigger of recipients: refuses wrong rows with a sentence.';
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON recipients FOR EACH ROW EXECUTE FUNCTION sonde_check_recipient();
 
 CREATE TABLE ladders (
