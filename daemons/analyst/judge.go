@@ -246,10 +246,11 @@ func (p *pass) heed(f *alert.Facts, id int64) {
 	}
 }
 
-// planned is the maintenance that covers a node, in words; "" for none.
+// planned is the maintenance that covers a node at an instant, or now, in words;
+// "" for none. Now counts for what happened just before the work began.
 func (p *pass) planned(node string, labels []string, at time.Time) string {
 	for _, m := range p.config.Maintenance {
-		if m.Covers(node, labels, at) {
+		if m.Covers(node, labels, at) || m.Covers(node, labels, p.now) {
 			text := fmt.Sprintf("planned: maintenance %d until %s", m.ID, m.Until.UTC().Format("2006-01-02 15:04 UTC"))
 			if m.Text != "" {
 				text += ", " + m.Text
