@@ -92,8 +92,11 @@ func (b base) Ago(t time.Time) string {
 	return "in " + ago(t.Sub(b.Now))
 }
 
-// State writes the sign and the word of a state.
-func (b base) State(s state) template.HTML {
+// Self is what pages hand to templates they share.
+func (b base) Self() base { return b }
+
+// Badge writes the sign and the word of a state.
+func (b base) Badge(s state) template.HTML {
 	return template.HTML(`<span class="state ` + s.Word() + `"><span aria-hidden="true">` + s.Sign() + `</span> ` + s.Word() + `</span>`)
 }
 
@@ -102,7 +105,7 @@ func (b base) AlertState(a store.PageAlert) template.HTML {
 	if a.ClosedAt != nil {
 		return template.HTML(`<span class="state over"><span aria-hidden="true">○</span> closed</span>`)
 	}
-	return b.State(stateOfAlert(a))
+	return b.Badge(stateOfAlert(a))
 }
 
 // Delivery writes the state of an attempt to deliver.

@@ -2,7 +2,6 @@ package web
 
 import (
 	"flag"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -14,7 +13,17 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-var quiet1 = slog.New(slog.NewTextHandler(io.Discard, nil))
+// logTo writes the site's log into the test's.
+func logTo(t testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+type testWriter struct{ t testing.TB }
+
+func (w testWriter) Write(b []byte) (int, error) {
+	w.t.Log(strings.TrimSpace(string(b)))
+	return len(b), nil
+}
 
 // get asks the site and gives status and body.
 func get(t testing.TB, h http.Handler, target string) (int, string) {
@@ -52,7 +61,7 @@ func golden(t *testing.T, name, got string) {
 
 func TestPagesAreAsTheyWere(t *testing.T) {
 	pages, _ := seeded(t)
-	h := New(pages, "0.1.0", quiet1).Handler()
+	h := New(pages, "0.1.0", logTo(t)).Handler()
 	for name, target := range map[string]string{
 		"overview.html": "/", "node.html": "/node/cern?range=3h", "node_silent.html": "/node/desy?range=3h", "routes.html": "/routes/10",
 		"alerts.html": "/alerts", "alert.html": "/alert/1", "alert_route.html": "/alert/5", "daemons.html": "/daemons", "mediums.html": "/mediums",
@@ -61,7 +70,7 @@ func TestPagesAreAsTheyWere(t *testing.T) {
 	} {
 		status, body := get(t, h, target)
 		if status != http.StatusOK {
-			t.Errorf("%s: status %d\n%.2000s", target, status, body)
+			t.Errorf("%s: status %d\n%.200s", target, status, body)
 			continue
 		}
 		golden(t, name, body)

@@ -161,7 +161,8 @@ func seeded(t testing.TB) (*store.Pages, *pgx.Conn) {
 		run(t, conn, `INSERT INTO daemons (monhost, name, pid, version, started_at, doing, reported_at, promised_at, lag, spool_files, facts) VALUES ('lab', $1, 4711, '0.1.0', '2026-03-27 08:00+00', $2, $3, $4, $5::text::interval, 0, '{"made": 120}')`,
 			d.name, d.doing, asOf.Add(d.promised-10*time.Second), asOf.Add(d.promised), d.lag)
 	}
-	run(t, conn, `INSERT INTO schedule_mark (planned_to, leader, moved_at) VALUES ($1, 'lab 4711', $2)`, asOf.Add(10*time.Second), asOf)
+	run(t, conn, `INSERT INTO schedule_mark (planned_to, leader, moved_at) VALUES ($1, 'lab 4711', $2)
+		ON CONFLICT (only_one) DO UPDATE SET planned_to = excluded.planned_to, leader = excluded.leader, moved_at = excluded.moved_at`, asOf.Add(10*time.Second), asOf)
 	run(t, conn, `INSERT INTO clock_steps (at, seconds, from_at, until_at) VALUES ('2026-03-28 09:00+00', 12.5, '2026-03-28 08:59:47+00', '2026-03-28 09:00+00')`)
 	run(t, conn, `ANALYZE`)
 	return pages.AsOf(asOf), conn
