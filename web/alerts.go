@@ -166,20 +166,5 @@ func routesOf(raw []byte) *comparison {
 	if json.Unmarshal(raw, &e) != nil || len(e.Before) == 0 || len(e.After) == 0 {
 		return nil
 	}
-	c := &comparison{A: store.PageRoute{Number: e.BeforeNo, Reached: e.BeforeReached}, B: store.PageRoute{Number: e.AfterNo, Reached: e.AfterReached}}
-	for i := range max(len(e.Before), len(e.After)) {
-		p := hopPair{TTL: i + 1, A: "–", B: "–"}
-		if i < len(e.Before) {
-			p.A = e.Before[i]
-		}
-		if i < len(e.After) {
-			p.B = e.After[i]
-		}
-		p.Different = p.A != p.B && p.A != "*" && p.B != "*"
-		if p.Different {
-			c.Differ++
-		}
-		c.Pairs = append(c.Pairs, p)
-	}
-	return c
+	return sideBySide(store.PageRoute{Number: e.BeforeNo, Reached: e.BeforeReached}, store.PageRoute{Number: e.AfterNo, Reached: e.AfterReached}, e.Before, e.After)
 }

@@ -68,19 +68,34 @@ func (v routesView) CompareLink(i int) string {
 	return v.L.Compare(v.Spec.ID, v.Spans[i+1].Number, v.Spans[i].Number)
 }
 
-// compare sets hops side by side by their distance; a silent hop differs from nothing.
+// compare sets hops side by side by their distance.
 func compare(a, b store.PageRoute) *comparison {
+	before, after := make([]string, len(a.Hops)), make([]string, len(b.Hops))
+	for i, h := range a.Hops {
+		before[i] = hopName(h)
+	}
+	for i, h := range b.Hops {
+		after[i] = hopName(h)
+	}
+	return sideBySide(a, b, before, after)
+}
+
+// sideBySide marks the hops that differ. A silent hop differs from nothing, nor
+// does what lies behind the last answer of a route that did not reach its target.
+func sideBySide(a, b store.PageRoute, before, after []string) *comparison {
 	c := &comparison{A: a, B: b}
-	for i := range max(len(a.Hops), len(b.Hops)) {
-		p := hopPair{TTL: i + 1, A: "–", B: "–"}
-		if i < len(a.Hops) {
-			p.A = hopName(a.Hops[i])
+	at := func(hops []string, reached bool, i int) (name string, known bool) {
+		if i < len(hops) {
+			return hops[i], hops[i] != "*"
 		}
-		if i < len(b.Hops) {
-			p.B = hopName(b.Hops[i])
-		}
-		p.Different = p.A != p.B && p.A != "*" && p.B != "*"
-		if p.Different {
+		return "–", reached
+	}
+	for i := range max(len(before), len(after)) {
+		p := hopPair{TTL: i + 1}
+		var knownA, knownB bool
+		p.A, knownA = at(before, a.Reached, i)
+		p.B, knownB = at(after, b.Reached, i)
+		if p.Different = knownA && knownB && p.A != p.B; p.Different {
 			c.Differ++
 		}
 		c.Pairs = append(c.Pairs, p)

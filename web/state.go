@@ -145,6 +145,9 @@ func says(r store.PageRun, unit string) string {
 			add("target does not answer")
 		}
 	}
+	if r.Loss != nil {
+		unit = "ms"
+	}
 	if r.Value != nil {
 		add("%s %s", chart.Number(*r.Value), unit)
 	}

@@ -86,7 +86,7 @@ type Size struct {
 
 // Two sizes, since letters that scale with the picture cannot be read on a phone.
 var (
-	Wide   = Size{880, 280, "chart wide"}
+	Wide   = Size{960, 290, "chart wide"}
 	Narrow = Size{380, 270, "chart narrow"}
 )
 

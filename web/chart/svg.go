@@ -46,7 +46,7 @@ func (c Chart) draw(size Size, alone bool) []byte {
 	if c.Until.Sub(c.From) > longest {
 		c.Until = c.From.Add(longest)
 	}
-	p := panel{c: c, b: &bytes.Buffer{}, size: size, left: 50, right: float64(size.Width) - 12, high: top(c.Buckets)}
+	p := panel{c: c, b: &bytes.Buffer{}, size: size, left: 56, right: float64(size.Width) - 12, high: top(c.Buckets)}
 	p.layout()
 	if alone {
 		p.b.WriteString(`<?xml version="1.0" encoding="UTF-8"?>` + "\n")
@@ -156,19 +156,21 @@ func (p *panel) fill(pattern string, d *bytes.Buffer) {
 func (p *panel) patterns() {
 	p.f(`<defs><pattern id="%[1]s-fail" width="7" height="7" patternUnits="userSpaceOnUse"><path class="pfail" d="M-1 8L8 -1M-1 1L1 -1M6 8L8 6"/></pattern>`+
 		`<pattern id="%[1]s-missed" width="7" height="7" patternUnits="userSpaceOnUse"><path class="pmissed" d="M0 0L7 7M7 0L0 7"/></pattern>`+
-		`<pattern id="%[1]s-gap" width="6" height="6" patternUnits="userSpaceOnUse"><circle class="pgap" cx="2" cy="2" r="1.1"/></pattern></defs>`, p.id())
+		`<pattern id="%[1]s-gap" width="5" height="5" patternUnits="userSpaceOnUse"><circle class="pgap" cx="2" cy="2" r="1.1"/></pattern></defs>`, p.id())
 }
 
 func (p *panel) axes() {
 	p.f(`<text class="title" x="0" y="12">%s</text>`, esc(clip(p.c.Title, p.size.Width/7)))
 	p.f(`<path class="ground" d="M%s %sH%sV%sH%sz"/>`, px(p.left), px(p.plotTop), px(p.right), px(p.plotBottom), px(p.left))
 	var grid bytes.Buffer
-	for _, v := range valueTicks(p.high, 5) {
+	values := valueTicks(p.high, 5)
+	for i, v := range values {
+		label := Number(v)
+		if i == len(values)-1 {
+			label += " " + clip(p.c.Unit, 6)
+		}
 		grid.WriteString("M" + px(p.left) + " " + px(p.y(v)) + "H" + px(p.right))
-		p.f(`<text x="%s" y="%s" text-anchor="end">%s</text>`, px(p.left-5), px(p.y(v)+4), Number(v))
-	}
-	if p.c.Unit != "" {
-		p.f(`<text x="%s" y="%s" text-anchor="end">%s</text>`, px(p.left-5), px(p.plotTop-6), esc(p.c.Unit))
+		p.f(`<text x="%s" y="%s" text-anchor="end">%s</text>`, px(p.left-5), px(p.y(v)+4), esc(strings.TrimSpace(label)))
 	}
 	ticks, bottom := timeTicks(p.c.From, p.c.Until, p.c.Zone, p.size.Width/80), p.stripBottom
 	if p.c.HasLoss {
@@ -441,7 +443,7 @@ func (p *panel) legend() {
 	add(p.hasMark, "A changed configuration", `<path class="mark" d="M%[1]s %[3]sh14"/>`)
 	x, y := 0.0, p.legendY
 	for _, i := range items {
-		width := 20 + 6.4*float64(len([]rune(i.text))) + 10
+		width := 20 + 6.8*float64(len([]rune(i.text))) + 10
 		if x > 0 && x+width > float64(p.size.Width) {
 			x, y = 0, y+16
 		}
