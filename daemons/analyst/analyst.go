@@ -59,7 +59,6 @@ type session struct {
 	series  map[string]store.Series // by tool
 	tables  []string
 	methods map[string]analysis.Method
-	started time.Time // by our clock; since then the database was there
 
 	saved    map[int64]saved
 	specs    map[int64]*spec
@@ -175,7 +174,7 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 }
 
 func newSession(a *Analyst, db *store.Analyst, changed *atomic.Bool) (*session, error) {
-	s := &session{Analyst: a, db: db, started: time.Now(), caughtUp: time.Now(), changed: changed,
+	s := &session{Analyst: a, db: db, caughtUp: time.Now(), changed: changed,
 		series: map[string]store.Series{}, methods: map[string]analysis.Method{}, specs: map[int64]*spec{}, hidden: map[int64]hiding{}}
 	seen := map[string]bool{}
 	for _, t := range a.Tools {

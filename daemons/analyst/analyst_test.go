@@ -328,6 +328,21 @@ func TestDataOfAnOutageWaitForTheSpoolAndAreJudgedInOrder(t *testing.T) {
 	b.await("", finds, "late")
 }
 
+func TestAWorkerThatHasNotReportedSinceAnOutageIsWaitedFor(t *testing.T) {
+	b := setUp(t, 1)
+	b.exec(`UPDATE analyst_mark SET ticked_at = now() - interval '20 minutes'`) // the database was away so long
+	b.exec(`INSERT INTO daemons (monhost, name, pid, version, started_at, promised_at, reported_at)
+		VALUES ('pi', 'worker-ping', 1, '0.1.0', now(), now() - interval '19 minutes', now() - interval '20 minutes'),
+		       ('pi', 'worker-gone', 1, '0.1.0', now(), now() - interval '3 days', now() - interval '3 days')`)
+	b.runs(1, 0, "..")
+	b.judge()
+	b.await("worker-ping has not reported since the outage", `SELECT coalesce(state -> 'held' -> 'pi' ->> 'why', '') FROM analyst_mark`)
+	b.runs(1, 2, "......", true)
+	b.exec(`UPDATE daemons SET reported_at = now(), promised_at = now() + interval '10 seconds' WHERE name = 'worker-ping'`)
+	b.await("true", `SELECT coalesce(max(judged_to) >= $1, false)::text FROM detectors WHERE toolspec_id = 1`, b.start.Add(7*time.Minute))
+	b.await("", finds, "late")
+}
+
 func TestASpecThatIsSwitchedOffIsWatchedNoMore(t *testing.T) {
 	b := setUp(t, 1)
 	b.runs(1, 0, ".LLL")

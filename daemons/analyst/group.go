@@ -69,15 +69,12 @@ func (s *session) held(monhost string) bool {
 // hold leaves the data of hosts alone whose spools are not empty yet, five
 // minutes at most, and once for each outage.
 func (p *pass) hold(mark store.Mark) error {
-	since := mark.Start
-	if back := p.now.Add(-time.Since(p.started)); back.After(since) {
-		// This session began later: the database may have been away for us, and so for the workers.
-		since = back
-	}
+	// A session begins when the database is there, maybe again.
+	since, alive := p.began, p.began.Add(-p.slept-time.Minute)
 	if p.now.Sub(since) > holdAtMost+time.Minute {
 		since = time.Time{}
 	}
-	list, err := p.j.Spooling(p.ctx, since)
+	list, err := p.j.Spooling(p.ctx, alive, since)
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,6 @@ type Mark struct {
 	Read  Snapshot // rows of transactions visible in it are read
 	Seen  Snapshot // what this pass can see
 	Now   time.Time
-	Start time.Time // when the server was started
 	Last  time.Time // when the mark was moved last
 	State json.RawMessage
 }
@@ -82,8 +81,7 @@ type Mark struct {
 func (j Judging) Mark(ctx context.Context) (Mark, error) {
 	var m Mark
 	var readXID, seen, snapshot string
-	err := j.tx.QueryRow(ctx, `SELECT read_xid::text, coalesce(state ->> 'snapshot', ''), pg_current_snapshot()::text, clock_timestamp(),
-		pg_postmaster_start_time(), ticked_at, state FROM analyst_mark`).Scan(&readXID, &snapshot, &seen, &m.Now, &m.Start, &m.Last, &m.State)
+	err := j.tx.QueryRow(ctx, `SELECT read_xid::text, coalesce(state ->> 'snapshot', ''), pg_current_snapshot()::text, clock_timestamp(), ticked_at, state FROM analyst_mark`).Scan(&readXID, &snapshot, &seen, &m.Now, &m.Last, &m.State)
 	if err != nil {
 		return m, fmt.Errorf("read the analyst's mark: %w", err)
 	}
@@ -95,7 +93,7 @@ func (j Judging) Mark(ctx context.Context) (Mark, error) {
 			return m, err
 		}
 	}
-	m.Now, m.Start, m.Last = m.Now.UTC(), m.Start.UTC(), m.Last.UTC()
+	m.Now, m.Last = m.Now.UTC(), m.Last.UTC()
 	return m, nil
 }
 
@@ -299,12 +297,14 @@ type Spooling struct {
 }
 
 // Spooling names hosts whose data of an outage may still come: live daemons
-// with files in the spool, and workers that have not reported since the instant.
-func (j Judging) Spooling(ctx context.Context, since time.Time) ([]Spooling, error) {
+// with files in the spool, and workers and loaders that were alive at one
+// instant and have not reported since another. What a daemon reports goes to the
+// database too, so an outage makes all of them look dead.
+func (j Judging) Spooling(ctx context.Context, alive, since time.Time) ([]Spooling, error) {
 	rows, err := j.tx.Query(ctx, `SELECT monhost, string_agg(CASE WHEN spool_files > 0 THEN format('%s has %s files in its spool', name, spool_files)
 			ELSE format('%s has not reported since the outage', name) END, ', ' ORDER BY name)
-		FROM daemons WHERE promised_at > clock_timestamp() - interval '1 minute'
-			AND (spool_files > 0 OR reported_at < $1 AND (name LIKE 'worker%' OR name = 'loader')) GROUP BY monhost ORDER BY monhost`, since)
+		FROM daemons WHERE spool_files > 0 AND promised_at > clock_timestamp() - interval '1 minute'
+			OR reported_at < $2 AND promised_at > $1 AND (name LIKE 'worker%' OR name = 'loader') GROUP BY monhost ORDER BY monhost`, alive, since)
 	if err != nil {
 		return nil, fmt.Errorf("look at the spools: %w", err)
 	}
