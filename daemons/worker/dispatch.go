@@ -29,9 +29,10 @@ type dispatcher struct {
 	oldest []memory                // the same in order of time
 
 	waiting byStart
-	ready   []*run         // their instant has come; room or their spec's last run is what they wait for
-	expiry  time.Time      // when the first of them may no longer start
-	running map[int64]*run // by spec: a spec never overlaps itself
+	ready   []*run           // their instant has come, room is what they wait for
+	behind  map[int64][]*run // their instant has come, the last run of their spec has not ended
+	expiry  time.Time        // not before this the next of ready and behind is too late
+	running map[int64]*run   // by spec: a spec never overlaps itself
 	ended   chan *run
 	most    int
 
@@ -49,7 +50,7 @@ type memory struct {
 
 func newDispatcher(w *Worker, e *engine, k *keeper, l *link) *dispatcher {
 	d := &dispatcher{w: w, engine: e, keep: k, link: l,
-		hand: map[measure.RunKey]*run{}, recent: map[measure.RunKey]bool{}, running: map[int64]*run{}, ended: make(chan *run, 1024), most: atOnce, self: newSelfPlan(w)}
+		hand: map[measure.RunKey]*run{}, recent: map[measure.RunKey]bool{}, running: map[int64]*run{}, behind: map[int64][]*run{}, ended: make(chan *run, 1024), most: atOnce, self: newSelfPlan(w)}
 	if w.Tool.AtOnce > 0 {
 		d.most = w.Tool.AtOnce
 	}
@@ -95,6 +96,14 @@ func (d *dispatcher) run(stopping, cancelled context.Context) {
 			d.self.database(s, d.clock)
 		case r := <-d.ended:
 			d.end(r)
+			for more := true; more; { // many at once: one round for all of them
+				select {
+				case r := <-d.ended:
+					d.end(r)
+				default:
+					more = false
+				}
+			}
 		case <-timer.C:
 		case <-done:
 			done = nil
@@ -157,56 +166,95 @@ func (d *dispatcher) selfPlan() {
 }
 
 // start starts what is due, names what came too late, and says how long
-// nothing else is to do.
+// nothing else is to do. An event costs what it starts, not what waits:
+// thousands may.
 func (d *dispatcher) start(ctx context.Context, now time.Time) time.Duration {
 	for len(d.waiting) > 0 && !d.waiting[0].start.After(now) {
 		r := heap.Pop(&d.waiting).(*run)
 		d.ready = append(d.ready, r)
-		if len(d.ready) == 1 || r.stop.Before(d.expiry) {
-			d.expiry = r.stop
+		d.watch(r)
+	}
+	for len(d.ready) > 0 && len(d.running) < d.most {
+		r := d.ready[0]
+		d.ready[0], d.ready = nil, d.ready[1:]
+		switch _, busy := d.running[r.ToolspecID]; {
+		case !r.stop.After(now):
+			d.tooLate(r)
+		case busy:
+			d.behind[r.ToolspecID] = append(d.behind[r.ToolspecID], r)
+		default:
+			d.begin(ctx, r)
 		}
 	}
+	d.lag = 0
+	if len(d.ready) > 0 {
+		d.lag = now.Sub(d.ready[0].start)
+	}
+	d.expire(now)
 	next := now.Add(time.Second)
 	if len(d.waiting) > 0 && d.waiting[0].start.Before(next) {
 		next = d.waiting[0].start
 	}
-	// Going through thousands that cannot start, at every event, would take all the time there is.
-	if len(d.ready) == 0 {
-		d.lag = 0
-	} else if len(d.running) < d.most || !now.Before(d.expiry) {
-		d.startReady(ctx, now)
-	}
-	if len(d.ready) > 0 && d.expiry.Before(next) {
+	if len(d.ready)+len(d.behind) > 0 && d.expiry.Before(next) {
 		next = d.expiry
 	}
 	return max(next.Sub(now), 0)
 }
 
-// startReady goes through the runs whose instant has come.
-func (d *dispatcher) startReady(ctx context.Context, now time.Time) {
-	d.lag, d.expiry = 0, now.Add(time.Hour)
-	kept := d.ready[:0]
-	for _, r := range d.ready {
-		before, busy := d.running[r.ToolspecID]
-		switch {
-		case !r.stop.After(now):
-			why := fmt.Sprintf("overload: %d runs of %s were under way on %s until it was too late to start", len(d.running), d.w.Tool.Name, d.w.Monhost)
-			if busy {
-				why = fmt.Sprintf("still running: the run due at %s had not ended", before.DueAt.UTC().Format("15:04:05.000 UTC"))
+// watch remembers when a run that is ready or behind may no longer start.
+func (d *dispatcher) watch(r *run) {
+	if len(d.ready)+len(d.behind) == 1 || r.stop.Before(d.expiry) {
+		d.expiry = r.stop
+	}
+}
+
+// expireEvery is how often the waiting ones are gone through at most: with
+// thousands of them in an overload one is too late at every moment.
+const expireEvery = 10 * time.Millisecond
+
+// expire ends what can no longer start.
+func (d *dispatcher) expire(now time.Time) {
+	if len(d.ready)+len(d.behind) == 0 || now.Before(d.expiry) {
+		return
+	}
+	next := now.Add(time.Hour)
+	late := func(runs []*run) []*run {
+		kept := runs[:0]
+		for _, r := range runs {
+			if !r.stop.After(now) {
+				d.tooLate(r)
+				continue
 			}
-			d.miss(r, why)
-		case busy || len(d.running) >= d.most:
 			kept = append(kept, r)
-			if r.stop.Before(d.expiry) {
-				d.expiry = r.stop
+			if r.stop.Before(next) {
+				next = r.stop
 			}
 			d.lag = max(d.lag, now.Sub(r.start))
-		default:
-			d.begin(ctx, r)
+		}
+		clear(runs[len(kept):])
+		return kept
+	}
+	d.ready = late(d.ready)
+	for id, runs := range d.behind {
+		if kept := late(runs); len(kept) > 0 {
+			d.behind[id] = kept
+		} else {
+			delete(d.behind, id)
 		}
 	}
-	clear(d.ready[len(kept):])
-	d.ready = kept
+	d.expiry = next
+	if least := now.Add(expireEvery); next.Before(least) {
+		d.expiry = least
+	}
+}
+
+// tooLate names why a run could not start.
+func (d *dispatcher) tooLate(r *run) {
+	why := fmt.Sprintf("overload: %d runs of %s were under way on %s until it was too late to start", len(d.running), d.w.Tool.Name, d.w.Monhost)
+	if before, busy := d.running[r.ToolspecID]; busy {
+		why = fmt.Sprintf("still running: the run due at %s had not ended", before.DueAt.UTC().Format("15:04:05.000 UTC"))
+	}
+	d.miss(r, why)
 }
 
 // begin makes a run in a goroutine of its own.
@@ -222,6 +270,10 @@ func (d *dispatcher) begin(ctx context.Context, r *run) {
 // end frees the place of a run.
 func (d *dispatcher) end(r *run) {
 	delete(d.running, r.ToolspecID)
+	if behind := d.behind[r.ToolspecID]; len(behind) > 0 {
+		d.ready = append(d.ready, behind...)
+		delete(d.behind, r.ToolspecID)
+	}
 	d.forget(r)
 	d.w.count(func(t *Totals) { t.Made++ })
 }
@@ -260,6 +312,13 @@ func (d *dispatcher) dropDisabled(p *ownPlan) {
 	d.waiting = drop(d.waiting)
 	heap.Init(&d.waiting)
 	d.ready = drop(d.ready)
+	for id, runs := range d.behind {
+		if kept := drop(runs); len(kept) > 0 {
+			d.behind[id] = kept
+		} else {
+			delete(d.behind, id)
+		}
+	}
 	if len(gone) == 0 {
 		return
 	}
@@ -275,13 +334,18 @@ func (d *dispatcher) dropDisabled(p *ownPlan) {
 // handBack returns what has not started to the database.
 func (d *dispatcher) handBack() {
 	var keys []measure.RunKey
-	for _, r := range append(d.waiting, d.ready...) {
+	unstarted := append(d.waiting, d.ready...)
+	for _, runs := range d.behind {
+		unstarted = append(unstarted, runs...)
+	}
+	for _, r := range unstarted {
 		if !r.own {
 			keys = append(keys, r.RunKey)
 		}
 		d.forget(r)
 	}
 	d.waiting, d.ready = nil, nil
+	clear(d.behind)
 	if len(keys) == 0 {
 		return
 	}

@@ -1,11 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -65,12 +67,21 @@ func (s *Store) Finish(ctx context.Context, t Table, ends []RunEnd, worker strin
 		ids[i], dues[i], attempts[i] = e.ToolspecID, e.DueAt, e.Attempt
 	}
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `
+		batch := &pgx.Batch{}
+		batch.Queue(byIndex)
+		batch.Queue(`
 			DELETE FROM schedule WHERE ctid = ANY (ARRAY(
-				SELECT q.ctid FROM schedule q
-				JOIN unnest($1::bigint[], $2::timestamptz[], $3::int[]) AS k (id, due, attempt) ON q.toolspec_id = k.id AND q.due_at = k.due AND q.attempt = k.attempt
-				WHERE q.state = 'claimed' AND q.claimed_by = $4 FOR UPDATE OF q SKIP LOCKED))
+				SELECT q.ctid FROM unnest($1::bigint[], $2::timestamptz[], $3::int[]) AS k (id, due, attempt)
+				CROSS JOIN LATERAL (SELECT s.ctid FROM schedule s
+					WHERE s.toolspec_id = k.id AND s.due_at = k.due AND s.attempt = k.attempt AND s.state = 'claimed' AND s.claimed_by = $4
+					FOR UPDATE SKIP LOCKED) q))
 			RETURNING toolspec_id, due_at`, ids, dues, attempts, worker)
+		answers := tx.SendBatch(ctx, batch)
+		defer answers.Close()
+		if _, err := answers.Exec(); err != nil {
+			return err
+		}
+		rows, err := answers.Query()
 		if err != nil {
 			return err
 		}
@@ -82,17 +93,21 @@ func (s *Store) Finish(ctx context.Context, t Table, ends []RunEnd, worker strin
 		}); err != nil {
 			return err
 		}
-		keep := ends
-		if len(ours) < len(ends) {
-			keep = nil
-			for _, e := range ends {
-				if ours[measure.RunKey{ToolspecID: e.ToolspecID, DueAt: e.DueAt.UTC()}] {
-					keep = append(keep, e)
-				} else {
-					lost = append(lost, e)
-				}
+		if err := answers.Close(); err != nil {
+			return err
+		}
+		keep := make([]RunEnd, 0, len(ends))
+		for _, e := range ends {
+			if ours[measure.RunKey{ToolspecID: e.ToolspecID, DueAt: e.DueAt.UTC()}] {
+				keep = append(keep, e)
+			} else {
+				lost = append(lost, e)
 			}
 		}
+		// All who number routes lock the rows of routeno in one order.
+		slices.SortFunc(keep, func(a, b RunEnd) int {
+			return cmp.Or(cmp.Compare(a.ToolspecID, b.ToolspecID), a.DueAt.Compare(b.DueAt))
+		})
 		_, err = tx.CopyFrom(ctx, pgx.Identifier{t.Name}, append(append([]string(nil), runColumns...), t.Columns...),
 			pgx.CopyFromSlice(len(keep), func(i int) ([]any, error) { return keep[i].values(len(t.Columns), false), nil }))
 		return err
