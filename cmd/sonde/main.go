@@ -31,6 +31,8 @@ func verbs() []verb {
 		{"supervise", "[--data DIR]", "run everything on this host as a service", runSupervise},
 		{"keepalive", "[--data DIR]", "one pass for a crontab: start the supervisor if it is dead or stands still", runKeepalive},
 		{"migrate", "[--database URL] [--json]", "bring the schema to this version", runMigrate},
+		{"check", "[--json]", "examine configuration, database, privileges, disk and clock: OK or what to do", runCheck},
+		{"status", "[--json]", "daemons, what they do and how far they are behind", runStatus},
 		{"dsn", "[--data DIR]", "print the connection string of the database", runDSN},
 		{"scheduler", "", "make runs due, as the supervisor starts it", runScheduler},
 		{"worker", "TOOL", "make the runs of one tool, as the supervisor starts it", runWorker},

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"sonde/internal/measure"
+	"sonde/internal/plan"
+	"sonde/internal/store"
+	"sonde/notify"
+	mediums "sonde/notify/catalog"
+	"sonde/probes"
+	tools "sonde/probes/catalog"
+)
+
+// telling looks at mediums and at who is reached by them.
+func (e *examination) telling(ctx context.Context, st *store.Store) error {
+	t, err := st.ExamineTelling(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range t.Mediums {
+		e.medium(m)
+	}
+	switch {
+	case t.Reached == 0:
+		e.warn("ladders", "INSERT INTO mediums … and INSERT INTO ladders (recipient, step, medium, address) …", "nobody is told of alerts; the pages show them")
+	default:
+		e.ok("ladders", "%d recipients are told of alerts", t.Reached)
+	}
+	for _, name := range t.Unheard {
+		e.warn("ladders", "INSERT INTO ladders (recipient, step, medium, address) …", "%s has no visible step on an enabled medium and is told nothing", name)
+	}
+	return nil
+}
+
+func (e *examination) medium(m store.ExaminedMedium) {
+	what := "medium " + m.Name
+	if !m.Enabled {
+		e.ok(what, "%s, disabled", m.Type)
+		return
+	}
+	if m.Problem != "" {
+		e.fail(what, "UPDATE mediums SET options = …", "%s", m.Problem)
+		return
+	}
+	y, known := mediums.Find(m.Type)
+	if !known {
+		e.fail(what, "install the version that has it", "this program has no type %q", m.Type)
+		return
+	}
+	// New resolves what is referred to, such as secrets in files.
+	if _, err := y.New(m.Options, notify.Env{Log: slog.New(slog.DiscardHandler)}); err != nil {
+		e.fail(what, "mend the row, or what it refers to", "%v", err)
+		return
+	}
+	if m.Type == "smstools" {
+		e.smsSpool(what, y, m.Options)
+		return
+	}
+	e.ok(what, "%s", m.Type)
+}
+
+// smsSpool tries smsd's folders with the rights of this process.
+func (e *examination) smsSpool(what string, y notify.Type, raw json.RawMessage) {
+	o, err := measure.ReadOptions(y.Options, raw)
+	if err != nil {
+		e.fail(what, "UPDATE mediums SET options = …", "%v", err)
+		return
+	}
+	for _, name := range []string{"outgoing", "checked", "sent", "failed"} {
+		dir := o.Text(name)
+		if dir == "" {
+			dir = filepath.Join(o.Text("spool"), name)
+		}
+		if !isFolder(dir) {
+			e.fail(what, "install smstools, or mend the option", "there is no folder %s", dir)
+			return
+		}
+		// From checked a message that is too old is withdrawn; sent and failed are only read.
+		if name == "outgoing" || name == "checked" {
+			if err := writable(dir); err != nil {
+				e.fail(what, "put the user that runs sonde into the group of smsd (usermod -aG smsd sonde)", "%s cannot be written to: %v", dir, err)
+				return
+			}
+		}
+	}
+	e.ok(what, "smstools, spool %s can be written to", o.Text("spool"))
+}
+
+// unseenFor is how long a host may be silent before we say that nobody runs its specs.
+const unseenFor = 2 * time.Minute
+
+// specs says of each spec what it will do, or why nobody will run it.
+func (e *examination) specs(ctx context.Context, st *store.Store, server store.Server, clock store.Clock, most int) error {
+	list, err := st.ExamineSpecs(ctx)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		e.warn("specs", "INSERT INTO nodes (name, address) VALUES ('cern', 'www.cern.ch'); INSERT INTO toolspecs (node, tool, run_interval) VALUES ('cern', 'ping', '1 minute');", "nothing is measured yet")
+	}
+	told, left := 0, 0
+	for _, s := range list {
+		what := fmt.Sprintf("spec %d %s %s → %s", s.ID, s.Tool, s.Monhost, s.Node)
+		if s.Label != "" {
+			what += fmt.Sprintf(" (%s)", s.Label)
+		}
+		tool, known := tools.Find(s.Tool)
+		switch {
+		case !s.SpecEnabled:
+			if told++; told <= most {
+				e.ok(what, "disabled")
+			} else {
+				left++
+			}
+		case s.Problem != "":
+			e.fail(what, fmt.Sprintf("UPDATE toolspecs SET options = … WHERE id = %d", s.ID), "%s; every run fails", s.Problem)
+		case !s.NodeEnabled:
+			e.warn(what, fmt.Sprintf("UPDATE nodes SET enabled = true WHERE name = '%s', or disable the spec", strings.ReplaceAll(s.Node, "'", "''")), "nobody runs it: its node is disabled")
+		case !s.ToolKnown || !known && s.Monhost == e.Monhost:
+			e.fail(what, "install the version that has it, or disable the spec", "nobody runs it: this version has no tool %q", s.Tool)
+		case !slices.Contains(s.HostTools, s.Tool):
+			e.warn(what, "start a worker for it there, or disable the spec", "nobody runs it: %s has no worker for %s (monhosts.tools is %s)", s.Monhost, s.Tool, orNone(s.HostTools))
+		case s.HostSeen < 0:
+			e.warn(what, "start sonde there", "nobody runs it: monitoring host %s was never seen", s.Monhost)
+		case s.HostSeen > unseenFor:
+			e.warn(what, "start sonde there, or disable the spec", "nobody runs it: monitoring host %s was seen last %s ago", s.Monhost, roughly(s.HostSeen))
+		default:
+			text, err := willDo(s, tool, clock.Now(), server.KeepDays[s.Table])
+			if err != nil {
+				e.fail(what, fmt.Sprintf("mend spec %d", s.ID), "%v", err)
+				continue
+			}
+			if told++; told <= most {
+				e.ok(what, "%s", text)
+			} else {
+				left++
+			}
+		}
+	}
+	if left > 0 {
+		e.ok("specs", "%d more are right; --specs %d prints them all", left, len(list))
+	}
+	return nil
+}
+
+func orNone(list []string) string {
+	if len(list) == 0 {
+		return "empty"
+	}
+	return strings.Join(list, ", ")
+}
+
+// willDo says in one line what a spec does: the packets, how often, until when.
+func willDo(s store.ExaminedSpec, tool probes.Tool, now time.Time, keep int) (string, error) {
+	words := []string{s.Address}
+	if tool.Describe != nil {
+		o, err := measure.ReadOptions(tool.Options, s.Options)
+		if err != nil {
+			return "", err
+		}
+		words = append(words, tool.Describe(o))
+	}
+	timing := plan.Spec{ID: s.ID, RunInterval: s.RunInterval, RunAt: s.RunAt, TimeZone: s.TimeZone, Since: s.Since, Together: s.Together, Background: s.Background, TimeToRun: s.TimeToRun}
+	if err := plan.Check(timing); err != nil {
+		return "", err
+	}
+	often := "every " + measure.FormatDuration(s.RunInterval)
+	if s.RunAt != "" {
+		often = fmt.Sprintf("at %s %s", s.RunAt, s.TimeZone)
+	}
+	words = append(words, often, "each run over after "+measure.FormatDuration(s.TimeToRun)+" at most")
+	if !s.Background {
+		words = append(words, "alone on both ends")
+	}
+	var next []string
+	for at, ok := plan.Next(timing, now); ok && len(next) < 3; at, ok = plan.Next(timing, at) {
+		format := "15:04:05"
+		if len(next) == 0 && at.Sub(now) > 12*time.Hour || s.RunInterval >= 12*time.Hour || s.RunAt != "" {
+			format = "2006-01-02 15:04:05"
+		}
+		next = append(next, at.UTC().Format(format))
+	}
+	words = append(words, "next "+strings.Join(next, ", ")+" UTC")
+	if keep > 0 {
+		words = append(words, fmt.Sprintf("kept %d days", keep))
+	}
+	return strings.Join(words, "; "), nil
+}
