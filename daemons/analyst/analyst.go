@@ -213,6 +213,7 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 		return 0, err
 	}
 	p := &pass{session: s, ctx: ctx, j: j, now: mark.Now, changes: map[int64]*store.AlertChange{}}
+	p.ahead = p.stepped()
 	if s.saved == nil {
 		if err := s.restore(ctx, j, mark); err != nil {
 			return 0, err

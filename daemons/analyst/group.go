@@ -122,7 +122,7 @@ func (p *pass) group() error {
 	for _, id := range p.session.order {
 		sp := p.specs[id]
 		world.Specs = append(world.Specs, alert.Spec{ID: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Well: sp.well})
-		if seen, ok := p.config.HostsSeen[sp.Monhost]; ok && p.now.Sub(seen) > hostSilent+reload {
+		if seen, ok := p.config.HostsSeen[sp.Monhost]; ok && p.silent(seen) {
 			world.Silent[sp.Monhost] = seen
 		}
 		for _, w := range sp.watches {
@@ -197,6 +197,15 @@ func (p *pass) group() error {
 	}
 	p.withhold()
 	return nil
+}
+
+// silent reports whether a host that reported last at seen is silent. After an
+// outage of the database, or a step of its clock, hosts get time to report anew.
+func (p *pass) silent(seen time.Time) bool {
+	if p.slept > time.Minute && p.began.After(seen) {
+		seen = p.began
+	}
+	return !p.ahead && p.now.Sub(seen) > hostSilent+reload
 }
 
 func earlier(a, b time.Time) time.Time {

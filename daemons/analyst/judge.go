@@ -25,6 +25,7 @@ type pass struct {
 	order     []int64 // of changes
 	told      []told
 	moved     bool             // something was read
+	ahead     bool             // the database's clock has just run ahead
 	byAlert   map[int64]*watch // open alerts of specs, as of group
 }
 
@@ -142,7 +143,7 @@ func (p *pass) tickDetectors() error {
 	if d := p.now.Sub(p.tickedAt); d >= 0 && d < tickEvery {
 		return nil
 	}
-	if p.stepped() {
+	if p.ahead {
 		return nil
 	}
 	p.tickedAt = p.now
@@ -211,7 +212,7 @@ func (p *pass) verdict(sp *spec, w *watch, v measure.Verdict, late bool) error {
 	return p.decide(sp, w, before, next, d, &v, late)
 }
 
-func policy(r store.Rule) alert.Policy {
+func policy(r *store.Rule) alert.Policy {
 	usual := alert.Usual()
 	usual.Tolerance = r.Tolerance
 	if r.Repeat > 0 {

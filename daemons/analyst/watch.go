@@ -26,9 +26,9 @@ type spec struct {
 
 // watch is one rule on one series: a detector and the episode of its verdicts.
 type watch struct {
-	rule     store.Rule
-	print    string // of method, metric and options: another detector has another
-	column   int    // of the series; -1 for outcomes only
+	rule     *store.Rule // shared by all specs it covers
+	print    string      // of method, metric and options: another detector has another
+	column   int         // of the series; -1 for outcomes only
 	detector analysis.Detector
 	episode  alert.Episode
 	alert    int64  // the open one, 0 for none
@@ -94,7 +94,7 @@ func (s *session) restore(ctx context.Context, j store.Judging, mark store.Mark)
 }
 
 // covers reports whether a rule watches a spec.
-func covers(r store.Rule, w store.Watched) bool {
+func covers(r *store.Rule, w *store.Watched) bool {
 	return (r.Tool == "" || r.Tool == w.Tool) && (r.Node == "" || r.Node == w.Node) &&
 		(r.Label == "" || slices.Contains(w.Labels, r.Label))
 }
@@ -109,6 +109,14 @@ func (p *pass) configure() error {
 	s.config, s.loadedAt = c, time.Now()
 	if s.config.Specs == nil {
 		s.config.Specs = []store.Watched{}
+	}
+	prints := make([]string, len(c.Rules))
+	for i, r := range c.Rules {
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, r.Options); err != nil {
+			return fmt.Errorf("options of rule %q: %w", r.Name, err)
+		}
+		prints[i] = r.Method + " " + r.Metric + " " + compact.String()
 	}
 	next := make(map[int64]*spec, len(c.Specs))
 	order := make([]int64, 0, len(c.Specs))
@@ -125,7 +133,7 @@ func (p *pass) configure() error {
 			delete(s.saved, w.ID)
 		}
 		sp.Watched = w
-		if err := p.fit(sp, old); err != nil {
+		if err := p.fit(sp, old, prints); err != nil {
 			return err
 		}
 		next[w.ID] = sp
@@ -143,7 +151,7 @@ func (p *pass) configure() error {
 	for id, sv := range s.saved {
 		sp := &spec{Watched: store.Watched{ID: id}}
 		for name, sw := range sv.Rules {
-			p.drop(sp, &watch{rule: store.Rule{Name: name}, episode: sw.Episode, alert: sw.Alert}, "the spec, or its node, was switched off")
+			p.drop(sp, &watch{rule: &store.Rule{Name: name}, episode: sw.Episode, alert: sw.Alert}, "the spec, or its node, was switched off")
 		}
 		p.found.Forget = append(p.found.Forget, id)
 		delete(s.saved, id)
@@ -155,14 +163,15 @@ func (p *pass) configure() error {
 
 // fit gives a spec the watches of the rules that cover it. A detector goes on
 // when its rule's method, metric and options are what they were.
-func (p *pass) fit(sp *spec, old map[string]savedWatch) error {
+func (p *pass) fit(sp *spec, old map[string]savedWatch, prints []string) error {
 	have := map[string]*watch{}
 	for _, w := range sp.watches {
 		have[w.rule.Name] = w
 	}
 	var watches []*watch
-	for _, r := range p.config.Rules {
-		if !covers(r, sp.Watched) {
+	for i := range p.config.Rules {
+		r, print := &p.config.Rules[i], prints[i]
+		if !covers(r, &sp.Watched) {
 			continue
 		}
 		m, known := p.methods[r.Method]
@@ -173,14 +182,9 @@ func (p *pass) fit(sp *spec, old map[string]savedWatch) error {
 		if r.Metric != "" && column < 0 {
 			continue
 		}
-		var compact bytes.Buffer
-		if err := json.Compact(&compact, r.Options); err != nil {
-			return fmt.Errorf("options of rule %q: %w", r.Name, err)
-		}
-		print := r.Method + " " + r.Metric + " " + compact.String()
 		w := have[r.Name]
 		if w != nil && w.print == print && w.rule.Method == r.Method {
-			w.rule = r
+			w.rule, w.print = r, print
 			watches = append(watches, w)
 			delete(have, r.Name)
 			continue
@@ -216,7 +220,7 @@ func (p *pass) fit(sp *spec, old map[string]savedWatch) error {
 		sp.dirty = true
 	}
 	for name, sw := range old {
-		p.drop(sp, &watch{rule: store.Rule{Name: name}, episode: sw.Episode, alert: sw.Alert}, "rule "+name+" was switched off")
+		p.drop(sp, &watch{rule: &store.Rule{Name: name}, episode: sw.Episode, alert: sw.Alert}, "rule "+name+" was switched off")
 		sp.dirty = true
 	}
 	sp.watches = watches
@@ -224,7 +228,7 @@ func (p *pass) fit(sp *spec, old map[string]savedWatch) error {
 }
 
 // detector builds the detector of a rule. A state that cannot be read is a fresh start.
-func (p *pass) detector(m analysis.Method, r store.Rule, sp *spec, state json.RawMessage) (analysis.Detector, error) {
+func (p *pass) detector(m analysis.Method, r *store.Rule, sp *spec, state json.RawMessage) (analysis.Detector, error) {
 	o, err := measure.ReadOptions(m.Options, r.Options)
 	if err != nil {
 		return nil, err
