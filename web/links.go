@@ -201,7 +201,10 @@ func safeName(name string) string {
 	if len(s) > 60 {
 		s = s[:60]
 	}
-	if same && s == name && !reserved[strings.SplitN(s, ".", 2)[0]] {
+	if reserved[strings.ToLower(strings.SplitN(s, ".", 2)[0])] {
+		s = "_" + s
+	}
+	if same && s == name && s != "" {
 		return s
 	}
 	h := fnv.New64a()

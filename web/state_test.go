@@ -1,0 +1,132 @@
+package web
+
+import (
+	"testing"
+	"time"
+
+	"sonde/internal/store"
+)
+
+func TestStaleIsNeverGreen(t *testing.T) {
+	loss0, loss100, delay := 0.0, 100.0, 12.5
+	every := store.PageSpec{ID: 1, Tool: "ping", RunInterval: time.Minute, TimeToRun: 30 * time.Second, Enabled: true, Since: asOf.Add(-time.Hour)}
+	daily := store.PageSpec{ID: 2, Tool: "ping", RunAt: "0 4 * * *", TimeZone: "UTC", TimeToRun: 30 * time.Second, Enabled: true, Since: asOf.AddDate(0, 0, -30)}
+	off1 := every
+	off1.Enabled = false
+	fresh := every
+	fresh.Since = asOf.Add(-2 * time.Minute)
+	last := func(s store.PageSpec, age time.Duration, outcome string, loss *float64) store.PageSpec {
+		s.Last = store.PageRun{DueAt: asOf.Add(-age), Outcome: outcome, Reason: "a reason", Loss: loss, Value: &delay}
+		return s
+	}
+	for name, c := range map[string]struct {
+		spec store.PageSpec
+		want state
+	}{
+		"measured a minute ago":         {last(every, time.Minute, "ok", &loss0), fine},
+		"three intervals and the run":   {last(every, 3*time.Minute+30*time.Second, "ok", &loss0), fine},
+		"a second more":                 {last(every, 3*time.Minute+31*time.Second, "ok", &loss0), stale},
+		"silent, and that is old":       {last(every, time.Hour, "ok", &loss100), stale},
+		"failed, and that is old":       {last(every, time.Hour, "fail", nil), stale},
+		"missed":                        {last(every, time.Minute, "missed", nil), stale},
+		"failed":                        {last(every, time.Minute, "fail", nil), warning},
+		"silent":                        {last(every, time.Minute, "ok", &loss100), critical},
+		"never measured":                {every, stale},
+		"new":                           {fresh, waiting},
+		"switched off":                  {last(off1, time.Minute, "ok", &loss0), off},
+		"daily, two days ago":           {last(daily, 56*time.Hour, "ok", &loss0), fine},
+		"daily, four days ago":          {last(daily, 104*time.Hour, "ok", &loss0), stale},
+		"a clock that was stepped back": {last(every, -time.Hour, "ok", &loss0), fine},
+	} {
+		if got, says := judge(c.spec, asOf); got != c.want || says == "" {
+			t.Errorf("%s: %s (%s), want %s", name, got.Word(), says, c.want.Word())
+		}
+	}
+}
+
+func TestAnAlertIsWorseThanAGoodRun(t *testing.T) {
+	loss := 0.0
+	good := store.PageSpec{ID: 1, Node: "cern", Tool: "ping", RunInterval: time.Minute, Enabled: true, Last: store.PageRun{DueAt: asOf, Outcome: "ok", Loss: &loss}}
+	closed := asOf
+	for _, c := range []struct {
+		alert store.PageAlert
+		want  state
+	}{
+		{store.PageAlert{ToolspecID: 1, Node: "cern", Severity: "critical"}, critical},
+		{store.PageAlert{ToolspecID: 1, Node: "cern", Severity: "warning"}, warning},
+		{store.PageAlert{ToolspecID: 1, Node: "cern", Severity: "info"}, noted},
+		{store.PageAlert{ToolspecID: 1, Node: "cern", Severity: "critical", Planned: true}, planned},
+		{store.PageAlert{ToolspecID: 1, Node: "cern", Severity: "critical", ClosedAt: &closed}, fine},
+		{store.PageAlert{ToolspecID: 0, Node: "cern", Severity: "warning"}, warning},
+		{store.PageAlert{ToolspecID: 7, Node: "desy", Severity: "critical"}, fine},
+	} {
+		alerts := []store.PageAlert{c.alert}
+		row := nodeRows([]store.PageNode{{Name: "cern", Enabled: true}}, specViews([]store.PageSpec{good}, alerts, asOf), alerts)[0]
+		if row.State != c.want {
+			t.Errorf("%+v: %s, want %s", c.alert, row.State.Word(), c.want.Word())
+		}
+	}
+}
+
+func TestOverviewBeginsWithTheWorst(t *testing.T) {
+	pages, _ := seeded(t)
+	if err := pages.Read(t.Context(), func(r *store.Reading) error {
+		q := request{ctx: t.Context(), r: r, base: base{L: live{}, Now: r.Now, Zone: time.UTC}}
+		v, err := q.overview(1, "", "")
+		if err != nil {
+			return err
+		}
+		states := map[string]state{}
+		for i, row := range v.Rows {
+			states[row.Name] = row.State
+			if i > 0 && row.State < v.Rows[i-1].State {
+				t.Errorf("%s (%s) comes after %s (%s)", row.Name, row.State.Word(), v.Rows[i-1].Name, v.Rows[i-1].State.Word())
+			}
+		}
+		for name, want := range map[string]state{"desy": critical, "fermilab": warning, "slac": warning, "kek": stale, "in2p3": planned, hostile: noted, "nikhef": waiting, "cern": fine, "old-host": off} {
+			if states[name] != want {
+				t.Errorf("%s is %s, want %s", name, states[name].Word(), want.Word())
+			}
+		}
+		if len(v.Platform) != 1 {
+			t.Errorf("alerts of the platform: %+v", v.Platform)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDaemonThatBrokeItsPromiseIsNotGreen(t *testing.T) {
+	for _, c := range []struct {
+		d    store.PageDaemon
+		want state
+	}{
+		{store.PageDaemon{PromisedAt: asOf.Add(time.Second)}, fine},
+		{store.PageDaemon{PromisedAt: asOf.Add(-6 * time.Second)}, stale},
+		{store.PageDaemon{PromisedAt: asOf.Add(time.Second), Lag: 2 * time.Minute}, warning},
+	} {
+		if got, _ := judgeDaemon(c.d, asOf); got != c.want {
+			t.Errorf("%+v: %s", c.d, got.Word())
+		}
+	}
+}
+
+func TestSilentHopDiffersFromNothing(t *testing.T) {
+	whole, cut := store.PageRoute{Reached: true}, store.PageRoute{}
+	for name, c := range map[string]struct {
+		a, b          store.PageRoute
+		before, after []string
+		differ        int
+	}{
+		"the same":             {whole, whole, []string{"x", "y"}, []string{"x", "y"}, 0},
+		"another router":       {whole, whole, []string{"x", "y", "z"}, []string{"x", "v", "z"}, 1},
+		"a silent one":         {whole, whole, []string{"x", "*", "z"}, []string{"x", "v", "z"}, 0},
+		"a longer one":         {whole, whole, []string{"x", "z"}, []string{"x", "v", "z"}, 2},
+		"not reached any more": {whole, cut, []string{"x", "y", "z"}, []string{"x"}, 0},
+	} {
+		if got := sideBySide(c.a, c.b, c.before, c.after).Differ; got != c.differ {
+			t.Errorf("%s: %d hops differ, want %d", name, got, c.differ)
+		}
+	}
+}
