@@ -55,11 +55,18 @@ func runAlert(ctx context.Context, args []string) error {
 	all := fs.Bool("all", false, "list: closed alerts as well")
 	most := fs.Int("most", 100, "list: so many at most")
 	asJSON := fs.Bool("json", false, "print JSON")
+	note := fs.String("note", "", "ack, comment: the text, as an argument would be")
+	length := fs.String("for", "", "silence: how long, as an argument would be; 0s ends the silence")
 	by := fs.String("by", "", "who says so (default: the user's name)")
 	if err := parse(fs, args, 1, -1); err != nil {
 		return err
 	}
 	what, rest := fs.Arg(0), fs.Args()[1:]
+	for _, given := range []string{*note, *length} {
+		if given != "" && what != "list" && len(rest) > 0 {
+			rest = append(rest, given)
+		}
+	}
 	least := map[string]int{"list": 0, "ack": 1, "silence": 2, "comment": 2}
 	n, known := least[what]
 	if !known {
@@ -69,7 +76,7 @@ func runAlert(ctx context.Context, args []string) error {
 		return usageError("sonde alert list · ack ID [NOTE] · silence ID LENGTH · comment ID TEXT")
 	}
 	var id int64
-	var length time.Duration
+	var silence time.Duration
 	if what != "list" {
 		var ok bool
 		if id, ok = alertID(rest[0]); !ok {
@@ -78,7 +85,7 @@ func runAlert(ctx context.Context, args []string) error {
 	}
 	if what == "silence" {
 		var err error
-		if length, err = measure.ParseDuration(rest[1]); err != nil {
+		if silence, err = measure.ParseDuration(rest[1]); err != nil {
 			return usageError("%v", err)
 		}
 	}
@@ -94,7 +101,7 @@ func runAlert(ctx context.Context, args []string) error {
 	case "ack":
 		err = st.AckAlert(ctx, id, *by, strings.Join(rest[1:], " "))
 	case "silence":
-		err = st.SilenceAlert(ctx, id, *by, length)
+		err = st.SilenceAlert(ctx, id, *by, silence)
 	case "comment":
 		err = st.CommentAlert(ctx, id, *by, strings.Join(rest[1:], " "))
 	default:

@@ -146,6 +146,8 @@ func TestPeopleTakeNoteSilenceAndComment(t *testing.T) {
 		{"alert ack a1 on my way --by anna", 0, ""},
 		{"alert silence 1 2h --by anna", 0, ""},
 		{"alert comment [a1] the cable is cut --by bert", 0, ""},
+		{"alert silence a1 --for 3h", 0, ""},
+		{"alert ack a1 --note seen --by anna", 0, ""},
 		{"alert ack a99", 1, "no such alert: a99"},
 		{"alert ack x", 2, `"x" is no alert`},
 		{"alert silence a1 7", 2, "has no unit"},
