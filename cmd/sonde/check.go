@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -85,11 +86,22 @@ func printExamination(w io.Writer, found []finding) error {
 		if f.Do != "" {
 			do = ": " + f.Do
 		}
-		if _, err := fmt.Fprintf(w, "%-4s %s: %s%s\n", f.Level, f.What, f.Text, do); err != nil {
+		if _, err := fmt.Fprintf(w, "%-4s %s\n", f.Level, oneLine(f.What+": "+f.Text+do)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// oneLine puts an error of several lines on one.
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+// numbered is "1 file", "2 files".
+func numbered(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
 }
 
 // folders looks at what this host writes without the database.
@@ -107,13 +119,13 @@ func (e *examination) folders() {
 	case err != nil:
 		e.fail("spool", "see why", "%v", err)
 	case files > 0:
-		e.warn("spool", "the loader brings them in when the database answers; `sonde status` shows it", "%d files, %s wait to be loaded", files, inBytes(bytes))
+		e.warn("spool", "the loader brings them in when the database answers; `sonde status` shows it", "%s, %s wait to be loaded", numbered(files, "file"), inBytes(bytes))
 	default:
 		e.ok("spool", "%s is empty", e.Spool)
 	}
 	for _, aside := range []struct{ name, why string }{{"damaged", "damaged files"}, {"refused", "rows that the database refused"}} {
 		if entries, err := os.ReadDir(filepath.Join(e.Spool, aside.name)); err == nil && len(entries) > 0 {
-			e.warn("spool", "look into them and delete them", "%d files in %s hold %s", len(entries), filepath.Join(e.Spool, aside.name), aside.why)
+			e.warn("spool", "look into them and delete them", "%s in %s: %s", numbered(len(entries), "file"), filepath.Join(e.Spool, aside.name), aside.why)
 		}
 	}
 }

@@ -32,7 +32,7 @@ func (e *examination) telling(ctx context.Context, st *store.Store) error {
 	case t.Reached == 0:
 		e.warn("ladders", "INSERT INTO mediums … and INSERT INTO ladders (recipient, step, medium, address) …", "nobody is told of alerts; the pages show them")
 	default:
-		e.ok("ladders", "%d recipients are told of alerts", t.Reached)
+		e.ok("ladders", "%s told of alerts", numbered(t.Reached, "recipient"))
 	}
 	for _, name := range t.Unheard {
 		e.warn("ladders", "INSERT INTO ladders (recipient, step, medium, address) …", "%s has no visible step on an enabled medium and is told nothing", name)

@@ -55,7 +55,7 @@ type daemonStatus struct {
 	StartedAt  time.Time `json:"started_at"`
 	ReportedAt time.Time `json:"reported_at"`
 	Promised   float64   `json:"promised_s"` // from now to the next report; less than 0: overdue
-	Lag        *float64  `json:"lag_s"`      // null: not known
+	Lag        float64   `json:"lag_s"`      // as it told the database; by how much it is overdue, when that is more
 	SpoolFiles *int      `json:"spool_files"`
 	Facts      any       `json:"facts"`
 	Error      string    `json:"error,omitempty"` // the file cannot be read
@@ -110,7 +110,8 @@ func statusOf(ctx context.Context, c config.Config) status {
 		case r.Monhost != c.Monhost:
 			s.Others = append(s.Others, r)
 		case i >= 0 && s.Daemons[i].PID == r.PID: // else it is a copy of an earlier process
-			s.Daemons[i].Lag, s.Daemons[i].SpoolFiles, s.Daemons[i].Facts = &r.Lag, &r.SpoolFiles, r.Facts
+			d := &s.Daemons[i]
+			d.Lag, d.SpoolFiles, d.Facts = max(d.Lag, r.Lag), &r.SpoolFiles, r.Facts
 		}
 	}
 	return s
@@ -125,6 +126,7 @@ func daemonOf(file string) daemonStatus {
 	}
 	d.PID, d.Alive, d.Doing, d.Seq, d.Version, d.StartedAt, d.ReportedAt = k.Pid, k.Alive(), k.Doing, k.Seq, k.Version, k.StartedAt, k.ReportedAt
 	d.Promised = -k.Late().Seconds()
+	d.Lag = max(0, -d.Promised)
 	return d
 }
 
@@ -167,7 +169,7 @@ func printStatus(out io.Writer, s status) error {
 	if s.Database.Reachable {
 		say(out, "database  answers\n")
 	} else {
-		say(out, "database  away: %s\n", s.Database.Error)
+		say(out, "database  away: %s\n", oneLine(s.Database.Error))
 	}
 	switch {
 	case s.Spool.Error != "":
@@ -175,7 +177,7 @@ func printStatus(out io.Writer, s status) error {
 	case s.Spool.Files == 0:
 		say(out, "spool     empty\n")
 	default:
-		say(out, "spool     %d files, %s wait to be loaded\n", s.Spool.Files, inBytes(s.Spool.Bytes))
+		say(out, "spool     %s, %s wait to be loaded\n", numbered(s.Spool.Files, "file"), inBytes(s.Spool.Bytes))
 	}
 	if len(s.Daemons) == 0 {
 		say(out, "\nno daemon has ever run here: start them with `sonde up` or `sonde supervise`\n")
@@ -185,14 +187,14 @@ func printStatus(out io.Writer, s status) error {
 		say(w, "\nDAEMON\tPID\tSTATE\tLAG\tDOING\n")
 	}
 	for _, d := range s.Daemons {
-		say(w, "%s\t%d\t%s\t%s\t%s\n", d.Name, d.PID, d.state(), lagText(d.Lag), d.Doing)
+		say(w, "%s\t%d\t%s\t%s\t%s\n", d.Name, d.PID, d.state(), seconds(d.Lag), d.Doing)
 	}
 	for _, o := range s.Others {
 		state := "ok, by its report"
 		if o.Late > 0 {
-			state = "silent for " + roughly(time.Duration(o.Late*float64(time.Second)))
+			state = "silent for " + seconds(o.Late)
 		}
-		say(w, "%s on %s\t%d\t%s\t%s\t%s\n", o.Name, o.Monhost, o.PID, state, lagText(&o.Lag), o.Doing)
+		say(w, "%s on %s\t%d\t%s\t%s\t%s\n", o.Name, o.Monhost, o.PID, state, seconds(o.Lag), o.Doing)
 	}
 	return errors.Join(failed, w.Flush())
 }
@@ -204,17 +206,12 @@ func (d daemonStatus) state() string {
 	case !d.Alive:
 		return "dead"
 	case d.Promised < 0:
-		return "stands still, overdue by " + roughly(time.Duration(-d.Promised*float64(time.Second)))
+		return "stands still, overdue by " + seconds(-d.Promised)
 	}
 	return "ok"
 }
 
-func lagText(lag *float64) string {
-	if lag == nil {
-		return "?"
-	}
-	return roughly(time.Duration(*lag * float64(time.Second)))
-}
+func seconds(s float64) string { return roughly(time.Duration(s * float64(time.Second))) }
 
 // roughly is a duration as one tells it: whole seconds, or milliseconds below one.
 func roughly(d time.Duration) string {

@@ -76,10 +76,10 @@ func (l *Loader) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		l.Report("waiting for segments", promise)
 		if changed || time.Since(l.told) > 5*time.Second {
 			l.tell(ctx)
 		}
-		l.Report("waiting for segments", promise)
 		select {
 		case <-ctx.Done():
 			return nil
