@@ -86,15 +86,15 @@ func printExamination(w io.Writer, found []finding) error {
 		if f.Do != "" {
 			do = ": " + f.Do
 		}
-		if _, err := fmt.Fprintf(w, "%-4s %s\n", f.Level, oneLine(f.What+": "+f.Text+do)); err != nil {
+		if _, err := fmt.Fprintf(w, "%-4s %s\n", f.Level, onOneLine(f.What+": "+f.Text+do)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// oneLine puts an error of several lines on one.
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+// onOneLine puts an error of several lines on one.
+func onOneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // numbered is "1 file", "2 files".
 func numbered(n int, one string) string {

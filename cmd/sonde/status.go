@@ -169,7 +169,7 @@ func printStatus(out io.Writer, s status) error {
 	if s.Database.Reachable {
 		say(out, "database  answers\n")
 	} else {
-		say(out, "database  away: %s\n", oneLine(s.Database.Error))
+		say(out, "database  away: %s\n", onOneLine(s.Database.Error))
 	}
 	switch {
 	case s.Spool.Error != "":
