@@ -128,6 +128,7 @@ log_line_prefix = '%m [%p] '
 idle_in_transaction_session_timeout = '10min'
 max_parallel_workers_per_gather = 0
 client_connection_check_interval = '10s'
+autovacuum_naptime = '10s'
 `
 	if l.opts.Ephemeral {
 		// synchronous_commit stays on: tests kill the server and count what was committed.
