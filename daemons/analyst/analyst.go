@@ -212,7 +212,7 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	p := &pass{session: s, ctx: ctx, j: j, now: mark.Now, changes: map[int64]*store.AlertChange{}}
+	p := &pass{session: s, ctx: ctx, j: j, now: mark.Now, changes: map[int64]*store.AlertChange{}, closed: map[string]*store.AlertChange{}}
 	p.ahead = p.stepped()
 	if s.saved == nil {
 		if err := s.restore(ctx, j, mark); err != nil {

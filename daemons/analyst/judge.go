@@ -22,7 +22,8 @@ type pass struct {
 	releases  []release // hosts whose data are free now
 	found     found
 	changes   map[int64]*store.AlertChange
-	order     []int64 // of changes
+	closed    map[string]*store.AlertChange // by keyOf: closed in this pass
+	order     []int64                       // of changes
 	told      []told
 	moved     bool             // something was read
 	ahead     bool             // the database's clock has just run ahead

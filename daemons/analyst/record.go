@@ -1,6 +1,7 @@
 package analyst
 
 import (
+	"fmt"
 	"time"
 
 	"sonde/internal/alert"
@@ -76,6 +77,9 @@ func (p *pass) record(about notify.Alert, row store.Alert, id *int64, before, ne
 				row.Evidence[name] = value
 			}
 		}
+		if err := p.closeFirst(row); err != nil {
+			return nil, err
+		}
 		var err error
 		if *id, err = p.j.OpenAlert(p.ctx, row); err != nil {
 			return nil, err
@@ -98,9 +102,7 @@ func (p *pass) record(about notify.Alert, row store.Alert, id *int64, before, ne
 		if d.Action == measure.Clear {
 			c.Closed, c.CloseText, c.EndedAt = true, d.Text, f.Since
 			c.Late = late && before.Late && before.Told.IsZero()
-		}
-		if d.Action == measure.Raise {
-			c.Closed = false
+			p.closed[keyOf(row)] = c
 		}
 	}
 	p.found.Findings = append(p.found.Findings, f)
@@ -113,6 +115,25 @@ func (p *pass) record(about notify.Alert, row store.Alert, id *int64, before, ne
 		t.words.Text, t.words.CloseText, t.words.BeganAt, t.words.EndedAt = before.Text, d.Text, before.Since, f.Since
 	}
 	return t, nil
+}
+
+// closeFirst writes the end of an alert that this very pass closed, so that the
+// next of the same subject, metric and rule is another row.
+func (p *pass) closeFirst(row store.Alert) error {
+	c := p.closed[keyOf(row)]
+	if c == nil {
+		return nil
+	}
+	delete(p.closed, keyOf(row))
+	if err := p.j.Write(p.ctx, store.Found{Changes: []store.AlertChange{*c}}); err != nil {
+		return err
+	}
+	c.Findings = 0 // counted; the rest is the same when it is written again with what people were told
+	return nil
+}
+
+func keyOf(a store.Alert) string {
+	return fmt.Sprint(a.ToolspecID, a.Subject, "/", a.Metric, "/", a.Rule)
 }
 
 // kindOf is the kind of notice for a decision that is told.
