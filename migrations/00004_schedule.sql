@@ -64,12 +64,14 @@ CREATE TABLE schedule_mark (
     only_one   boolean PRIMARY KEY DEFAULT true CHECK (only_one),
     planned_to timestamptz NOT NULL,
     leader     text NOT NULL DEFAULT '',
+    seen       pg_snapshot,
     moved_at   timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE schedule_mark IS 'The high-water mark of planning: every instant up to it is a row of schedule, a result or part of a gap. One row, written by the leading scheduler only.';
 COMMENT ON COLUMN schedule_mark.only_one IS 'There is one row.';
 COMMENT ON COLUMN schedule_mark.planned_to IS 'Instants up to here are planned.';
 COMMENT ON COLUMN schedule_mark.leader IS 'The scheduler that moved it last: monitoring host and pid.';
+COMMENT ON COLUMN schedule_mark.seen IS 'What that scheduler had read of toolspecs and nodes: the next one plans newer specs from their own beginning.';
 COMMENT ON COLUMN schedule_mark.moved_at IS 'When it was moved last.';
 
 CREATE TABLE clock_steps (

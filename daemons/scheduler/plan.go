@@ -3,8 +3,10 @@ package scheduler
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
+	"sonde/internal/measure"
 	"sonde/internal/plan"
 	"sonde/internal/store"
 )
@@ -19,19 +21,31 @@ type theplan struct {
 	repeats  plan.Repeats
 	changes  uint64    // mark of SpecChanges
 	mark     time.Time // every instant up to here is planned
+	now      time.Time // the database's clock in this pass
+	unseen   []store.Spec
 }
 
 // newPlan reads all specs. What comes after the mark of the leader before is not planned yet.
 func (s *Scheduler) newPlan(ctx context.Context, leader *store.Leader) (*theplan, error) {
 	p := &theplan{Scheduler: s, leader: leader, calendar: plan.NewCalendar(), specs: map[int64]store.Spec{}}
-	var err error
-	if p.mark, err = leader.Mark(ctx); err != nil {
+	clock, err := p.clock(ctx)
+	if err != nil {
 		return nil, err
 	}
-	if p.last.DB.IsZero() {
-		if p.last, err = p.clock(ctx); err != nil {
-			return nil, err
-		}
+	p.now = clock.DB
+	mark, err := leader.Mark(ctx, ahead+unseenGrace)
+	if err != nil {
+		return nil, err
+	}
+	p.mark = mark.PlannedTo
+	if mark.Leader != s.Name {
+		s.last = store.Clock{} // a step since then was the other's to deal with
+	}
+	if s.away {
+		leader.DatabaseWasAway(p.now)
+	}
+	if err := leader.ForgetDisabled(ctx); err != nil {
+		return nil, err
 	}
 	c, err := leader.SpecChanges(ctx, 0)
 	if err != nil {
@@ -39,6 +53,10 @@ func (s *Scheduler) newPlan(ctx context.Context, leader *store.Leader) (*theplan
 	}
 	p.take(c)
 	for _, spec := range c.Specs {
+		if spec.Enabled && slices.Contains(mark.Unseen, spec.ID) {
+			p.unseen = append(p.unseen, spec) // new to the first pass
+			continue
+		}
 		p.specs[spec.ID] = spec
 		if spec.Enabled {
 			p.put(spec, p.mark)
@@ -54,6 +72,7 @@ func (p *theplan) pass(ctx context.Context) error {
 		return err
 	}
 	now := clock.DB
+	p.now = now
 	var gaps []store.Gap
 	step, from := p.stepped(clock)
 	if latest := now.Add(ahead + time.Second); step == 0 && p.mark.After(latest) {
@@ -71,20 +90,21 @@ func (p *theplan) pass(ctx context.Context) error {
 		return err
 	}
 	p.take(changes)
+	changes.Specs = append(p.newOnes(changes.Specs), changes.Specs...)
 	extra, forget := p.change(changes, now)
 
 	// What is too late to start even with the full tolerance has become a gap.
 	gaps = append(gaps, p.sleep(now)...)
 
-	runs := extra
-	p.calendar.Through(now.Add(ahead), func(id int64, at time.Time) {
-		runs = append(runs, p.run(id, at))
-	})
 	// The mark never goes back here: the clock may be a little behind the last pass.
 	mark := now.Add(ahead)
 	if mark.Before(p.mark) {
 		mark = p.mark
 	}
+	runs := extra
+	p.calendar.Through(mark, func(id int64, at time.Time) {
+		runs = append(runs, p.run(id, at))
+	})
 	if err := p.leader.Plan(ctx, runs, gaps, forget, mark); err != nil {
 		return err
 	}
@@ -92,6 +112,15 @@ func (p *theplan) pass(ctx context.Context) error {
 	p.total.Planned += len(runs)
 	p.total.Gaps += len(gaps)
 	return nil
+}
+
+// newOnes are the specs that the leader before had not read, less those that have changed again.
+func (p *theplan) newOnes(changed []store.Spec) []store.Spec {
+	list := slices.DeleteFunc(p.unseen, func(s store.Spec) bool {
+		return slices.ContainsFunc(changed, func(c store.Spec) bool { return c.ID == s.ID })
+	})
+	p.unseen = nil
+	return list
 }
 
 func (p *theplan) run(id int64, at time.Time) store.PlannedRun {
@@ -105,8 +134,8 @@ func (p *theplan) take(c store.Changes) {
 }
 
 // change brings changed specs into the calendar. It gives runs to be made due
-// beside it, and specs whose unstarted runs are void.
-func (p *theplan) change(c store.Changes, now time.Time) (extra []store.PlannedRun, forget []int64) {
+// beside it, and runs that are planned already and void now.
+func (p *theplan) change(c store.Changes, now time.Time) (extra []store.PlannedRun, forget []measure.RunKey) {
 	for _, id := range c.Removed {
 		p.calendar.Remove(id)
 		delete(p.specs, id)
@@ -118,13 +147,13 @@ func (p *theplan) change(c store.Changes, now time.Time) (extra []store.PlannedR
 		case !spec.Enabled:
 			p.calendar.Remove(spec.ID)
 			if known && old.Enabled {
-				forget = append(forget, spec.ID)
+				forget = append(forget, p.planned(old)...)
 			}
 		case known && old.Enabled && old.Since.Equal(spec.Since):
 			p.put(spec, p.mark) // address or options: its instants stay
 		default:
 			if known && old.Enabled {
-				forget = append(forget, spec.ID) // runs of the old timing
+				forget = append(forget, p.planned(old)...)
 			}
 			// The mark lies ahead of the run soon after the insert. A
 			// transaction that stayed open long is seen late: what lies behind
@@ -142,20 +171,25 @@ func (p *theplan) change(c store.Changes, now time.Time) (extra []store.PlannedR
 	return extra, forget
 }
 
+// planned are the runs of a spec that may wait for their instant. A run that a
+// person has inserted by hand is none of them.
+func (p *theplan) planned(old store.Spec) []measure.RunKey {
+	var runs []measure.RunKey
+	for at := range plan.Between(p.timing(old), p.now.Add(-old.Tolerance(p.settings.StartTolerance)), p.mark) {
+		runs = append(runs, measure.RunKey{ToolspecID: old.ID, DueAt: p.repeats.Shift(at)})
+	}
+	return runs
+}
+
 func (p *theplan) put(spec store.Spec, after time.Time) {
 	if err := p.calendar.Put(p.timing(spec), after); err != nil {
 		p.Log.Error("a spec has no instants", "spec", spec.ID, "node", spec.Node, "tool", spec.Tool, "error", err)
 	}
 }
 
-// timing is the timing of a spec, which may have begun in a future that a clock
-// set back has made: its grid then begins now.
+// timing is the timing of a spec, seen from now.
 func (p *theplan) timing(spec store.Spec) plan.Spec {
-	t := spec.Spec
-	if t.Since.After(p.last.DB.Add(time.Second)) {
-		t.Since, t.Background = p.last.DB, false
-	}
-	return t
+	return spec.Begun(p.now)
 }
 
 // sleep gives the gaps of what nobody planned in time, and counts it as planned.
@@ -182,7 +216,7 @@ func (p *theplan) gap(from time.Time, reason string, quiet bool, until func(stor
 		end := until(p.specs[s.ID])
 		if n := plan.Count(s, from, end); n > 0 {
 			first, _ := plan.Next(s, from)
-			gaps = append(gaps, store.Gap{ToolspecID: s.ID, From: p.repeats.Shift(first), Until: end, Runs: n, Reason: reason, Quiet: quiet})
+			gaps = append(gaps, store.Gap{ToolspecID: s.ID, From: p.repeats.Shift(first), Until: p.repeats.Shift(end), Runs: n, Reason: reason, Quiet: quiet})
 			skipped = append(skipped, s)
 		}
 	})
@@ -221,7 +255,8 @@ func (p *theplan) stepped(c store.Clock) (step time.Duration, should time.Time) 
 	}
 	should = p.last.DB.Add(c.At.Sub(p.last.At))
 	step = c.DB.Sub(should)
-	if step.Abs() <= time.Second+c.Error+p.last.Error {
+	// Over a long absence the two drift apart, by 200 µs a second at the worst.
+	if step.Abs() <= time.Second+c.Error+p.last.Error+c.At.Sub(p.last.At)/5000 {
 		return 0, time.Time{}
 	}
 	return step, should
@@ -239,14 +274,16 @@ func (p *theplan) step(ctx context.Context, step time.Duration, should, now time
 		}
 		p.mark = should
 		p.calendar.Jump(should)
-		return p.gap(should, fmt.Sprintf("the clock stepped %s forward", step.Round(time.Second)), true, func(store.Spec) time.Time { return now }), nil
+		gaps := p.gap(should, fmt.Sprintf("the clock stepped %s forward", step.Round(time.Second)), true, func(store.Spec) time.Time { return now })
+		p.mark = now
+		return gaps, nil
 	}
 	// All that was planned comes again, also the seconds ahead.
 	if err := p.leader.ClockStep(ctx, step, now, p.mark, now); err != nil {
 		return nil, err
 	}
 	p.repeats = append(p.repeats, plan.Repeat{From: now, Until: p.mark})
-	p.mark, p.last.DB = now, now
+	p.mark = now
 	for _, spec := range p.specs {
 		if spec.Enabled {
 			p.put(spec, now)

@@ -10,14 +10,17 @@ import (
 )
 
 const (
-	ahead          = 5 * time.Second        // how far runs are made due before their instant
-	passEvery      = time.Second            // polling; notifications make it quicker
-	expireEvery    = 3 * time.Second        // how often missed runs are looked for
-	expireAtOnce   = 5000                   // of them in one transaction
-	partitionEvery = time.Hour              // and soon again after a failure
+	ahead          = 5 * time.Second // how far runs are made due before their instant
+	passEvery      = time.Second     // polling; notifications make it quicker
+	expireEvery    = 3 * time.Second // how often missed runs are looked for
+	expireAtOnce   = 5000            // of them in one transaction
+	partitionEvery = time.Hour
+	partitionRetry = time.Minute            // after a failure
 	leastPause     = 50 * time.Millisecond  // between passes, however many notifications come
 	retry          = 500 * time.Millisecond // after an error
-	promise        = 20 * time.Second       // a pass over a long sleep of 100,000 specs takes seconds
+	promise        = 30 * time.Second       // a pass over a long sleep of 100,000 specs takes seconds
+	patience       = 20 * time.Second       // with a database that says nothing
+	unseenGrace    = 10 * time.Second       // how long before its commit a transaction may have begun to count as just now
 )
 
 // Scheduler is one daemon; many may run, one of them leads.
@@ -45,7 +48,10 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	told := make(chan struct{}, 1)
 	go s.listen(ctx, told)
 	for ctx.Err() == nil {
-		leader, err := s.Store.Lead(ctx, s.Name)
+		s.Report("asking for the lead", promise)
+		asking, cancel := context.WithTimeout(ctx, patience)
+		leader, err := s.Store.Lead(asking, s.Name)
+		cancel()
 		switch {
 		case err != nil && ctx.Err() == nil:
 			s.away = s.away || store.IsAway(err)
@@ -53,6 +59,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 			s.Report("waiting for the database", promise)
 			pause(ctx, nil, retry)
 		case err == nil && leader == nil:
+			s.away = false // whoever leads has an answering one
 			s.Report("standing by, another scheduler leads", promise)
 			pause(ctx, nil, passEvery)
 		case err == nil:
@@ -71,43 +78,51 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	return nil
 }
 
-// lead plans until something fails.
+// lead plans until planning fails. What else a leader does may fail for reasons
+// of its own (a lock on a table, a full disk) and is tried again later.
 func (s *Scheduler) lead(ctx context.Context, leader *store.Leader, told <-chan struct{}) error {
 	s.Report("reading the plan", promise)
-	if err := s.partitions(ctx, leader); err != nil {
+	var p *theplan
+	err := s.patiently(ctx, func(ctx context.Context) (err error) {
+		p, err = s.newPlan(ctx, leader)
 		return err
-	}
-	p, err := s.newPlan(ctx, leader)
+	})
 	if err != nil {
 		return err
 	}
-	nextExpire, nextPartitions := time.Now(), time.Now().Add(partitionEvery)
+	var nextExpire, nextPartitions time.Time
 	for ctx.Err() == nil {
 		began := time.Now()
-		if err := p.pass(ctx); err != nil {
+		steps := s.total.Steps
+		if err := s.patiently(ctx, p.pass); err != nil {
 			return err
-		}
-		if !time.Now().Before(nextExpire) {
-			n, err := leader.Expire(ctx, expireAtOnce)
-			if err != nil {
-				return err
-			}
-			s.total.Missed += n
-			nextExpire = time.Now().Add(expireEvery)
-			if n == expireAtOnce {
-				nextExpire = time.Now()
-			}
-		}
-		if !time.Now().Before(nextPartitions) {
-			s.Report("making and dropping partitions", promise)
-			nextPartitions = time.Now().Add(partitionEvery)
-			if err := s.partitions(ctx, leader); err != nil {
-				return err
-			}
 		}
 		s.total.Lag = time.Since(began)
 		if s.Counted != nil {
 			s.Counted(s.total)
+		}
+		// A new leader first makes the partitions that ends go to; after a step the days are others.
+		if !time.Now().Before(nextPartitions) || s.total.Steps > steps {
+			s.Report("making and dropping partitions", promise)
+			nextPartitions = time.Now().Add(partitionEvery)
+			if err := s.patiently(ctx, func(ctx context.Context) error { return s.partitions(ctx, leader) }); err != nil {
+				s.Log.Error("partitions were not made and dropped", "error", err)
+				nextPartitions = time.Now().Add(partitionRetry)
+			}
+		}
+		if !time.Now().Before(nextExpire) && leader.Alive() {
+			nextExpire = time.Now().Add(expireEvery)
+			err := s.patiently(ctx, func(ctx context.Context) error {
+				n, err := leader.Expire(ctx, expireAtOnce)
+				s.total.Missed += n
+				if n == expireAtOnce {
+					nextExpire = time.Now()
+				}
+				return err
+			})
+			if err != nil && ctx.Err() == nil {
+				s.Log.Error("missed runs were not ended", "error", err)
+			}
 		}
 		s.Report(fmt.Sprintf("leading, %d specs planned", p.calendar.Len()), promise)
 		pause(ctx, nil, leastPause)
@@ -116,15 +131,20 @@ func (s *Scheduler) lead(ctx context.Context, leader *store.Leader, told <-chan 
 	return ctx.Err()
 }
 
+// patiently bounds a talk with the database: one that has fallen silent is as
+// good as away.
+func (s *Scheduler) patiently(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return f(ctx)
+}
+
 func (s *Scheduler) partitions(ctx context.Context, leader *store.Leader) error {
 	made, dropped, err := leader.Partitions(ctx)
-	if err != nil {
-		return err
-	}
 	if made+dropped > 0 {
 		s.Log.Info("partitions", "made", made, "dropped", dropped)
 	}
-	return nil
+	return err
 }
 
 // listen turns notifications of changed configuration into a wake-up.

@@ -41,6 +41,16 @@ func Check(s Spec) error {
 	return nil
 }
 
+// Begun is s as it is to be planned at now. A clock that was set back has put
+// the beginning of some specs into the future: their grid goes on at once, and
+// the run soon after the beginning is not made again.
+func (s Spec) Begun(now time.Time) Spec {
+	if s.Since.After(now.Add(time.Second)) {
+		s.Since, s.Background = now, false
+	}
+	return s
+}
+
 // Next gives the first instant of s after the given one, if there is one.
 func Next(s Spec, after time.Time) (time.Time, bool) {
 	at, ok := next(&s, after.UnixMicro())

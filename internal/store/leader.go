@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"sonde/internal/measure"
 )
 
 // leaderLock is the advisory lock of the leading scheduler.
@@ -15,9 +17,18 @@ const leaderLock = `hashtext('sonde leading scheduler')`
 // Leader is the one scheduler that plans. The lock and all its writes use one
 // connection, so that leadership is lost exactly when writing is.
 type Leader struct {
-	conn *pgx.Conn
-	name string
+	conn      *pgx.Conn
+	name      string
+	seen      string    // snapshot in which SpecChanges read
+	awayUntil time.Time // the database was away up to here; zero if not
 }
+
+// DatabaseWasAway tells that the database was away until then, so that Expire
+// does not blame the workers for it.
+func (l *Leader) DatabaseWasAway(until time.Time) { l.awayUntil = until }
+
+// Alive is false when the connection, and the lead with it, is lost.
+func (l *Leader) Alive() bool { return !l.conn.IsClosed() }
 
 // Lead tries to become the leader; nil without error means that another is.
 func (s *Store) Lead(ctx context.Context, name string) (*Leader, error) {
@@ -46,7 +57,7 @@ func (s *Store) Lead(ctx context.Context, name string) (*Leader, error) {
 		}
 		return nil, nil
 	}
-	return &Leader{conn, name}, nil
+	return &Leader{conn: conn, name: name}, nil
 }
 
 // Close gives the leadership up.
@@ -54,21 +65,43 @@ func (l *Leader) Close(ctx context.Context) {
 	_ = l.conn.Close(ctx)
 }
 
-// Mark is the high-water mark: every instant up to it is planned.
-func (l *Leader) Mark(ctx context.Context) (time.Time, error) {
-	var mark time.Time
-	if err := l.conn.QueryRow(ctx, `SELECT planned_to FROM schedule_mark`).Scan(&mark); err != nil {
-		return mark, fmt.Errorf("read the high-water mark: %w", err)
+// PlanMark is where the leader before has stopped.
+type PlanMark struct {
+	PlannedTo time.Time // the high-water mark: every instant up to it is planned
+	Leader    string    // who moved it
+	Unseen    []int64   // specs whose timing began shortly before the mark and that leader had not read
+}
+
+// Mark reads the high-water mark. The mark lies ahead seconds in front of what
+// the leader before has read: a spec that came in between is planned from its own beginning.
+func (l *Leader) Mark(ctx context.Context, ahead time.Duration) (PlanMark, error) {
+	var m PlanMark
+	err := l.conn.QueryRow(ctx, `SELECT m.planned_to, m.leader, ARRAY(
+			SELECT s.id FROM toolspecs s JOIN nodes n ON n.name = s.node
+			WHERE greatest(s.timing_since, n.enabled_since) > m.planned_to - $1::float8 * interval '1 second'
+				AND (m.seen IS NULL OR NOT pg_visible_in_snapshot(s.changed_xid, m.seen) OR NOT pg_visible_in_snapshot(n.changed_xid, m.seen)))
+		FROM schedule_mark m`, ahead.Seconds()).Scan(&m.PlannedTo, &m.Leader, &m.Unseen)
+	if err != nil {
+		return m, fmt.Errorf("read the high-water mark: %w", err)
 	}
-	return mark.UTC(), nil
+	m.PlannedTo = m.PlannedTo.UTC()
+	return m, nil
 }
 
 // Clock reads the database's clock on the leader's connection.
 func (l *Leader) Clock(ctx context.Context) (Clock, error) { return readClock(ctx, l.conn) }
 
-// SpecChanges is Store.SpecChanges on the leader's connection.
-func (l *Leader) SpecChanges(ctx context.Context, mark uint64) (Changes, error) {
-	return specChanges(ctx, l.conn, mark, "", "")
+// SpecChanges is Store.SpecChanges on the leader's connection, in one snapshot,
+// which Plan writes down: the next leader knows by it what this one had read.
+func (l *Leader) SpecChanges(ctx context.Context, mark uint64) (c Changes, err error) {
+	err = pgx.BeginTxFunc(ctx, l.conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, `SELECT pg_current_snapshot()::text`).Scan(&l.seen); err != nil {
+			return fmt.Errorf("read settings: %w", err)
+		}
+		c, err = specChanges(ctx, tx, mark, "", "")
+		return err
+	})
+	return c, err
 }
 
 // PlannedRun is a run to be made due.
@@ -90,9 +123,9 @@ type Gap struct {
 
 // Plan makes runs due, writes gaps and moves the high-water mark, in one
 // transaction. It writes no row that people edit and waits for none. Runs that
-// exist already stay as they are; unstarted ones of specs in forget, whose
-// timing has changed, are deleted first.
-func (l *Leader) Plan(ctx context.Context, runs []PlannedRun, gaps []Gap, forget []int64, mark time.Time) error {
+// exist already stay as they are; those in forget, planned by a timing that has
+// changed, are deleted first if nobody has claimed them.
+func (l *Leader) Plan(ctx context.Context, runs []PlannedRun, gaps []Gap, forget []measure.RunKey, mark time.Time) error {
 	n := len(runs)
 	ids, dues, startBys := make([]int64, n), make([]time.Time, n), make([]time.Time, n)
 	hosts, tools := make([]string, n), make([]string, n)
@@ -105,8 +138,10 @@ func (l *Leader) Plan(ctx context.Context, runs []PlannedRun, gaps []Gap, forget
 	return pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
 		batch := &pgx.Batch{}
 		if len(forget) > 0 {
+			forgetIDs, forgetDues := keys(forget)
 			batch.Queue(`DELETE FROM schedule WHERE ctid = ANY (ARRAY(
-				SELECT ctid FROM schedule WHERE toolspec_id = ANY ($1) AND state = 'due' FOR UPDATE SKIP LOCKED))`, forget)
+				SELECT q.ctid FROM schedule q JOIN unnest($1::bigint[], $2::timestamptz[]) AS k (id, due) ON q.toolspec_id = k.id AND q.due_at = k.due
+				WHERE q.state = 'due' FOR UPDATE OF q SKIP LOCKED))`, forgetIDs, forgetDues)
 		}
 		if n > 0 {
 			batch.Queue(`INSERT INTO schedule (toolspec_id, due_at, start_by, monhost, tool)
@@ -116,12 +151,24 @@ func (l *Leader) Plan(ctx context.Context, runs []PlannedRun, gaps []Gap, forget
 		for p := range tell {
 			batch.Queue(`SELECT pg_notify('sonde_due', $1)`, p.monhost+"/"+p.tool)
 		}
-		batch.Queue(`UPDATE schedule_mark SET planned_to = $1, leader = $2, moved_at = clock_timestamp()`, mark, l.name)
+		batch.Queue(`UPDATE schedule_mark SET planned_to = $1, leader = $2, seen = nullif($3, '')::pg_snapshot, moved_at = clock_timestamp()`, mark, l.name, l.seen)
 		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 			return fmt.Errorf("make %d runs due: %w", n, err)
 		}
 		return insertGaps(ctx, tx, gaps)
 	})
+}
+
+// ForgetDisabled deletes the unstarted runs of specs that are disabled, as a
+// leader finds them that begins.
+func (l *Leader) ForgetDisabled(ctx context.Context) error {
+	_, err := l.conn.Exec(ctx, `DELETE FROM schedule WHERE ctid = ANY (ARRAY(
+		SELECT q.ctid FROM schedule q JOIN toolspecs s ON s.id = q.toolspec_id JOIN nodes n ON n.name = s.node
+		WHERE q.state = 'due' AND NOT (s.enabled AND n.enabled) FOR UPDATE OF q SKIP LOCKED))`)
+	if err != nil {
+		return fmt.Errorf("forget runs of disabled specs: %w", err)
+	}
+	return nil
 }
 
 func insertGaps(ctx context.Context, tx pgx.Tx, gaps []Gap) error {
@@ -192,13 +239,14 @@ func (l *Leader) Expire(ctx context.Context, most int) (int, error) {
 				RETURNING toolspec_id, due_at, monhost, tool, state, attempt, claimed_by)
 			SELECT g.toolspec_id, g.due_at, g.attempt, t.table_name,
 				CASE
+					WHEN g.due_at <= $3 THEN CASE g.state WHEN 'due' THEN 'the database was away when it was due' ELSE format('the database was away when %s should have shown its result', g.claimed_by) END
 					WHEN g.state = 'claimed' THEN format('no result: %s claimed it and showed none before its lease ended', g.claimed_by)
 					WHEN d.name IS NULL THEN format('no worker for %s has ever run on %s', g.tool, g.monhost)
 					WHEN d.promised_at < clock_timestamp() - interval '5 seconds' THEN format('no worker: the one for %s on %s has been silent since %s UTC', g.tool, g.monhost, to_char(d.reported_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))
 					ELSE format('overload: the worker for %s on %s did not take it in time', g.tool, g.monhost)
 				END, g.state
 			FROM gone g JOIN tools t ON t.name = g.tool
-			LEFT JOIN daemons d ON d.monhost = g.monhost AND d.name = 'worker-' || g.tool`, expireGrace.Seconds(), most)
+			LEFT JOIN daemons d ON d.monhost = g.monhost AND d.name = 'worker-' || g.tool`, expireGrace.Seconds(), most, optional(l.awayUntil, l.awayUntil.IsZero()))
 		if err != nil {
 			return err
 		}
@@ -214,6 +262,11 @@ func (l *Leader) Expire(ctx context.Context, most int) (int, error) {
 			ids, dues, attempts, reasons := make([]int64, len(list)), make([]time.Time, len(list)), make([]int, len(list)), make([]string, len(list))
 			for i, g := range list {
 				ids[i], dues[i], attempts[i], reasons[i] = g.ToolspecID, g.DueAt, g.Attempt, g.Why
+			}
+			// A row inserted by hand may be due on any day.
+			if _, err := tx.Exec(ctx, `SELECT sonde_make_partitions($1, d, d) FROM (SELECT DISTINCT (x AT TIME ZONE 'UTC')::date AS d FROM unnest($2::timestamptz[]) x) days
+				WHERE d NOT BETWEEN (now() AT TIME ZONE 'UTC')::date - 1 AND (now() AT TIME ZONE 'UTC')::date + 13`, table, dues); err != nil {
+				return err
 			}
 			if _, err := tx.Exec(ctx, `INSERT INTO `+sanitized(table)+` (toolspec_id, due_at, outcome, reason, attempt)
 				SELECT id, due, 'missed', reason, attempt FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::int[]) AS x (id, due, reason, attempt)
@@ -254,8 +307,9 @@ func (l *Leader) Partitions(ctx context.Context) (made, dropped int, err error) 
 	if err != nil {
 		return made, 0, fmt.Errorf("read retention: %w", err)
 	}
+	tries := 0
 	for _, lim := range limits {
-		for tries := 0; tries < 10; {
+		for tries < 10 {
 			n, err := l.dropOne(ctx, lim.Table, lim.Before)
 			if isLockTimeout(err) {
 				tries++
