@@ -1,6 +1,7 @@
 package web
 
 import (
+	"strings"
 	"time"
 
 	"sonde/internal/store"
@@ -10,6 +11,15 @@ type daemonRow struct {
 	store.PageDaemon
 	State state
 	Says  string
+}
+
+// Counts writes the counters of a daemon as words.
+func (d daemonRow) Counts() string {
+	words := []string{}
+	for _, f := range facts([]byte(d.Facts)) {
+		words = append(words, strings.ReplaceAll(f.Name, "_", " ")+" "+f.Value)
+	}
+	return strings.Join(words, ", ")
 }
 
 type hostRow struct {

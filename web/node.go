@@ -27,6 +27,7 @@ const chartsPerPage = 12
 // window is the time that charts of a page show.
 type window struct {
 	From, Until time.Time
+	Default     bool   // nobody asked for it
 	Span        string // what it is called: 30h, alert-7; "" when it was given by absolute times
 }
 
@@ -40,6 +41,22 @@ func spanWindow(span string, now time.Time) (window, error) {
 	}
 	until := now.Truncate(time.Second)
 	return window{From: until.Add(-d), Until: until, Span: span}, nil
+}
+
+// youngWindow is shorter where nothing has been measured for long yet: a minute
+// of data cannot be seen in a chart of thirty hours.
+func youngWindow(w window, specs []store.PageSpec, now time.Time) (window, error) {
+	age := time.Duration(0)
+	for _, s := range specs {
+		age = max(age, now.Sub(s.Since))
+	}
+	switch {
+	case len(specs) == 0 || age > 3*time.Hour:
+		return w, nil
+	case age > 20*time.Minute:
+		return spanWindow("3h", now)
+	}
+	return spanWindow("30m", now)
 }
 
 type spanLink struct {
@@ -101,6 +118,12 @@ func (q request) node(name string, w window, only int64) (nodeView, error) {
 	specs, err := q.r.Specs(q.ctx, name)
 	if err != nil {
 		return v, err
+	}
+	if w.Default {
+		if w, err = youngWindow(w, specs, q.Now); err != nil {
+			return v, err
+		}
+		v.Window = w
 	}
 	if v.Alerts, err = q.r.NodeAlerts(q.ctx, name, 30); err != nil {
 		return v, err

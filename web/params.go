@@ -50,10 +50,12 @@ func number64(name, text string) (int64, error) {
 func windowOf(r *http.Request, now time.Time) (window, error) {
 	from, until, span := r.FormValue("from"), r.FormValue("until"), r.FormValue("range")
 	if from == "" && until == "" {
-		if span == "" {
-			span = defaultSpan
+		if span != "" {
+			return spanWindow(span, now)
 		}
-		return spanWindow(span, now)
+		w, err := spanWindow(defaultSpan, now)
+		w.Default = true
+		return w, err
 	}
 	if span != "" {
 		return window{}, badRequest{"range and from/until exclude each other"}

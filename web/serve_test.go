@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,28 +79,38 @@ func TestDatabaseAwayIsProgressOfTheServer(t *testing.T) {
 	}
 }
 
-// deaf accepts nobody: the process lives, its readers get nothing.
-type deaf struct{ net.Listener }
+// deaf swallows every answer: the process lives, its readers get nothing.
+type deaf struct {
+	net.Listener
+	asked chan struct{}
+}
 
 func (d deaf) Accept() (net.Conn, error) {
 	conn, err := d.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return mute{conn}, nil
+	return mute{conn, sync.OnceFunc(func() { close(d.asked) })}, nil
 }
 
-type mute struct{ net.Conn }
+type mute struct {
+	net.Conn
+	asked func()
+}
 
-func (m mute) Write(b []byte) (int, error) { return len(b), nil }
+func (m mute) Write(b []byte) (int, error) {
+	m.asked()
+	return len(b), nil
+}
 
 func TestServerThatAnswersNobodyReportsNoProgress(t *testing.T) {
 	pages, _ := seeded(t)
 	ln := listener(t)
 	stopping, stop := context.WithCancel(t.Context())
-	said, ended := make(reports, 10), make(chan error, 1)
-	go func() { ended <- New(pages, "0.1.0", logTo(t)).Serve(stopping, t.Context(), deaf{ln}, said) }()
-	// Without an answer a report could only come before the check has run out of time.
+	ended, said := make(chan error, 1), make(reports, 10)
+	asked := make(chan struct{})
+	go func() { ended <- New(pages, "0.1.0", logTo(t)).Serve(stopping, stopping, deaf{ln, asked}, said) }()
+	<-asked // its own question has come in, and gets no answer
 	stop()
 	for {
 		select {

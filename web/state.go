@@ -140,7 +140,11 @@ func says(r store.PageRun, unit string) string {
 		if r.Route != nil {
 			add("route %d", *r.Route)
 		}
-		add("%d hops", *r.Hops)
+		if *r.Hops == 1 {
+			add("1 hop")
+		} else {
+			add("%d hops", *r.Hops)
+		}
 		if r.Reached != nil && !*r.Reached {
 			add("target does not answer")
 		}

@@ -130,3 +130,19 @@ func TestSilentHopDiffersFromNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestMinuteOfDataIsNotDrawnInThirtyHours(t *testing.T) {
+	whole, err := spanWindow(defaultSpan, asOf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for age, want := range map[time.Duration]string{time.Minute: "30m", time.Hour: "3h", 4 * time.Hour: "30h"} {
+		w, err := youngWindow(whole, []store.PageSpec{{Since: asOf.Add(-time.Second)}, {Since: asOf.Add(-age)}}, asOf)
+		if err != nil || w.Span != want {
+			t.Errorf("after %v: %q, %v, want %q", age, w.Span, err, want)
+		}
+	}
+	if w, err := youngWindow(whole, nil, asOf); err != nil || w.Span != defaultSpan {
+		t.Errorf("without specs: %q, %v", w.Span, err)
+	}
+}

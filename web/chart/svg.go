@@ -25,6 +25,7 @@ type panel struct {
 	inner                   bytes.Buffer // gaps, for the strip
 	hasFail, hasMissed, cut bool
 	hasGap, hasMark         bool
+	hasSmoke, hasCore       bool
 }
 
 // longest keeps the ticks of a chart countable.
@@ -105,7 +106,7 @@ func (p *panel) layout() {
 	y -= 11
 	if len(p.c.Routes) > 0 {
 		p.routeBottom, p.routeTop = y, y-16
-		y -= 19
+		y -= 23
 	}
 	p.plotBottom, p.plotTop = y, 24
 }
@@ -304,6 +305,7 @@ func (p *panel) smoke() {
 		line.WriteString("H" + px(x1))
 		last, lastY, lastAt = x1, y, b.At
 	}
+	p.hasSmoke, p.hasCore = outer.Len() > 0, inner.Len() > 0
 	p.path("smoke", &outer)
 	p.path("core", &inner)
 	p.path("median", &line)
@@ -424,18 +426,18 @@ func (p *panel) legend() {
 		return `<path ` + attr + ` d="M%[1]s %[2]sh14v-9h-14z"/>`
 	}
 	pattern := func(name string) string {
-		return box(fmt.Sprintf(`class="grid"`)) + box(fmt.Sprintf(`fill="url(#%s-%s)"`, p.id(), name))
+		return box(`class="grid"`) + box(fmt.Sprintf(`fill="url(#%s-%s)"`, p.id(), name))
 	}
 	items := []legendItem{
 		{"median", `<path class="median" d="M%[1]s %[3]sh14"/>`},
-		{"quartiles", box(`class="core"`)},
-		{"least–greatest", box(`class="smoke"`)},
 	}
 	add := func(is bool, text, swash string) {
 		if is {
 			items = append(items, legendItem{text, swash})
 		}
 	}
+	add(p.hasCore, "quartiles", box(`class="core"`))
+	add(p.hasSmoke, "least–greatest", box(`class="smoke"`))
 	add(p.hasFail, "failed", pattern("fail"))
 	add(p.hasMissed, "missed", pattern("missed"))
 	add(p.hasGap, "gap: no run", pattern("gap"))
