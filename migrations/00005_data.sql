@@ -36,14 +36,20 @@ CREATE TABLE data_tables (name text PRIMARY KEY);
 COMMENT ON TABLE data_tables IS 'The tables that results go to.';
 COMMENT ON COLUMN data_tables.name IS 'Name of the table.';
 
+-- Only the owner of a table may attach and drop partitions, and daemons need not
+-- be the owner: both functions act with the owner's rights, on data tables only.
 -- CREATE TABLE … PARTITION OF would lock the parent against every insert;
 -- ATTACH does not.
-CREATE FUNCTION sonde_make_partitions(parent text, from_day date, to_day date) RETURNS int LANGUAGE plpgsql AS $$
+CREATE FUNCTION sonde_make_partitions(parent text, from_day date, to_day date) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     d    date;
     part text;
     made int := 0;
 BEGIN
+    IF NOT EXISTS (SELECT FROM data_tables WHERE name = parent) THEN
+        RAISE EXCEPTION 'there is no data table "%"', parent;
+    END IF;
     FOR d IN SELECT x::date FROM generate_series(from_day, to_day, interval '1 day') x LOOP
         part := format('%s_%s', parent, to_char(d, 'YYYYMMDD'));
         CONTINUE WHEN to_regclass(part) IS NOT NULL;
@@ -59,11 +65,15 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sonde_make_partitions IS 'Makes the day partitions (UTC) of a data table that are missing between two days; returns how many.';
 
-CREATE FUNCTION sonde_drop_partitions(parent text, before_day date) RETURNS int LANGUAGE plpgsql AS $$
+CREATE FUNCTION sonde_drop_partitions(parent text, before_day date) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     part    text;
     dropped int := 0;
 BEGIN
+    IF NOT EXISTS (SELECT FROM data_tables WHERE name = parent) THEN
+        RAISE EXCEPTION 'there is no data table "%"', parent;
+    END IF;
     FOR part IN
         SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
         WHERE i.inhparent = parent::regclass AND c.relname ~ ('^' || parent || '_[0-9]{8}$') AND right(c.relname, 8) < to_char(before_day, 'YYYYMMDD')
@@ -75,6 +85,7 @@ BEGIN
     RETURN dropped;
 END $$;
 COMMENT ON FUNCTION sonde_drop_partitions IS 'Drops the oldest day partition of a data table that lies before a day; returns 1, or 0 when there is none. One at a time, so that each lock is short.';
+REVOKE EXECUTE ON FUNCTION sonde_make_partitions, sonde_drop_partitions FROM PUBLIC;
 
 CREATE FUNCTION sonde_make_runs_view() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE

@@ -68,7 +68,8 @@ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'sonde_daemon') THEN
         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO sonde_daemon;
         ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO sonde_daemon;
-        GRANT CREATE, USAGE ON SCHEMA public TO sonde_daemon;
+        GRANT USAGE ON SCHEMA public TO sonde_daemon;
+        GRANT EXECUTE ON FUNCTION sonde_make_partitions, sonde_drop_partitions TO sonde_daemon;
     END IF;
 END $$;
 -- +goose StatementEnd

@@ -46,7 +46,7 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) newSpec(tool, label string) int64 {
 	w.Helper()
-	return one[int64](w, `INSERT INTO toolspecs (node, tool, label, run_interval) VALUES ('far', $1, $2, '1 minute') RETURNING id`, tool, label)
+	return one[int64](w, `INSERT INTO toolspecs (node, monhost, tool, label, run_interval) VALUES ('far', 'm1', $1, $2, '1 minute') RETURNING id`, tool, label)
 }
 
 func (w *world) exec(sql string, args ...any) {

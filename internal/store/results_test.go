@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -327,5 +329,41 @@ func TestRouteOfADoubleIsNotSeenTwice(t *testing.T) {
 	}
 	if n := one[int](w, `SELECT count(*)::int FROM routedata WHERE route_no = 1`); n != 2 {
 		t.Errorf("%d rows have the number", n)
+	}
+}
+
+// Two batches that see the same routes, in whatever order, do not wait for each other in a ring.
+func TestBatchesOfTheSameRoutesDoNotDeadlock(t *testing.T) {
+	w := newWorld(t)
+	var specs []int64
+	for i := range 20 {
+		specs = append(specs, w.newSpec("traceroute", fmt.Sprint(i)))
+	}
+	at := time.Now().UTC().Truncate(time.Second).Add(-5 * time.Second)
+	w.exec(`INSERT INTO schedule (toolspec_id, due_at) SELECT s, $1::timestamptz + g * interval '1 ms' FROM unnest($2::bigint[]) s, generate_series(0, 29) g`, at, specs)
+	c, err := w.Claim(t.Context(), "m1", "traceroute", worker, time.Minute, 0, 1000)
+	if err != nil || len(c.Runs) != 600 {
+		t.Fatalf("%d claims, %v", len(c.Runs), err)
+	}
+	var wg sync.WaitGroup
+	for i := range 30 {
+		var batch []store.RunEnd
+		for _, r := range c.Runs {
+			if r.DueAt.Equal(at.Add(time.Duration(i) * time.Millisecond)) {
+				batch = append(batch, store.RunEnd{RunKey: r.RunKey, Attempt: 1, Outcome: measure.OK, Row: extremes()["two hops, one silent"]})
+			}
+		}
+		if i%2 == 1 {
+			slices.Reverse(batch)
+		}
+		wg.Go(func() {
+			if _, err := w.Finish(t.Context(), routes, batch, worker); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := one[string](w, `SELECT format('%s %s', count(*), sum(times_seen)) FROM routeno`); got != "20 600" {
+		t.Errorf("%q", got)
 	}
 }
