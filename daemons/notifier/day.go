@@ -32,17 +32,21 @@ func (n *Notifier) tellTheDay(ctx, hard context.Context, box store.Outbox) {
 	for _, r := range box.Recipients {
 		at, is := theDay(r, box.Now)
 		key := r.Name + " " + at.Format("2006-01-02")
-		if !is || len(box.Ladders[r.Name]) == 0 || !n.claimDay(key) {
+		if !is || len(box.Ladders[r.Name]) == 0 || n.dayTaken(key) {
 			continue
 		}
 		done, err := n.Store.DailyDone(ctx, r.Name, at)
 		if err != nil {
-			n.forgetDay(key)
-			return
+			return // nothing is taken yet: the next pass tries again
 		}
-		if !done {
-			all = append(all, due{r.Name, at, key})
+		if done {
+			n.takeDay(key)
+			continue
 		}
+		all = append(all, due{r.Name, at, key})
+	}
+	for _, d := range all {
+		n.takeDay(d.key)
 	}
 	if len(all) == 0 {
 		return
@@ -67,17 +71,19 @@ func (n *Notifier) tellTheDay(ctx, hard context.Context, box store.Outbox) {
 	})
 }
 
-func (n *Notifier) claimDay(key string) bool {
+func (n *Notifier) dayTaken(key string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.daily[key] {
-		return false
-	}
+	return n.daily[key]
+}
+
+func (n *Notifier) takeDay(key string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if len(n.daily) > 10000 { // the days of years; the database knows better
 		clear(n.daily)
 	}
 	n.daily[key] = true
-	return true
 }
 
 func (n *Notifier) forgetDay(key string) {

@@ -64,7 +64,7 @@ func (s *Store) CountDay(ctx context.Context, from, until time.Time, patience ti
 	return day, nil
 }
 
-// DailyDone tells which recipients have the daily message of that day of theirs.
+// DailyDone tells whether a recipient has the daily message of that day of theirs.
 func (s *Store) DailyDone(ctx context.Context, recipient string, day time.Time) (bool, error) {
 	var done bool
 	err := s.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM notices WHERE kind = 'daily' AND recipient = $1 AND day = $2::date)", recipient, dayOrNull(day)).Scan(&done)
