@@ -246,10 +246,7 @@ func climb(n store.Notice, recipient string, box store.Outbox) climbing {
 		c.said = "perhaps (two attempts, neither proven)"
 		return c
 	case !slices.ContainsFunc(ladder, func(s store.Step) bool { return s.Visible }):
-		if c.said = "not at all: no medium to use"; begun {
-			c.said = "by invisible mediums only"
-		}
-		if len(ladder) > 0 {
+		if c.said = "not at all: no medium to use"; begun || len(ladder) > 0 {
 			c.said = "by invisible mediums only"
 		}
 		return c

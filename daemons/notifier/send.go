@@ -30,8 +30,7 @@ func (n *Notifier) send(ctx context.Context, d store.Delivery, typ string, optio
 func (n *Notifier) ask(ctx context.Context, d store.Delivery) {
 	defer n.land(d)
 	var m notify.Message
-	var medium notify.Medium
-	var typ, row store.Medium
+	var row store.Medium
 	for {
 		notice, zoneName, err := n.Store.DeliveryMessage(ctx, d)
 		if err == nil {
@@ -39,7 +38,6 @@ func (n *Notifier) ask(ctx context.Context, d store.Delivery) {
 			row, err = n.Store.Medium(ctx, d.Medium)
 		}
 		if err == nil {
-			typ = row
 			break
 		}
 		if !store.IsAway(err) || ctx.Err() != nil {
@@ -49,7 +47,7 @@ func (n *Notifier) ask(ctx context.Context, d store.Delivery) {
 		}
 		pause(ctx, retry, nil, nil)
 	}
-	medium, err := n.medium(typ.Type, typ.Options)
+	medium, err := n.medium(row.Type, row.Options)
 	if err != nil {
 		n.conclude(ctx, d, notify.Proof{}, fmt.Errorf("%w: %w", notify.ErrUnknown, err))
 		return
