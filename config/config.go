@@ -100,7 +100,8 @@ func (c *Config) read(raw string) error {
 	if err != nil {
 		return err
 	}
-	for _, key := range md.Undecoded() {
+	if wrong := md.Undecoded(); len(wrong) > 0 {
+		key := wrong[0]
 		var known []string
 		for _, s := range settings {
 			known = append(known, s.key)

@@ -45,9 +45,7 @@ func TestMain(m *testing.M) {
 		p.Report("about to get stuck", 500*time.Millisecond)
 		standForEver()
 	case "silent":
-		select {
-		case <-time.After(time.Hour):
-		}
+		<-time.After(time.Hour)
 	case "crash":
 		os.Exit(3)
 	case "deaf":

@@ -84,9 +84,10 @@ func sweep() {
 	}
 }
 
-// lifeline is the reaper's standard input. Held here, since the collector would
-// close a pipe that nobody refers to.
-var lifeline io.WriteCloser
+// held is what must live as long as this process, and which the collector would
+// otherwise close: the reaper's standard input, and on a shared server the
+// connection whose lock says that we live.
+var held []any
 
 // server gives the connection string of the maintenance database of this
 // process's server, which the first call starts.
@@ -105,10 +106,11 @@ var server = sync.OnceValues(func() (string, error) {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), reaperDir+"="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // ^C is for the tests
-	var err1 error
-	if lifeline, err1 = cmd.StdinPipe(); err1 != nil {
-		return "", err1
+	lifeline, err := cmd.StdinPipe()
+	if err != nil {
+		return "", err
 	}
+	held = append(held, lifeline)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return "", err
@@ -125,9 +127,6 @@ var server = sync.OnceValues(func() (string, error) {
 	return line, nil
 })
 
-// claimed keeps the connection whose lock says that this process lives.
-var claimed *pgx.Conn
-
 // claim marks our databases on a shared server as in use, and drops those whose
 // test process is gone.
 func claim(dsn string) error {
@@ -137,7 +136,7 @@ func claim(dsn string) error {
 	if err != nil {
 		return fmt.Errorf("SONDE_TEST_DSN: %w", err)
 	}
-	claimed = conn
+	held = append(held, conn)
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock(hashtext($1))", prefix()); err != nil {
 		return fmt.Errorf("SONDE_TEST_DSN: %w", err)
 	}
