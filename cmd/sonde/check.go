@@ -199,6 +199,11 @@ func (e *examination) database(ctx context.Context, most int) {
 		e.ok("privileges", "user %s may do what daemons do", server.User)
 	}
 	e.clock(clock)
+	if behind := clock.Now().Sub(server.PlannedTo); behind > planBehind {
+		e.warn("plan", "see `sonde status` on the hosts that run a scheduler", "no scheduler leads: nothing is planned for the last %s", roughly(behind))
+	} else {
+		e.ok("plan", "%s leads", server.Leader)
+	}
 	e.disk(server)
 	if err := e.telling(ctx, st); err != nil {
 		e.fail("mediums", "see why", "%v", err)
@@ -207,6 +212,9 @@ func (e *examination) database(ctx context.Context, most int) {
 		e.fail("specs", "see why", "%v", err)
 	}
 }
+
+// planBehind is how far the plan may be behind: a leader plans seconds ahead.
+const planBehind = 15 * time.Second
 
 // clock compares the database's with this host's: runs start by the former.
 func (e *examination) clock(c store.Clock) {

@@ -97,6 +97,9 @@ func (e *examination) smsSpool(what string, y notify.Type, raw json.RawMessage) 
 // unseenFor is how long a host may be silent before we say that nobody runs its specs.
 const unseenFor = 2 * time.Minute
 
+// workerLate is how far behind its promise a worker may be.
+const workerLate = 15 * time.Second
+
 // specs says of each spec what it will do, or why nobody will run it.
 func (e *examination) specs(ctx context.Context, st *store.Store, server store.Server, clock store.Clock, most int) error {
 	list, err := st.ExamineSpecs(ctx)
@@ -132,6 +135,10 @@ func (e *examination) specs(ctx context.Context, st *store.Store, server store.S
 			e.warn(what, "start sonde there", "nobody runs it: monitoring host %s was never seen", s.Monhost)
 		case s.HostSeen > unseenFor:
 			e.warn(what, "start sonde there, or disable the spec", "nobody runs it: monitoring host %s was seen last %s ago", s.Monhost, roughly(s.HostSeen))
+		case s.WorkerLate == nil:
+			e.warn(what, "see `sonde status` there", "nobody runs it: no worker for %s has ever run on %s", s.Tool, s.Monhost)
+		case *s.WorkerLate > workerLate.Seconds():
+			e.warn(what, "see `sonde status` there", "nobody runs it: the worker for %s on %s should have reported %s ago", s.Tool, s.Monhost, seconds(*s.WorkerLate))
 		default:
 			text, err := willDo(s, tool, clock.Now(), server.KeepDays[s.Table])
 			if err != nil {

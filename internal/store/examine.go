@@ -17,17 +17,19 @@ type Server struct {
 	Schema        int64
 	OldestProgram string
 	Bytes         int64
-	DataDir       string   // "" when this user may not know
-	Lacking       []string // privileges that daemons need: "INSERT on pingdata"
-	BytesADay     int64    // by what grew on the fullest of the last days; 0 when it is too early to tell
+	DataDir       string    // "" when this user may not know
+	Lacking       []string  // privileges that daemons need: "INSERT on pingdata"
+	PlannedTo     time.Time // nothing is planned behind it
+	Leader        string    // the scheduler that planned it
+	BytesADay     int64     // by what grew on the fullest of the last days; 0 when it is too early to tell
 	KeepDays      map[string]int
 }
 
 // Examine reads what the server, the schema and the privileges are.
 func (s *Store) Examine(ctx context.Context) (Server, error) {
 	v := Server{KeepDays: map[string]int{}}
-	if err := s.pool.QueryRow(ctx, `SELECT current_setting('server_version'), current_user, i.version, i.oldest_program, pg_database_size(current_database()) FROM schema_info i`).
-		Scan(&v.Version, &v.User, &v.Schema, &v.OldestProgram, &v.Bytes); err != nil {
+	if err := s.pool.QueryRow(ctx, `SELECT current_setting('server_version'), current_user, i.version, i.oldest_program, pg_database_size(current_database()), m.planned_to, m.leader
+		FROM schema_info i, schedule_mark m`).Scan(&v.Version, &v.User, &v.Schema, &v.OldestProgram, &v.Bytes, &v.PlannedTo, &v.Leader); err != nil {
 		return v, fmt.Errorf("read the schema's version (has `sonde migrate` been run?): %w", err)
 	}
 	// Only members of pg_read_all_settings may read it.
@@ -89,6 +91,7 @@ type ExaminedSpec struct {
 	NodeEnabled bool
 	HostSeen    time.Duration // since its monitoring host was seen; less than 0: never
 	HostTools   []string
+	WorkerLate  *float64 // seconds by which its worker's promise is broken; nil: no such worker has ever run
 	ToolKnown   bool
 	Problem     string // what is wrong with its options
 	Table       string
@@ -107,19 +110,25 @@ func (s *Store) ExamineSpecs(ctx context.Context) ([]ExaminedSpec, error) {
 		list = append(list, ExaminedSpec{Spec: spec})
 	}
 	rows, err := s.pool.Query(ctx, `
-		SELECT s.id, s.enabled, n.enabled, coalesce(extract(epoch FROM clock_timestamp() - m.last_seen_at)::float8, -1), m.tools, t.known, t.table_name, coalesce(sonde_options_problem(t.options, s.options), '')
-		FROM toolspecs s JOIN nodes n ON n.name = s.node JOIN monhosts m ON m.name = s.monhost JOIN tools t ON t.name = s.tool`)
+		SELECT s.id, s.enabled, n.enabled, coalesce(extract(epoch FROM clock_timestamp() - m.last_seen_at)::float8, -1), m.tools,
+			extract(epoch FROM clock_timestamp() - d.promised_at)::float8, t.known, t.table_name, coalesce(sonde_options_problem(t.options, s.options), '')
+		FROM toolspecs s JOIN nodes n ON n.name = s.node JOIN monhosts m ON m.name = s.monhost JOIN tools t ON t.name = s.tool
+		LEFT JOIN daemons d ON d.monhost = s.monhost AND d.name = 'worker-' || s.tool`)
 	if err != nil {
 		return nil, fmt.Errorf("read specs: %w", err)
 	}
 	var id int64
 	var e ExaminedSpec
 	var seen float64
-	if _, err := pgx.ForEachRow(rows, []any{&id, &e.SpecEnabled, &e.NodeEnabled, &seen, &e.HostTools, &e.ToolKnown, &e.Table, &e.Problem}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&id, &e.SpecEnabled, &e.NodeEnabled, &seen, &e.HostTools, &e.WorkerLate, &e.ToolKnown, &e.Table, &e.Problem}, func() error {
 		if i, ok := at[id]; ok {
 			e.Spec, e.HostSeen = list[i].Spec, time.Duration(seen*float64(time.Second))
 			list[i] = e
 			list[i].HostTools = slices.Clone(e.HostTools)
+			if e.WorkerLate != nil {
+				late := *e.WorkerLate
+				list[i].WorkerLate = &late
+			}
 		}
 		return nil
 	}); err != nil {
