@@ -368,20 +368,31 @@ func TestRoundTripsAreThoseOfTheWire(t *testing.T) {
 	l.Wire(r1, r2, lab.Delayed(30*time.Millisecond, 10*time.Millisecond))
 	l.Wire(r2, dst, lab.Delayed(15*time.Millisecond, 25*time.Millisecond))
 	l.Route()
+	// A busy machine makes packets late, even all of one run, but none early.
+	const runs = 5
 	both(func(spec string, v6 bool, _ string) {
-		s := trace(t, src, `{`+spec+`}`, lab.Uplink(dst, v6))
-		if ms, ok := s.rtt.(float64); !ok || ms < 80 || ms > 150 {
-			t.Errorf("%s: round trip %v ms, the wire takes 80", spec, s.rtt)
-		}
-		for i, want := range []int32{0, 40_000, 80_000} {
-			least := int32(math.MaxInt32) // a busy machine makes some late, none early
-			for _, us := range s.rtts[i] {
-				if us != nil {
-					least = min(least, *us)
+		whole, hops := math.Inf(1), []int32{math.MaxInt32, math.MaxInt32, math.MaxInt32}
+		for range runs {
+			s := trace(t, src, `{`+spec+`}`, lab.Uplink(dst, v6))
+			ms, ok := s.rtt.(float64)
+			if !ok || len(s.rtts) != len(hops) {
+				t.Fatalf("%s: round trip %v over %d hops, the wire has %d", spec, s.rtt, len(s.rtts), len(hops))
+			}
+			whole = min(whole, ms)
+			for i := range hops {
+				for _, us := range s.rtts[i] {
+					if us != nil {
+						hops[i] = min(hops[i], *us)
+					}
 				}
 			}
-			if least < want || least > want+35_000 {
-				t.Errorf("%s: hop %d: least round trip %d µs, the wire takes %d", spec, i+1, least, want)
+		}
+		if whole < 80 || whole > 150 {
+			t.Errorf("%s: round trip %v ms, the wire takes 80", spec, whole)
+		}
+		for i, want := range []int32{0, 40_000, 80_000} {
+			if hops[i] < want || hops[i] > want+35_000 {
+				t.Errorf("%s: hop %d: least round trip %d µs, the wire takes %d", spec, i+1, hops[i], want)
 			}
 		}
 	})
