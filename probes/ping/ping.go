@@ -3,9 +3,7 @@ package ping
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"time"
 
@@ -120,19 +118,15 @@ func newProbe(spec json.RawMessage, atOnce int) (probes.Probe, error) {
 		family: o.Text("family"),
 		atOnce: atOnce,
 	}
-	if src := p.plan.source; src.IsValid() {
-		own := familyOf(src)
-		if p.family != "auto" && p.family != own {
-			return nil, fmt.Errorf("%w: option \"source\" is the IPv%s address %s, but option \"family\" is %q", probes.ErrSpec, own, src, p.family)
-		}
-		p.family = own
+	if p.family, err = probes.SourceFamily(p.plan.source, p.family); err != nil {
+		return nil, err
 	}
 	return p, nil
 }
 
 // Run makes one run. See doc.go for what is data and what is an error.
 func (p *probe) Run(ctx context.Context, t measure.Target) (measure.Result, error) {
-	to, err := resolve(ctx, t.Address, p.family)
+	to, err := probes.Resolve(ctx, t.Address, p.family)
 	if err != nil {
 		return measure.Result{}, err
 	}
@@ -153,42 +147,4 @@ func (p *probe) Run(ctx context.Context, t measure.Target) (measure.Result, erro
 	}
 	// The column is an inet, which knows no zones.
 	return measure.Result{Address: to.WithZone(""), Row: rowOf(plan, s)}, nil
-}
-
-// resolver is the pure Go one, which gives up with ctx; that of the C library
-// would leave a thread behind.
-var resolver = &net.Resolver{PreferGo: true}
-
-// resolve gives the address that is measured.
-func resolve(ctx context.Context, host, family string) (netip.Addr, error) {
-	if a, err := netip.ParseAddr(host); err == nil {
-		a = a.Unmap()
-		if family != "auto" && familyOf(a) != family {
-			return netip.Addr{}, fmt.Errorf("%w: address %s is not an IPv%s address, which the options ask for", probes.ErrSpec, host, family)
-		}
-		return a, nil
-	}
-	network := "ip"
-	if family != "auto" {
-		network += family
-	}
-	addrs, err := resolver.LookupNetIP(ctx, network, host)
-	if err != nil {
-		var dns *net.DNSError
-		if ctx.Err() == nil && errors.As(err, &dns) && dns.IsNotFound && family != "auto" {
-			return netip.Addr{}, fmt.Errorf("resolve %q: no IPv%s address: %w", host, family, err)
-		}
-		return netip.Addr{}, fmt.Errorf("resolve %q: %w", host, err)
-	}
-	if len(addrs) == 0 {
-		return netip.Addr{}, fmt.Errorf("resolve %q: no address", host)
-	}
-	return addrs[0].Unmap(), nil
-}
-
-func familyOf(a netip.Addr) string {
-	if a.Is4() {
-		return "4"
-	}
-	return "6"
 }

@@ -1,13 +1,12 @@
 package ping
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
-	"sort"
 	"strings"
 
 	"sonde/internal/measure"
+	"sonde/probes"
 )
 
 func columns() []string {
@@ -35,15 +34,10 @@ func rowOf(p plan, s sample) []any {
 	if v := s.ttl(); v > 0 {
 		ttl = int64(v)
 	}
-	var errnos any
-	if len(s.errnos) > 0 {
-		b, _ := json.Marshal(s.errnos) // a map of names to numbers always marshals
-		errnos = json.RawMessage(b)
-	}
 	return []any{
 		int64(p.size), int64(len(s.rtts)), int64(st.received), int64(s.duplicates), int64(s.reordered), orNull(st.lossPct), rtts,
 		orNull(st.min), orNull(st.median), orNull(st.mean), orNull(st.max), orNull(st.stddev), ttl,
-		nil, nil, nil, errnos,
+		nil, nil, nil, probes.Errnos(s.errnos),
 	}
 }
 
@@ -64,15 +58,7 @@ func describe(o measure.Options) string {
 }
 
 // fields gives a row by column name.
-func fields(row []any) map[string]any {
-	out := map[string]any{}
-	for i, name := range columns() {
-		if i < len(row) {
-			out[name] = row[i]
-		}
-	}
-	return out
-}
+func fields(row []any) map[string]any { return probes.Fields(columns(), row) }
 
 func printRow(row []any) string {
 	f := fields(row)
@@ -113,25 +99,10 @@ func printRow(row []any) string {
 	if f["ttl"] != nil {
 		fmt.Fprintf(&b, "reply ttl   %d\n", f["ttl"])
 	}
-	if refused := refusals(f); refused != "" {
+	if refused := probes.Refusals(f["icmp_errors"]); refused != "" {
 		fmt.Fprintf(&b, "refused by our own kernel: %s\n", refused)
 	}
 	return b.String()
-}
-
-// refusals says "10 ENETUNREACH, 1 EPERM", or "".
-func refusals(f map[string]any) string {
-	raw, _ := f["icmp_errors"].(json.RawMessage)
-	counts := map[string]int{}
-	if json.Unmarshal(raw, &counts) != nil {
-		return ""
-	}
-	words := make([]string, 0, len(counts))
-	for name, n := range counts {
-		words = append(words, fmt.Sprintf("%d %s", n, name))
-	}
-	sort.Strings(words)
-	return strings.Join(words, ", ")
 }
 
 // perf is the row as a Nagios check: no reply is CRITICAL, some loss WARNING.
@@ -150,7 +121,7 @@ func perf(row []any) (state int, text, perfdata string) {
 		text += fmt.Sprintf(", rta %.3g ms", mean)
 		rta = fmt.Sprintf("%.3gms", mean)
 	}
-	if refused := refusals(f); refused != "" {
+	if refused := probes.Refusals(f["icmp_errors"]); refused != "" {
 		text += ", refused by our own kernel: " + refused
 	}
 	return state, text, fmt.Sprintf("'rta'=%s;;;0 'pl'=%.4g%%;;;0;100", rta, loss)

@@ -1,15 +1,14 @@
 package traceroute
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"net/netip"
-	"sort"
 	"strings"
 	"time"
 
 	"sonde/internal/measure"
+	"sonde/probes"
 )
 
 func columns() []string {
@@ -47,17 +46,13 @@ func rowOf(p plan, found *path) []any {
 	if p.udp {
 		method = "udp"
 	}
-	var rtt, errnos any
+	var rtt any
 	if d, ok := found.rtt(); ok {
 		rtt = float64(d) / float64(time.Millisecond)
 	}
-	if len(found.errnos) > 0 {
-		b, _ := json.Marshal(found.errnos) // a map of names to numbers always marshals
-		errnos = json.RawMessage(b)
-	}
 	return []any{
 		method, int64(p.firstTTL), hops, addresses, rtts, codes,
-		int64(n), found.reached, rtt, found.reason, errnos,
+		int64(n), found.reached, rtt, found.reason, probes.Errnos(found.errnos),
 	}
 }
 
@@ -87,15 +82,7 @@ func plural(n int, one string) string {
 }
 
 // fields gives a row by column name.
-func fields(row []any) map[string]any {
-	out := map[string]any{}
-	for i, name := range columns() {
-		if i < len(row) {
-			out[name] = row[i]
-		}
-	}
-	return out
-}
+func fields(row []any) map[string]any { return probes.Fields(columns(), row) }
 
 // printRow prints the hops as traceroute -n does: an address, and the round
 // trips from there until another address has its turn.
@@ -128,25 +115,10 @@ func printRow(row []any) string {
 		b.WriteByte('\n')
 	}
 	fmt.Fprintf(&b, "ended: %s\n", f["end_reason"])
-	if refused := refusals(f); refused != "" {
+	if refused := probes.Refusals(f["icmp_errors"]); refused != "" {
 		fmt.Fprintf(&b, "refused by our own kernel: %s\n", refused)
 	}
 	return b.String()
-}
-
-// refusals says "10 ENETUNREACH, 1 EPERM", or "".
-func refusals(f map[string]any) string {
-	raw, _ := f["icmp_errors"].(json.RawMessage)
-	counts := map[string]int{}
-	if json.Unmarshal(raw, &counts) != nil {
-		return ""
-	}
-	words := make([]string, 0, len(counts))
-	for name, n := range counts {
-		words = append(words, fmt.Sprintf("%d %s", n, name))
-	}
-	sort.Strings(words)
-	return strings.Join(words, ", ")
 }
 
 // perf is the row as a Nagios check: a target that is not reached is CRITICAL.
@@ -156,7 +128,7 @@ func perf(row []any) (state int, text, perfdata string) {
 	hops, _ := f["hop_count"].(int64)
 	if !reached {
 		text = fmt.Sprintf("target not reached, ended after %s: %s", plural(int(hops), "hop"), f["end_reason"])
-		if refused := refusals(f); refused != "" {
+		if refused := probes.Refusals(f["icmp_errors"]); refused != "" {
 			text += " (" + refused + ")"
 		}
 		return 2, text, fmt.Sprintf("hops=%d reached=0 rta=U", hops)

@@ -124,12 +124,8 @@ func newProbe(spec json.RawMessage, env probes.Env) (*probe, error) {
 	if p.plan.firstTTL > p.plan.maxTTL {
 		return nil, fmt.Errorf("%w: option \"first_ttl\" is %d and must not pass option \"max_ttl\", %d", probes.ErrSpec, p.plan.firstTTL, p.plan.maxTTL)
 	}
-	if src := p.plan.source; src.IsValid() {
-		own := familyOf(src)
-		if p.family != "auto" && p.family != own {
-			return nil, fmt.Errorf("%w: option \"source\" is the IPv%s address %s, but option \"family\" is %q", probes.ErrSpec, own, src, p.family)
-		}
-		p.family = own
+	if p.family, err = probes.SourceFamily(p.plan.source, p.family); err != nil {
+		return nil, err
 	}
 	if env.Engine != nil {
 		e, ok := env.Engine.(*engine)
@@ -143,7 +139,7 @@ func newProbe(spec json.RawMessage, env probes.Env) (*probe, error) {
 
 // Run makes one run. See doc.go for what is data and what is an error.
 func (p *probe) Run(ctx context.Context, t measure.Target) (measure.Result, error) {
-	to, err := resolve(ctx, t.Address, p.family)
+	to, err := probes.Resolve(ctx, t.Address, p.family)
 	if err != nil {
 		return measure.Result{}, err
 	}

@@ -1,4 +1,4 @@
-package ping
+package probes
 
 import (
 	"context"
@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
-
-	"sonde/probes"
 )
 
 // nameServer answers on loopback for as long as the test lasts:
@@ -81,11 +79,11 @@ func TestFamilyChoosesTheAddressOfAName(t *testing.T) {
 		{"both.example", "4", four}, {"both.example", "6", six}, {"four.example", "auto", four},
 		{"four.example", "4", four}, {"::ffff:127.0.0.1", "4", four}, {"::1", "6", six}, {"::1", "auto", six},
 	} {
-		if a, err := resolve(t.Context(), c.name, c.family); err != nil || a != netip.MustParseAddr(c.want) {
+		if a, err := Resolve(t.Context(), c.name, c.family); err != nil || a != netip.MustParseAddr(c.want) {
 			t.Errorf("%s over family %s is %v, %v; want %s", c.name, c.family, a, err, c.want)
 		}
 	}
-	if a, err := resolve(t.Context(), "both.example", "auto"); err != nil || a != netip.MustParseAddr(four) && a != netip.MustParseAddr(six) {
+	if a, err := Resolve(t.Context(), "both.example", "auto"); err != nil || a != netip.MustParseAddr(four) && a != netip.MustParseAddr(six) {
 		t.Errorf("both.example is %v, %v", a, err)
 	}
 }
@@ -99,27 +97,23 @@ func TestNameThatDoesNotResolveIsAnErrorThatNamesIt(t *testing.T) {
 		{"", "auto", `resolve ""`},
 		{"127.0.0.1:80", "auto", `resolve "127.0.0.1:80"`},
 	} {
-		_, err := resolve(t.Context(), c.name, c.family)
-		if err == nil || !strings.Contains(err.Error(), c.want) || errors.Is(err, probes.ErrSpec) || errors.Is(err, probes.ErrLocal) {
+		_, err := Resolve(t.Context(), c.name, c.family)
+		if err == nil || !strings.Contains(err.Error(), c.want) || errors.Is(err, ErrSpec) || errors.Is(err, ErrLocal) {
 			t.Errorf("%q over family %s gave %v, want %q", c.name, c.family, err, c.want)
 		}
 	}
-	_, err := resolve(t.Context(), "127.0.0.1", "6")
-	if !errors.Is(err, probes.ErrSpec) || !strings.Contains(err.Error(), "127.0.0.1") {
+	_, err := Resolve(t.Context(), "127.0.0.1", "6")
+	if !errors.Is(err, ErrSpec) || !strings.Contains(err.Error(), "127.0.0.1") {
 		t.Errorf("an IPv4 address over IPv6 gave %v; a person must mend that", err)
 	}
 }
 
 func TestNameServerThatDoesNotAnswerIsGivenUpWithTheDeadline(t *testing.T) {
 	nameServer(t)
-	p, err := Tool().New(nil, probes.Env{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	began := time.Now()
-	_, err = p.Run(ctx, target(t, "slow.example"))
+	_, err := Resolve(ctx, "slow.example", "auto")
 	if err == nil || !strings.Contains(err.Error(), "slow.example") || time.Since(began) > time.Second {
 		t.Errorf("after %s: %v", time.Since(began), err)
 	}
