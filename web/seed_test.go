@@ -51,7 +51,7 @@ func seeded(t testing.TB) (*store.Pages, *pgx.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(pages.Close)
-	run(t, conn, `SELECT sonde_make_partitions(t, '2026-02-26', '2026-03-30') FROM unnest(ARRAY['pingdata', 'routedata']) t`)
+	run(t, conn, `SELECT sonde_make_partitions(t, '2026-03-26', '2026-03-30') FROM unnest(ARRAY['pingdata', 'routedata']) t`)
 	run(t, conn, `UPDATE settings SET value = 'Europe/Berlin' WHERE name = 'time_zone'`)
 	for _, n := range [][3]string{{"lab", "127.0.0.1", "Hamburg"}, {"cern", "www.cern.ch", "Geneva"}, {"fermilab", "www.fnal.gov", "Batavia"}, {"desy", "www.desy.de", "Hamburg"},
 		{"kek", "www.kek.jp", "Tsukuba"}, {"slac", "www.slac.example", "Stanford"}, {"in2p3", "www.in2p3.fr", "Lyon"}, {"nikhef", "www.nikhef.nl", "Amsterdam"},

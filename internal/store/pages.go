@@ -49,7 +49,7 @@ func OpenPages(dsn string) (*Pages, error) {
 	} {
 		c.ConnConfig.RuntimeParams[setting] = value
 	}
-	c.MaxConns = 4
+	c.MaxConns = 6 // four pages at once, and the question whether we are ready
 	c.MaxConnIdleTime = time.Minute
 	pool, err := pgxpool.NewWithConfig(context.Background(), c)
 	if err != nil {
