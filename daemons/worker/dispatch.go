@@ -37,6 +37,7 @@ type dispatcher struct {
 	most    int
 
 	clock    store.Clock
+	claimTo  time.Time // every run due up to here was offered to us
 	self     *selfPlan
 	lag      time.Duration
 	reported time.Time
@@ -93,7 +94,7 @@ func (d *dispatcher) run(stopping, cancelled context.Context) {
 			d.self.take(p)
 			d.dropDisabled(p)
 		case s := <-d.link.state:
-			d.self.database(s, d.clock)
+			d.self.database(s, d.claimTo)
 		case r := <-d.ended:
 			d.end(r)
 			for more := true; more; { // many at once: one round for all of them
@@ -120,8 +121,13 @@ func (d *dispatcher) run(stopping, cancelled context.Context) {
 
 // claimed takes runs that the database gave us.
 func (d *dispatcher) claimed(c store.Claims) {
-	d.clock = c.Clock
+	d.clock, d.claimTo = better(d.clock, c.Clock), c.To
+	var void []measure.RunKey
 	for _, claim := range c.Runs {
+		if spec, known := d.self.spec(claim.ToolspecID); known && !spec.Enabled {
+			void = append(void, claim.RunKey) // disabled a moment ago, and the scheduler has not seen it yet
+			continue
+		}
 		d.mu.Lock()
 		have, made := d.hand[claim.RunKey], false
 		if have == nil {
@@ -137,6 +143,24 @@ func (d *dispatcher) claimed(c store.Claims) {
 			d.add(&run{Claim: claim.Claim})
 		}
 	}
+	d.drop(void)
+}
+
+// better is the reading that knows the database's clock more exactly. A claim
+// counts from before it was sent, so each reading is ahead of the truth by what
+// the claim took at most: the one less ahead is nearer, unless the two
+// contradict each other, which is a step of the clock.
+func better(old, read store.Clock) store.Clock {
+	if old.DB.IsZero() {
+		return read
+	}
+	age := read.At.Sub(old.At)
+	drift := age / 5000
+	ahead := read.DB.Sub(old.DB.Add(age))
+	if ahead <= drift || ahead > read.Error+drift {
+		return read
+	}
+	return old
 }
 
 // add puts a run in the queue for its instant.
@@ -285,11 +309,17 @@ func (d *dispatcher) miss(r *run, why string) {
 	d.w.count(func(t *Totals) { t.Missed++ })
 }
 
+// forget takes an ended run out of our hand; that it was made is remembered for
+// as long as the database may offer it again.
 func (d *dispatcher) forget(r *run) {
+	until := time.Now()
+	if r.stop.After(until) {
+		until = r.stop
+	}
 	d.mu.Lock()
 	delete(d.hand, r.RunKey)
 	d.recent[r.RunKey] = true
-	d.oldest = append(d.oldest, memory{r.RunKey, time.Now().Add(remember)})
+	d.oldest = append(d.oldest, memory{r.RunKey, until.Add(remember)})
 	d.mu.Unlock()
 }
 
@@ -299,14 +329,17 @@ func (d *dispatcher) dropDisabled(p *ownPlan) {
 	drop := func(runs []*run) []*run {
 		kept := runs[:0]
 		for _, r := range runs {
-			spec, known := p.Specs[r.ToolspecID]
-			if known && !spec.Enabled {
+			if spec, known := p.Specs[r.ToolspecID]; known && !spec.Enabled {
 				gone = append(gone, r.RunKey)
-				d.forget(r)
+				// Not remembered as made: the spec may be enabled again before that instant.
+				d.mu.Lock()
+				delete(d.hand, r.RunKey)
+				d.mu.Unlock()
 				continue
 			}
 			kept = append(kept, r)
 		}
+		clear(runs[len(kept):])
 		return kept
 	}
 	d.waiting = drop(d.waiting)
@@ -319,6 +352,11 @@ func (d *dispatcher) dropDisabled(p *ownPlan) {
 			delete(d.behind, id)
 		}
 	}
+	d.drop(gone)
+}
+
+// drop deletes claimed runs that will not be made.
+func (d *dispatcher) drop(gone []measure.RunKey) {
 	if len(gone) == 0 {
 		return
 	}

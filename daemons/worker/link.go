@@ -29,6 +29,8 @@ type link struct {
 	mark    uint64
 	copy    *ownPlan
 	away    bool
+	unsure  time.Time // until then the server may still be carrying out a claim that we gave up
+	last    []measure.RunKey
 	entered bool
 	told    chan struct{}
 }
@@ -93,8 +95,12 @@ func (l *link) round(stopping context.Context) (full bool, err error) {
 		return false, err
 	}
 	if l.away || l.mark == 0 {
+		l.unsure = time.Now().Add(2 * answerTime)
+	}
+	if time.Now().Before(l.unsure) {
 		// A claim whose answer was lost is ours in the database and unknown here.
-		if err := l.w.Store.HandBackOthers(ctx, l.known(), l.w.Name); err != nil {
+		// The last one may not have arrived at the dispatcher's hand yet.
+		if err := l.w.Store.HandBackOthers(ctx, append(l.known(), l.last...), l.w.Name); err != nil {
 			return false, err
 		}
 	}
@@ -105,17 +111,17 @@ func (l *link) round(stopping context.Context) (full bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	l.last = make([]measure.RunKey, len(c.Runs))
+	for i, r := range c.Runs {
+		l.last[i] = r.RunKey
+	}
 	l.take(stopping, changes, c.Clock)
 	select {
 	case l.claims <- c:
 		return c.Full, nil
 	case <-stopping.Done():
 	}
-	keys := make([]measure.RunKey, len(c.Runs))
-	for i, r := range c.Runs {
-		keys[i] = r.RunKey
-	}
-	return false, l.w.Store.HandBack(ctx, keys, l.w.Name)
+	return false, l.w.Store.HandBack(ctx, l.last, l.w.Name)
 }
 
 // tell says it when the database goes or comes.

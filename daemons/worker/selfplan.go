@@ -28,18 +28,25 @@ func (s *selfPlan) take(p *ownPlan) {
 	}
 }
 
-// database hears that the database went away or came back. clock is that of the
-// last claim, which took everything due up to ahead from then.
-func (s *selfPlan) database(state linkState, clock store.Clock) {
+// spec gives a spec as we know it.
+func (s *selfPlan) spec(id int64) (store.Spec, bool) {
+	if s.copy == nil {
+		return store.Spec{}, false
+	}
+	spec, known := s.copy.Specs[id]
+	return spec, known
+}
+
+// database hears that the database went away or came back; everything due up to
+// claimed was given to us. Zero means that we never spoke to it.
+func (s *selfPlan) database(state linkState, claimed time.Time) {
 	s.away = state.away
 	if !state.away {
 		s.calendar = plan.NewCalendar()
 		return
 	}
-	if clock.DB.IsZero() {
+	if s.planned = claimed; claimed.IsZero() {
 		s.planned = s.clock().DB
-	} else {
-		s.planned = clock.DB.Add(ahead)
 	}
 	s.fill()
 }
@@ -50,7 +57,7 @@ func (s *selfPlan) fill() {
 		if !spec.Enabled || !spec.Background {
 			continue
 		}
-		if err := s.calendar.Put(spec.Spec, s.planned); err != nil {
+		if err := s.calendar.Put(spec.Begun(s.planned), s.planned); err != nil {
 			s.w.Log.Error("a spec has no instants", "spec", spec.ID, "error", err)
 		}
 	}

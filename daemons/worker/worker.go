@@ -90,14 +90,16 @@ func (w *Worker) Run(stopping, cancelled context.Context) error {
 	var background sync.WaitGroup
 	open, closeEngine := context.WithCancel(context.WithoutCancel(cancelled))
 	background.Go(func() { engine.run(open) })
-	background.Go(func() { link.run(stopping) })
 	storing, endStoring := context.WithCancel(context.WithoutCancel(cancelled))
 	var keepers sync.WaitGroup
 	for range 2 {
 		keepers.Go(func() { keep.run(storing) })
 	}
 
+	// What is claimed before the engine is open would start late.
+	w.Report("opening the engine", promise)
 	engine.wait(stopping)
+	background.Go(func() { link.run(stopping) })
 	d.run(stopping, cancelled)
 
 	keep.close()

@@ -88,6 +88,8 @@ func TestNobodyKnocksOnAForeignDoor(t *testing.T) {
 			case isOurs && to == f.pkg: // an external test of the package
 			case isOurs && f.test && (forTests(to) || to == "migrations" || to == "internal/schema" || under(to, "probes", "notify", "analysis") || to == "internal/spool"):
 				// what a test seeds, feeds and looks at must be the real schema and the real catalogue
+			case isOurs && f.test && under(f.pkg, "daemons") && under(to, "daemons"):
+				// a test may let several daemons play together
 			case isOurs && !f.test && forTests(to) && !forTests(f.pkg):
 				t.Errorf("%s: %s ─▶ %s: that package is for tests only", f.name, f.pkg, to)
 			case isOurs && !allows(r.ours, to):

@@ -19,7 +19,7 @@ const leaseGrace = 5 * time.Second
 type Claims struct {
 	Runs  []Claim
 	Clock Clock     // read in the same call: due_at counts by it
-	To    time.Time // every run due up to here that was there is claimed, unless Full
+	To    time.Time // every run due up to here that was there is claimed
 	Full  bool      // there may be more
 }
 
@@ -35,6 +35,9 @@ type Claim struct {
 // every run of a batch. The right way is always that of the index. (A lateral
 // subquery with a lock in it is never turned around, a plain join may be.)
 const byIndex = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
+
+// byIndexSoon is byIndex for a transaction that waits for no lock longer than a moment.
+const byIndexSoon = byIndex + `, set_config('lock_timeout', '50ms', true)`
 
 // Claim leases the runs of one tool on one host that are due up to ahead from
 // now, at most most of them, in order of due_at. tolerance is the setting
@@ -61,11 +64,16 @@ func (s *Store) Claim(ctx context.Context, monhost, tool, worker string, toleran
 		SELECT at.now, g.toolspec_id, g.due_at, g.attempt, g.start_by, g.lease_until, g.node, n.address, g.options, extract(epoch FROM g.time_to_run)::float8
 		FROM at LEFT JOIN (got g JOIN nodes n ON n.name = g.node) ON true`
 	var c Claims
-	before := time.Now()
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return c, fmt.Errorf("claim %s runs: %w", tool, err)
+	}
+	defer conn.Release()
+	before := time.Now() // making a connection may take long and must not count
 	batch := &pgx.Batch{}
 	batch.Queue(byIndex)
 	batch.Queue(claim, monhost, tool, worker, ahead.Seconds(), most, leaseGrace.Seconds(), (tolerance + time.Second).Seconds())
-	answers := s.pool.SendBatch(ctx, batch)
+	answers := conn.SendBatch(ctx, batch)
 	defer answers.Close()
 	if _, err := answers.Exec(); err != nil {
 		return c, fmt.Errorf("claim %s runs: %w", tool, err)
@@ -102,8 +110,19 @@ func (s *Store) Claim(ctx context.Context, monhost, tool, worker string, toleran
 	// counting from before the call errs towards an early end of the lease.
 	c.Clock.DB, c.Clock.At, c.Clock.Error = c.Clock.DB.UTC(), before, time.Since(before)
 	c.To, c.Full = c.Clock.DB.Add(ahead), len(c.Runs) >= most
+	if c.Full {
+		c.To = c.Runs[0].DueAt
+		for _, r := range c.Runs {
+			if r.DueAt.After(c.To) {
+				c.To = r.DueAt
+			}
+		}
+	}
 	return c, nil
 }
+
+// handedBack tells the other workers: some of the runs are due at this moment.
+const handedBack = ` RETURNING monhost, tool) SELECT pg_notify('sonde_due', monhost || '/' || tool) FROM back GROUP BY monhost, tool`
 
 // HandBack returns claimed runs that were not started, so that another worker
 // may claim them again. Like all that touches schedule it waits for no row that
@@ -111,10 +130,10 @@ func (s *Store) Claim(ctx context.Context, monhost, tool, worker string, toleran
 func (s *Store) HandBack(ctx context.Context, runs []measure.RunKey, worker string) error {
 	ids, dues := keys(runs)
 	_, err := s.pool.Exec(ctx, `
-		UPDATE schedule SET state = 'due', claimed_by = NULL, lease_until = NULL
+		WITH back AS (UPDATE schedule SET state = 'due', claimed_by = NULL, lease_until = NULL
 		WHERE ctid = ANY (ARRAY(
 			SELECT q.ctid FROM schedule q JOIN unnest($1::bigint[], $2::timestamptz[]) AS k (id, due) ON q.toolspec_id = k.id AND q.due_at = k.due
-			WHERE q.state = 'claimed' AND q.claimed_by = $3 FOR UPDATE OF q SKIP LOCKED))`, ids, dues, worker)
+			WHERE q.state = 'claimed' AND q.claimed_by = $3 FOR UPDATE OF q SKIP LOCKED))`+handedBack, ids, dues, worker)
 	if err != nil {
 		return fmt.Errorf("hand back %d runs: %w", len(runs), err)
 	}
@@ -151,11 +170,11 @@ func sanitized(name string) string { return pgx.Identifier{name}.Sanitize() }
 func (s *Store) HandBackOthers(ctx context.Context, known []measure.RunKey, worker string) error {
 	ids, dues := keys(known)
 	_, err := s.pool.Exec(ctx, `
-		UPDATE schedule SET state = 'due', claimed_by = NULL, lease_until = NULL
+		WITH back AS (UPDATE schedule SET state = 'due', claimed_by = NULL, lease_until = NULL
 		WHERE ctid = ANY (ARRAY(
 			SELECT q.ctid FROM schedule q WHERE q.state = 'claimed' AND q.claimed_by = $3
 				AND NOT EXISTS (SELECT FROM unnest($1::bigint[], $2::timestamptz[]) AS k (id, due) WHERE q.toolspec_id = k.id AND q.due_at = k.due)
-			FOR UPDATE SKIP LOCKED))`, ids, dues, worker)
+			FOR UPDATE SKIP LOCKED))`+handedBack, ids, dues, worker)
 	if err != nil {
 		return fmt.Errorf("hand back unknown runs: %w", err)
 	}

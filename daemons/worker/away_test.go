@@ -1,0 +1,246 @@
+package worker_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"sonde/daemons/worker"
+	"sonde/internal/embeddedpg"
+	"sonde/internal/pgtest"
+	"sonde/internal/store"
+	"sonde/migrations"
+)
+
+// ownServer is a world on a PostgreSQL of its own.
+func ownServer(t *testing.T) (*world, *embeddedpg.Server) {
+	t.Helper()
+	s := pgtest.NewServer(t)
+	if _, err := migrations.Up(context.Background(), s.DSN(), catalog(t)); err != nil {
+		t.Fatal(err)
+	}
+	return worldAt(t, s.DSN()), s
+}
+
+// kill ends a server as a crash does.
+func kill(t *testing.T, s *embeddedpg.Server) {
+	t.Helper()
+	if err := syscall.Kill(s.Pid(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-s.Done()
+}
+
+// processes are the postmaster and its children.
+func processes(t *testing.T, postmaster int) []int {
+	t.Helper()
+	list := []int{postmaster}
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range stats {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			continue // it ended
+		}
+		text := string(raw)
+		fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
+		if len(fields) > 1 && fields[1] == strconv.Itoa(postmaster) {
+			pid, _ := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(path, "/proc/"), "/stat"))
+			list = append(list, pid)
+		}
+	}
+	return list
+}
+
+// begin waits until n more runs have begun.
+func (w *world) begin(n int) {
+	w.Helper()
+	limit := time.After(40 * time.Second)
+	for range n {
+		select {
+		case <-w.begun:
+		case <-limit:
+			w.Fatal("too few runs begin")
+		}
+	}
+}
+
+// settled loads the spool and waits until every run due up to then has ended.
+func (w *world) settled(to time.Time) {
+	w.Helper()
+	w.until(40*time.Second, `SELECT planned_to >= $1 FROM schedule_mark`, to)
+	deadline := time.Now().Add(40 * time.Second)
+	for {
+		w.load()
+		if one[bool](w, `SELECT NOT EXISTS (SELECT FROM schedule WHERE due_at <= $1)`, to) {
+			break
+		}
+		if time.Now().After(deadline) {
+			w.Fatal("runs do not end: ", one[string](w, `SELECT string_agg(q::text, ' ') FROM (SELECT * FROM schedule WHERE due_at <= $1 LIMIT 5) q`, to))
+		}
+		w.until(5*time.Second, `SELECT true FROM pg_sleep(0.2)`)
+	}
+	w.load()
+}
+
+func TestDatabaseKilledInTheMiddleLosesAndDoublesNothing(t *testing.T) {
+	w, pg := ownServer(t)
+	for _, do := range []string{"a", "b", "c", "d"} {
+		w.spec(do, "1 second")
+	}
+	w.scheduler("s")
+	a := w.start("a", nil)
+	w.begin(20)
+	from := w.now()
+	w.begin(4)
+	kill(t, pg)
+	w.begin(20) // by the worker's own plan
+	pgtest.Restart(t, pg)
+	w.begin(24)
+	w.until(20*time.Second, `SELECT EXISTS (SELECT FROM pingdata WHERE NOT late AND started_at > pg_postmaster_start_time() + interval '2 seconds')`)
+	to := w.now()
+	a.stop()
+	w.scheduler("t") // stays, to end what a left
+	w.settled(to)
+	instants, measured := w.accounted(from, to)
+	t.Logf("%d of %d instants measured", measured, instants)
+	if measured < instants*8/10 {
+		t.Errorf("only %d of %d instants were measured", measured, instants)
+	}
+	if _, _, overlap := w.count(); overlap {
+		t.Error("a spec overlapped itself")
+	}
+	if n := one[int](w, `SELECT count(*)::int FROM pingdata WHERE late`); n < 10 {
+		t.Errorf("%d results came by the spool", n)
+	}
+	if n := one[int](w, `SELECT count(*)::int FROM pingdata WHERE reason LIKE 'overload%'`); n > 0 {
+		t.Errorf("%d runs were called overload", n)
+	}
+	w.log.has(t, "no exchange with the database; runs go on by our own plan", "the database answers")
+}
+
+func TestHungDatabaseLosesAndDoublesNothing(t *testing.T) {
+	w, pg := ownServer(t)
+	for _, do := range []string{"a", "b"} {
+		w.spec(do, "1 second")
+	}
+	w.scheduler("s")
+	w.start("a", nil)
+	w.begin(10)
+	from := w.now()
+	hung := processes(t, pg.Pid())
+	for _, pid := range hung {
+		_ = syscall.Kill(pid, syscall.SIGSTOP)
+	}
+	defer func() {
+		for _, pid := range hung {
+			_ = syscall.Kill(pid, syscall.SIGCONT)
+		}
+	}()
+	w.begin(4 + 12) // what was claimed, and then by the worker's own plan
+	for _, pid := range hung {
+		_ = syscall.Kill(pid, syscall.SIGCONT)
+	}
+	w.begin(10)
+	w.until(20*time.Second, `SELECT EXISTS (SELECT FROM pingdata WHERE NOT late AND started_at > clock_timestamp() - interval '1 second')`)
+	to := w.now()
+	w.settled(to)
+	instants, measured := w.accounted(from, to)
+	t.Logf("%d of %d instants measured", measured, instants)
+	if measured < instants/2 {
+		t.Errorf("only %d of %d instants were measured", measured, instants)
+	}
+}
+
+func TestDatabaseAwayAtStartIsMeasuredByTheCopyOfThePlan(t *testing.T) {
+	w, pg := ownServer(t)
+	w.spec("a", "1 second")
+	w.exec(`INSERT INTO toolspecs (node, tool, label, run_interval, test_type, options) VALUES ('far', 'noop', 'alone', '1 second', 'background-syn', '{"do": "alone"}')`)
+	s := w.scheduler("s")
+	w.start("a", nil).stop()
+	s()
+	kill(t, pg)
+	from := time.Now()
+	a := w.start("a", nil)
+	w.begin(5)
+	a.stop()
+	to := time.Now()
+	pgtest.Restart(t, pg)
+	w.scheduler("t")
+	w.settled(w.now())
+	w.accounted(from, to)
+	if n := one[int](w, `SELECT count(*)::int FROM pingdata d JOIN toolspecs s ON s.id = d.toolspec_id WHERE label <> 'alone' AND outcome = 'ok' AND late AND due_at > $1`, from); n < 5 {
+		t.Errorf("%d results by the copy of the plan", n)
+	}
+	if n := one[int](w, `SELECT count(*)::int FROM pingdata d JOIN toolspecs s ON s.id = d.toolspec_id WHERE label = 'alone' AND outcome = 'ok' AND due_at > $1`, from); n > 0 {
+		t.Errorf("%d runs that load the path were made without the database", n)
+	}
+}
+
+func TestWrongPasswordIsSaidAndMeasuredBeyond(t *testing.T) {
+	w, _ := ownServer(t)
+	w.spec("a", "1 second")
+	w.start("a", nil).stop() // leaves the copy of the plan
+	w.start("a", func(k *worker.Worker) { k.Store = store.New(w.connect(w.dsn + " user=stranger password=wrong")) })
+	w.begin(3)
+	w.log.has(t, "no exchange with the database", "stranger")
+}
+
+// noSpool is a folder that takes nothing.
+type noSpool struct{}
+
+func (noSpool) Append([]json.RawMessage) error { return errors.New("no space left on device") }
+func (noSpool) Release() error                 { return nil }
+
+func TestSpoolThatTakesNothingIsLoudAndMeasuringGoesOn(t *testing.T) {
+	w, pg := ownServer(t)
+	w.spec("a", "1 second")
+	w.scheduler("s")
+	a := w.start("a", func(k *worker.Worker) { k.Spool = noSpool{} })
+	w.begin(3)
+	from := w.now()
+	kill(t, pg)
+	w.begin(5)
+	pgtest.Restart(t, pg)
+	w.until(20*time.Second, `SELECT EXISTS (SELECT FROM pingdata WHERE started_at > pg_postmaster_start_time() + interval '1 second')`)
+	w.log.has(t, "RESULTS ARE LOST")
+	if a.Totals().Refused == 0 {
+		t.Error("no refused result was counted")
+	}
+	to := w.now()
+	w.settled(to)
+	w.accounted(from, to)
+}
+
+func TestKilledWorkersRunsAreMissedAndNothingIsDoubled(t *testing.T) {
+	w := newWorld(t)
+	w.scheduler("s")
+	c := w.startChild("a", "m1")
+	quick, long := w.spec("", "1 day"), w.spec("hang", "1 day")
+	done := w.due(quick, 0, 1)
+	if end := w.end(quick, done); end != "ok: " {
+		t.Fatal(end)
+	}
+	due := w.due(long, 0, 1)
+	w.until(10*time.Second, `SELECT EXISTS (SELECT FROM schedule WHERE toolspec_id = $1 AND due_at = $2 AND state = 'claimed')`, long, due)
+	if err := c.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Wait()
+	w.startChild("a", "m1")
+	if end := w.end(long, due); !strings.HasPrefix(end, "missed: no result: a, pid ") || !strings.HasSuffix(end, "claimed it and showed none before its lease ended") {
+		t.Error(end)
+	}
+	if n := one[int](w, `SELECT count(*)::int FROM pingdata WHERE toolspec_id = $1 AND due_at = $2 AND attempt <> 1`, long, due); n > 0 {
+		t.Error("the run was made again")
+	}
+}
