@@ -35,13 +35,19 @@ COMMENT ON COLUMN schedule.lease_until IS 'End of the lease: start_by + time_to_
 
 -- Only for rows inserted by hand: the scheduler fills monhost, tool and start_by itself.
 CREATE FUNCTION sonde_fill_schedule() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    enabled boolean;
 BEGIN
     IF NEW.toolspec_id IS NULL THEN
         PERFORM sonde_refuse('schedule', 'toolspec_id', 'say which spec is to run', 'INSERT INTO schedule (toolspec_id) VALUES (7)');
     END IF;
-    SELECT s.monhost, s.tool INTO NEW.monhost, NEW.tool FROM toolspecs s WHERE s.id = NEW.toolspec_id;
+    SELECT s.monhost, s.tool, s.enabled AND n.enabled INTO NEW.monhost, NEW.tool, enabled
+    FROM toolspecs s JOIN nodes n ON n.name = s.node WHERE s.id = NEW.toolspec_id;
     IF NOT FOUND THEN
         PERFORM sonde_refuse('schedule', 'toolspec_id', format('there is no spec %s', NEW.toolspec_id), 'SELECT id, tool, node FROM toolspecs');
+    END IF;
+    IF NOT enabled THEN -- its runs are dropped unstarted
+        PERFORM sonde_refuse('schedule', 'toolspec_id', format('spec %s or its node is disabled', NEW.toolspec_id), 'enable both to have it run');
     END IF;
     IF NEW.due_at IS NULL THEN
         NEW.due_at := now();

@@ -2,6 +2,7 @@ package scheduler_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 const soon = 2 * time.Second
 
 func TestNewSpecIsDueWithinASecond(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := w.start("a")
 	w.pass(s)
@@ -27,6 +29,7 @@ func TestNewSpecIsDueWithinASecond(t *testing.T) {
 
 // A NOTIFY is lost when the listener's connection is; polling finds the spec all the same.
 func TestNewSpecIsFoundByPollingWhenNobodyHearsTheNotification(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	// Without the trigger nobody notifies.
 	w.exec(`DROP TRIGGER tell_daemons ON toolspecs`)
@@ -36,6 +39,7 @@ func TestNewSpecIsFoundByPollingWhenNobodyHearsTheNotification(t *testing.T) {
 }
 
 func TestRowsLockedInPsqlDelayNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.spec("", "1 second")
 	s := w.start("a")
@@ -64,6 +68,7 @@ func TestRowsLockedInPsqlDelayNothing(t *testing.T) {
 }
 
 func TestSleepOfAWeekIsOneGapPerSpecInBoundedTime(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const specs = 20000
 	id := w.spec("0", "1 minute")
@@ -90,6 +95,7 @@ func TestSleepOfAWeekIsOneGapPerSpecInBoundedTime(t *testing.T) {
 }
 
 func TestTwoSchedulersPlanNothingTwice(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.spec("", "1 second")
 	from := w.now()
@@ -120,6 +126,7 @@ func TestTwoSchedulersPlanNothingTwice(t *testing.T) {
 // The mark lies a few seconds ahead of what a leader has read. A spec that comes
 // between its last look and its end must not lose its first instants.
 func TestSpecInsertedAsTheLeaderDiesKeepsItsSoonRun(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.spec("first", "1 second")
 	a := w.start("a")
@@ -133,6 +140,7 @@ func TestSpecInsertedAsTheLeaderDiesKeepsItsSoonRun(t *testing.T) {
 
 // A spec inserted while nobody led is measured soon, though its first instant is a gap.
 func TestSpecInsertedWhileNobodyLedRunsSoon(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.exec(`UPDATE schedule_mark SET planned_to = now() - interval '10 minutes', seen = pg_current_snapshot()`)
 	id := w.spec("", "1 day")
@@ -164,6 +172,7 @@ func (w *world) asReplica(sql string, args ...any) {
 }
 
 func TestTransactionThatStayedOpenForAMinuteIsMeasuredAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := w.start("a")
 	w.pass(s)
@@ -196,6 +205,7 @@ func TestTransactionThatStayedOpenForAMinuteIsMeasuredAtOnce(t *testing.T) {
 }
 
 func TestDisabledSpecIsForgottenAndEnabledAgainAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.spec("", "1 second")
 	s := w.start("a")
@@ -224,6 +234,7 @@ func TestDisabledSpecIsForgottenAndEnabledAgainAtOnce(t *testing.T) {
 }
 
 func TestSpecDisabledWhileNobodyLedIsForgotten(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.spec("", "1 second")
 	a := w.start("a")
@@ -235,6 +246,7 @@ func TestSpecDisabledWhileNobodyLedIsForgotten(t *testing.T) {
 }
 
 func TestChangedIntervalTakesEffectAtOnceAndKeepsRunsAskedForByHand(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.spec("", "1 second")
 	s := w.start("a")
@@ -265,6 +277,7 @@ func TestChangedIntervalTakesEffectAtOnceAndKeepsRunsAskedForByHand(t *testing.T
 }
 
 func TestDeletedSpecLeavesNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.spec("", "1 hour")
 	s := w.start("a")
@@ -278,6 +291,7 @@ func TestDeletedSpecLeavesNothing(t *testing.T) {
 }
 
 func TestRenamedNodeChangesNoInstant(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.spec("", "1 second")
 	from := w.now()
@@ -290,6 +304,7 @@ func TestRenamedNodeChangesNoInstant(t *testing.T) {
 }
 
 func TestCronSpecIsPlannedAtItsTimes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := w.start("a")
 	w.pass(s)
@@ -307,6 +322,7 @@ func TestCronSpecIsPlannedAtItsTimes(t *testing.T) {
 }
 
 func TestRunsInsertedByHand(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.spec("", "1 hour")
 	w.exec(`INSERT INTO schedule (toolspec_id) VALUES ($1)`, id)
@@ -315,6 +331,10 @@ func TestRunsInsertedByHand(t *testing.T) {
 	w.exec(`INSERT INTO schedule (toolspec_id, due_at, monhost, tool, start_by) VALUES ($1, '2001-02-03 04:05Z', 'm1', 'noop', '2001-02-03 04:06Z')`, id)
 	if _, err := w.pool.Exec(context.Background(), `INSERT INTO schedule (toolspec_id, due_at) SELECT toolspec_id, due_at FROM schedule`); err == nil {
 		t.Error("the same run could be inserted twice")
+	}
+	disabled := one[int64](w, `INSERT INTO toolspecs (node, tool, label, run_interval, enabled) VALUES ('far', 'noop', 'off', '1 hour', false) RETURNING id`)
+	if _, err := w.pool.Exec(context.Background(), `INSERT INTO schedule (toolspec_id) VALUES ($1)`, disabled); err == nil || !strings.Contains(err.Error(), "or its node is disabled") {
+		t.Errorf("a run of a disabled spec: %v", err)
 	}
 	s := w.start("a")
 	// Now, in the past and long ago: nobody ran them.
@@ -327,6 +347,7 @@ func TestRunsInsertedByHand(t *testing.T) {
 
 // A table lock that stops partitions from being made does not stop planning.
 func TestPlanningGoesOnWhilePartitionsCannotBeMade(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.spec("", "1 second")
 	w.exec(`DROP TABLE pingdata_` + w.now().UTC().AddDate(0, 0, 9).Format("20060102"))
