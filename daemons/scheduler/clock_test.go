@@ -57,6 +57,7 @@ func steppable(t *testing.T) (w *world, set func(offset string)) {
 }
 
 func TestClockSetForwardIsOneQuietGap(t *testing.T) {
+	t.Parallel()
 	w, set := steppable(t)
 	second, slow := w.spec("second", "1 second"), w.spec("slow", "5 minutes")
 	s := w.start("a")
@@ -82,6 +83,7 @@ func TestClockSetForwardIsOneQuietGap(t *testing.T) {
 }
 
 func TestClockSetBackwardGoesOnAtOnceAndKeepsKeysApart(t *testing.T) {
+	t.Parallel()
 	w, set := steppable(t)
 	id := w.spec("", "1 second")
 	a := w.start("a")
@@ -136,6 +138,7 @@ func shifted(w *world, id int64, n int) {
 
 // A scheduler that stood by while the clock stepped leaves the step to the one that led.
 func TestStepIsDealtWithOnceThoughTheLeadChanges(t *testing.T) {
+	t.Parallel()
 	w, set := steppable(t)
 	id := w.spec("", "1 second")
 	a := w.start("a")

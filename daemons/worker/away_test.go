@@ -93,6 +93,7 @@ func (w *world) settled(to time.Time) {
 }
 
 func TestDatabaseKilledInTheMiddleLosesAndDoublesNothing(t *testing.T) {
+	t.Parallel()
 	w, pg := ownServer(t)
 	for _, do := range []string{"a", "b", "c", "d"} {
 		w.spec(do, "1 second")
@@ -129,6 +130,7 @@ func TestDatabaseKilledInTheMiddleLosesAndDoublesNothing(t *testing.T) {
 }
 
 func TestHungDatabaseLosesAndDoublesNothing(t *testing.T) {
+	t.Parallel()
 	w, pg := ownServer(t)
 	for _, do := range []string{"a", "b"} {
 		w.spec(do, "1 second")
@@ -162,11 +164,14 @@ func TestHungDatabaseLosesAndDoublesNothing(t *testing.T) {
 }
 
 func TestDatabaseAwayAtStartIsMeasuredByTheCopyOfThePlan(t *testing.T) {
+	t.Parallel()
 	w, pg := ownServer(t)
 	w.spec("a", "1 second")
 	w.exec(`INSERT INTO toolspecs (node, tool, label, run_interval, test_type, options) VALUES ('far', 'noop', 'alone', '1 second', 'background-syn', '{"do": "alone"}')`)
 	s := w.scheduler("s")
-	w.start("a", nil).stop()
+	before := w.start("a", nil)
+	w.begin(2)
+	before.stop()
 	s()
 	kill(t, pg)
 	from := time.Now()
@@ -187,10 +192,14 @@ func TestDatabaseAwayAtStartIsMeasuredByTheCopyOfThePlan(t *testing.T) {
 }
 
 func TestWrongPasswordIsSaidAndMeasuredBeyond(t *testing.T) {
+	t.Parallel()
 	w, _ := ownServer(t)
-	w.spec("a", "1 second")
-	w.start("a", nil).stop() // leaves the copy of the plan
-	w.start("a", func(k *worker.Worker) { k.Store = store.New(w.connect(w.dsn + " user=stranger password=wrong")) })
+	w.due(w.spec("a", "1 second"), 0, 5)
+	before := w.start("a", nil)
+	w.begin(1)
+	before.stop() // leaves the copy of the plan
+	stranger := strings.Replace(w.dsn, "//sonde@", "//stranger:wrong@", 1)
+	w.start("a", func(k *worker.Worker) { k.Store = store.New(w.connect(stranger)) })
 	w.begin(3)
 	w.log.has(t, "no exchange with the database", "stranger")
 }
@@ -202,6 +211,7 @@ func (noSpool) Append([]json.RawMessage) error { return errors.New("no space lef
 func (noSpool) Release() error                 { return nil }
 
 func TestSpoolThatTakesNothingIsLoudAndMeasuringGoesOn(t *testing.T) {
+	t.Parallel()
 	w, pg := ownServer(t)
 	w.spec("a", "1 second")
 	w.scheduler("s")
@@ -222,6 +232,7 @@ func TestSpoolThatTakesNothingIsLoudAndMeasuringGoesOn(t *testing.T) {
 }
 
 func TestKilledWorkersRunsAreMissedAndNothingIsDoubled(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.scheduler("s")
 	c := w.startChild("a", "m1")
