@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"strconv"
 	"time"
 
 	"sonde/analysis"
@@ -299,13 +298,4 @@ func valuesOf(points []point) []float64 {
 	return values
 }
 
-func (d *detector) number(v float64) string {
-	text := strconv.FormatFloat(v, 'g', 4, 64)
-	if math.Abs(v) >= 1e4 && math.Abs(v) < 1e15 {
-		text = strconv.FormatFloat(v, 'f', 0, 64)
-	}
-	if d.unit == "" {
-		return text
-	}
-	return text + " " + d.unit
-}
+func (d *detector) number(v float64) string { return analysis.Number(v, d.unit) }

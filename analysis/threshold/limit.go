@@ -3,8 +3,6 @@ package threshold
 import (
 	"encoding/json"
 	"fmt"
-	"math"
-	"strconv"
 	"time"
 
 	"sonde/analysis"
@@ -191,13 +189,4 @@ func (d *limit) values() []float64 {
 	return out
 }
 
-func (d *limit) number(v float64) string {
-	text := strconv.FormatFloat(v, 'g', 4, 64)
-	if math.Abs(v) >= 1e4 && math.Abs(v) < 1e15 {
-		text = strconv.FormatFloat(v, 'f', 0, 64)
-	}
-	if d.unit == "" {
-		return text
-	}
-	return text + " " + d.unit
-}
+func (d *limit) number(v float64) string { return analysis.Number(v, d.unit) }
