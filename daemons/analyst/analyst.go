@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -64,7 +65,7 @@ type session struct {
 	specs    map[int64]*spec
 	order    []int64
 	config   store.Configuration
-	loadedAt time.Time
+	loadedAt time.Time // zero: never
 	changed  *atomic.Bool
 	tickedAt time.Time
 	platform platform
@@ -81,7 +82,9 @@ type session struct {
 // Run works until ctx ends.
 func (a *Analyst) Run(ctx context.Context) error {
 	changed := &atomic.Bool{}
-	go a.listen(ctx, changed)
+	var listening sync.WaitGroup
+	defer listening.Wait()
+	listening.Go(func() { a.listen(ctx, changed) })
 	pause, last := time.Duration(0), ""
 	for {
 		err := a.work(ctx, changed)
@@ -138,10 +141,7 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 		defer cancel()
 		db.Close(closing)
 	}()
-	s, err := newSession(a, db, changed)
-	if err != nil {
-		return err
-	}
+	s := newSession(a, db, changed)
 	a.Log.Info("this analyst works")
 	a.works.Store(true)
 	defer a.works.Store(false)
@@ -173,7 +173,7 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 	}
 }
 
-func newSession(a *Analyst, db *store.Analyst, changed *atomic.Bool) (*session, error) {
+func newSession(a *Analyst, db *store.Analyst, changed *atomic.Bool) *session {
 	s := &session{Analyst: a, db: db, caughtUp: time.Now(), changed: changed,
 		series: map[string]store.Series{}, methods: map[string]analysis.Method{}, specs: map[int64]*spec{}, hidden: map[int64]hiding{}}
 	seen := map[string]bool{}
@@ -191,7 +191,7 @@ func newSession(a *Analyst, db *store.Analyst, changed *atomic.Bool) (*session, 
 	for _, m := range a.Methods {
 		s.methods[m.Name] = m
 	}
-	return s, nil
+	return s
 }
 
 func hasAll(columns []string, wanted ...string) bool {
@@ -225,7 +225,7 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 		mark.Read = mark.Seen
 		s.platform.Held = nil
 	}
-	if s.config.Specs == nil || s.changed.Swap(false) || time.Since(s.loadedAt) > reload {
+	if s.changed.Swap(false) || time.Since(s.loadedAt) > reload {
 		if err := p.configure(); err != nil {
 			return 0, err
 		}

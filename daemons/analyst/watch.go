@@ -107,9 +107,6 @@ func (p *pass) configure() error {
 		return err
 	}
 	s.config, s.loadedAt = c, time.Now()
-	if s.config.Specs == nil {
-		s.config.Specs = []store.Watched{}
-	}
 	prints := make([]string, len(c.Rules))
 	for i, r := range c.Rules {
 		var compact bytes.Buffer
