@@ -156,7 +156,7 @@ func TestGrownLogIsTurnedAndOldOnesGo(t *testing.T) {
 		if _, err := log.WriteString(strings.Repeat(string(rune('a'+n)), 100)); err != nil {
 			t.Fatal(err)
 		}
-		if err := turnLog(path, 100); err != nil {
+		if err := proc.TurnLog(path, 100, oldLogs); err != nil {
 			t.Fatal(err)
 		}
 	}

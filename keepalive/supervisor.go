@@ -128,7 +128,7 @@ func (s *Supervisor) watch(stopping context.Context) {
 			turned = time.Now()
 			logs, _ := filepath.Glob(filepath.Join(s.o.LogDir, "*.log"))
 			for _, path := range logs {
-				if err := turnLog(path, mostLog); err != nil {
+				if err := proc.TurnLog(path, mostLog, oldLogs); err != nil {
 					s.log.Warn("a log cannot be turned", "file", path, "error", err)
 				}
 			}

@@ -1,6 +1,7 @@
 package keepalive
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,7 +46,8 @@ func takeOver(state string, patience time.Duration, log *slog.Logger) error {
 		_ = id.Signal(syscall.SIGTERM)
 		_ = id.Signal(syscall.SIGCONT)
 	}
-	deadline := time.After(patience)
+	patient, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	for id, name := range orphans {
 		gone, err := id.Gone()
 		if err != nil {
@@ -54,8 +56,7 @@ func takeOver(state string, patience time.Duration, log *slog.Logger) error {
 		select {
 		case <-gone:
 			continue
-		case <-deadline:
-			deadline = closed()
+		case <-patient.Done():
 		}
 		_ = id.Signal(syscall.SIGKILL)
 		select {
@@ -65,13 +66,6 @@ func takeOver(state string, patience time.Duration, log *slog.Logger) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// closed is a deadline that has passed, again and again.
-func closed() <-chan time.Time {
-	c := make(chan time.Time)
-	close(c)
-	return c
 }
 
 // remember writes the list of living children.

@@ -116,15 +116,11 @@ func setAside(dir, segment string, refused []refusal) (string, error) {
 			return "", err
 		}
 	}
+	// The segment is removed next: this must be on disk before.
 	if err := proc.Replace(path, text.Bytes(), 0o640, true); err != nil {
 		return "", err
 	}
-	// The segment is removed next: the new name must be on disk before.
-	d, err := os.Open(dir)
-	if err != nil {
-		return "", err
-	}
-	return path, errors.Join(d.Sync(), d.Close())
+	return path, nil
 }
 
 func writeLine(w io.Writer, r refusal) error {

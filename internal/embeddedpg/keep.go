@@ -5,6 +5,8 @@ import (
 	"errors"
 	"path/filepath"
 	"time"
+
+	"sonde/internal/proc"
 )
 
 // Keep holds a server alive: when it dies it is started again, when it stands
@@ -59,7 +61,7 @@ func (s *Server) watch(ctx context.Context, o Options) {
 			return
 		case <-time.After(every):
 		}
-		if err := turnLog(filepath.Join(s.dir, "log")); err != nil {
+		if err := proc.TurnLog(filepath.Join(s.dir, "log"), mostLog, 1); err != nil {
 			s.log.Warn("the log of PostgreSQL cannot be turned", "error", err)
 		}
 		asked := time.Now()

@@ -96,7 +96,7 @@ func (l *launcher) initdb(ctx context.Context) error {
 	if err := os.Rename(fresh, l.data); err != nil {
 		return fmt.Errorf("make the database cluster: %w", err)
 	}
-	return syncDir(l.dir)
+	return proc.SyncDir(l.dir)
 }
 
 // nameFor gives a name by which the server's user reaches a folder that is his
@@ -228,7 +228,7 @@ var errOld = errors.New("an older server still holds it")
 
 func (l *launcher) once(ctx context.Context) (*Server, error) {
 	logPath := filepath.Join(l.dir, "log")
-	if err := turnLog(logPath); err != nil {
+	if err := proc.TurnLog(logPath, mostLog, 1); err != nil {
 		return nil, err
 	}
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
@@ -306,29 +306,4 @@ func lastLines(s string, n int) string {
 	return strings.Join(lines, " | ")
 }
 
-const mostLog = 10 << 20
-
-// turnLog keeps the server's log small. The server appends to the open file, so
-// it is copied and cut, not renamed.
-func turnLog(path string) error {
-	info, err := os.Stat(path)
-	if err != nil || info.Size() < mostLog {
-		return nil
-	}
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("log of PostgreSQL: %w", err)
-	}
-	// The old log is worth less than the room for the new one.
-	_ = os.WriteFile(path+".1", raw, 0o640)
-	return os.Truncate(path, 0)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
+const mostLog = 10 << 20 // bytes; one old log is kept beside it

@@ -7,5 +7,8 @@
 //	Start    a program that lives on, tied to this process or not
 //	Ident    a process named by pid and start time, so that a recycled pid is never mistaken for it
 //
+// Beside them stands what is done with files that another process has open or
+// reads meanwhile: Replace, and TurnLog for the log that a child writes by itself.
+//
 // What the program's output means is left to the caller.
 package proc

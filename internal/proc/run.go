@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"sync"
 	"syscall"
@@ -117,27 +116,4 @@ func (c *capped) cut() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.total > len(c.kept)
-}
-
-// Replace writes a file as a whole: under another name first, then renamed, so
-// that a reader sees the old content or the new one, and a full disk leaves the
-// old one. With sync it also survives a power failure.
-func Replace(path string, content []byte, mode os.FileMode, sync bool) error {
-	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil && sync {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
-		_ = os.Remove(tmp)
-	}
-	return err
 }

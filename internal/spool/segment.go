@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"sonde/internal/proc"
 )
 
 // ErrBusy says that somebody still writes, or reads, the segment.
@@ -118,7 +120,7 @@ func (s *Segment) SetAside() (string, error) {
 	if err := os.Rename(s.Path, to); err != nil {
 		return "", fmt.Errorf("spool: %w", err)
 	}
-	return to, errors.Join(syncDir(dir), syncDir(filepath.Dir(s.Path)))
+	return to, errors.Join(proc.SyncDir(dir), proc.SyncDir(filepath.Dir(s.Path)))
 }
 
 // Close gives a segment back that was taken by Read.

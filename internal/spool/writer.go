@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sonde/internal/proc"
 )
 
 const (
@@ -181,7 +183,7 @@ func (w *Writer) newSegment() error {
 			_ = w.closeSegment()
 		}
 	})
-	if err := syncDir(w.dir); err != nil {
+	if err := proc.SyncDir(w.dir); err != nil {
 		return errors.Join(err, w.closeSegment())
 	}
 	return nil
@@ -211,12 +213,4 @@ func (w *Writer) Release() error {
 		return fmt.Errorf("spool: %w", err)
 	}
 	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
