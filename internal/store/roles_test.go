@@ -73,8 +73,8 @@ func TestRoleOfPeopleEditsConfigurationAndNoResult(t *testing.T) {
 	st, admin := w.as("sonde_admin")
 	for _, sql := range []string{
 		`INSERT INTO nodes (name, address) VALUES ('x', '192.0.2.9')`, `UPDATE nodes SET name = 'y', address = '192.0.2.10' WHERE name = 'x'`,
-		`INSERT INTO toolspecs (node, tool, run_interval) VALUES ('y', 'ping', '1 minute')`, `UPDATE toolspecs SET enabled = false, options = '{"count": 3}' WHERE node = 'y'`,
-		`INSERT INTO schedule (toolspec_id) SELECT id FROM toolspecs WHERE node = 'y'`, `UPDATE nodes SET enabled = false WHERE name = 'y'`,
+		`INSERT INTO toolspecs (node, tool, run_interval) VALUES ('y', 'ping', '1 minute')`, `INSERT INTO schedule (toolspec_id) SELECT id FROM toolspecs WHERE node = 'y'`,
+		`UPDATE toolspecs SET enabled = false, options = '{"count": 3}' WHERE node = 'y'`, `UPDATE nodes SET enabled = false WHERE name = 'y'`,
 		`DELETE FROM toolspecs WHERE node = 'y'`, `DELETE FROM nodes WHERE name = 'y'`,
 		`UPDATE settings SET value = '5h' WHERE name = 'repeat_limit'`, `INSERT INTO comments (node, text) VALUES ('far', 'new cable')`,
 		`INSERT INTO mediums (name, type, options) VALUES ('sms', 'smstools', '{"spool": "/var/spool/sms"}')`,
