@@ -220,7 +220,9 @@ func TestAPageThatTakesTooLongSaysSo(t *testing.T) {
 	defer other.Close(context.Background())
 	run(t, other, `BEGIN`)
 	run(t, other, `LOCK TABLE alerts IN ACCESS EXCLUSIVE MODE`)
+	cancelled := make(chan struct{})
 	go func() {
+		defer close(cancelled)
 		// Not the page's own time limit but the same end of it: the query is cancelled.
 		for {
 			var n int
@@ -232,6 +234,7 @@ func TestAPageThatTakesTooLongSaysSo(t *testing.T) {
 		}
 	}()
 	status, body := get(t, h, "/alerts")
+	<-cancelled
 	if status != http.StatusServiceUnavailable || !strings.Contains(body, "took too long") {
 		t.Errorf("%d %.300s", status, body)
 	}
