@@ -28,6 +28,9 @@ type panel struct {
 	hasSmoke, hasCore       bool
 }
 
+// margin surrounds a chart that stands alone.
+const margin = 10
+
 // longest keeps the ticks of a chart countable.
 const longest = 100 * 365 * 24 * time.Hour
 
@@ -52,14 +55,16 @@ func (c Chart) draw(size Size, alone bool) []byte {
 	if alone {
 		p.b.WriteString(`<?xml version="1.0" encoding="UTF-8"?>` + "\n")
 	}
-	p.f(`<svg xmlns="http://www.w3.org/2000/svg" class="%s" viewBox="0 0 %d %d"`, size.Class, size.Width, size.Height)
+	p.f(`<svg xmlns="http://www.w3.org/2000/svg" class="%s"`, size.Class)
 	if alone {
-		p.f(` width="%d" height="%d"`, size.Width, size.Height)
+		p.f(` viewBox="%d %d %d %d" width="%[3]d" height="%[4]d"`, -margin, -margin, size.Width+2*margin, size.Height+2*margin)
+	} else {
+		p.f(` viewBox="0 0 %d %d"`, size.Width, size.Height)
 	}
 	p.f(` role="img" aria-labelledby="%[1]s-t %[1]s-d"><title id="%[1]s-t">%[2]s</title><desc id="%[1]s-d">%[3]s</desc>`, p.id(), esc(c.Title), esc(c.Describe()))
 	if alone {
 		p.f("<style>%s</style>", Style)
-		p.f(`<rect class="ground" width="%d" height="%d"/>`, size.Width, size.Height)
+		p.f(`<rect class="ground" x="%d" y="%d" width="%d" height="%d"/>`, -margin, -margin, size.Width+2*margin, size.Height+2*margin)
 	}
 	p.patterns()
 	p.axes()
