@@ -15,6 +15,10 @@ import (
 // when the database offers it after an absence.
 const remember = 2 * time.Minute
 
+// nearer is how much later a run may start because the database's clock is
+// known better than when the run was claimed. More would be a step, which moves nothing.
+const nearer = 200 * time.Millisecond
+
 // dispatcher owns the runs from claim to end and starts each at its instant.
 // Its goroutine never waits for the database.
 type dispatcher struct {
@@ -195,6 +199,11 @@ func (d *dispatcher) selfPlan() {
 func (d *dispatcher) start(ctx context.Context, now time.Time) time.Duration {
 	for len(d.waiting) > 0 && !d.waiting[0].start.After(now) {
 		r := heap.Pop(&d.waiting).(*run)
+		if at := d.clock.Local(r.DueAt); at.After(now) && at.Sub(r.start) < nearer {
+			r.start = at
+			heap.Push(&d.waiting, r)
+			continue
+		}
 		d.ready = append(d.ready, r)
 		d.watch(r)
 	}

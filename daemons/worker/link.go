@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,7 @@ type link struct {
 	copy    *ownPlan
 	away    bool
 	unsure  time.Time // until then the server may still be carrying out a claim that we gave up
+	look    time.Time // not before this we look for such claims again
 	last    []measure.RunKey
 	entered bool
 	told    chan struct{}
@@ -95,9 +97,11 @@ func (l *link) round(stopping context.Context) (full bool, err error) {
 		return false, err
 	}
 	if l.away || l.mark == 0 {
-		l.unsure = time.Now().Add(2 * answerTime)
+		l.unsure, l.look = time.Now().Add(2*answerTime), time.Time{}
 	}
-	if time.Now().Before(l.unsure) {
+	if now := time.Now(); now.Before(l.unsure) && !now.Before(l.look) {
+		// All runs of the last minutes go along: once a second is enough.
+		l.look = now.Add(pollEvery)
 		// A claim whose answer was lost is ours in the database and unknown here.
 		// The last one may not have arrived at the dispatcher's hand yet.
 		if err := l.w.Store.HandBackOthers(ctx, append(l.known(), l.last...), l.w.Name); err != nil {
@@ -118,7 +122,8 @@ func (l *link) round(stopping context.Context) (full bool, err error) {
 	l.take(stopping, changes, c.Clock)
 	select {
 	case l.claims <- c:
-		return c.Full, nil
+		// Where so many were due, more are: no pause.
+		return len(c.Runs) >= claimMost/4, nil
 	case <-stopping.Done():
 	}
 	return false, l.w.Store.HandBack(ctx, l.last, l.w.Name)
@@ -153,6 +158,7 @@ func (l *link) take(ctx context.Context, c store.Changes, clock store.Clock) {
 	first := l.mark == 0
 	l.mark = c.Mark
 	offset := clock.DB.Sub(clock.At.Round(0))
+	c.Removed = slices.DeleteFunc(c.Removed, func(id int64) bool { _, ours := l.copy.Specs[id]; return !ours })
 	same := !first && len(c.Specs) == 0 && len(c.Removed) == 0 && len(c.Repeats) == len(l.copy.Repeats) &&
 		c.StartTolerance == l.copy.StartTolerance && (offset-l.copy.Offset).Abs() < time.Second
 	if same {

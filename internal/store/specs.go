@@ -115,7 +115,10 @@ func specChanges(ctx context.Context, q querier, mark uint64, monhost, tool stri
 		if c.Specs, err = scanSpecs(rows); err != nil {
 			return c, fmt.Errorf("read specs: %w", err)
 		}
-		rows, err = q.Query(ctx, `SELECT toolspec_id FROM toolspecs_removed WHERE changed_xid >= $1::text::xid8`, fmt.Sprint(mark))
+		// Before its first result a spec may go to another host or tool: to this one it is removed.
+		rows, err = q.Query(ctx, `SELECT toolspec_id FROM toolspecs_removed WHERE changed_xid >= $1::text::xid8
+			UNION ALL SELECT s.id FROM toolspecs s WHERE $1 <> '0' AND s.changed_xid >= $1::text::xid8 AND NOT (($2 = '' OR s.monhost = $2) AND ($3 = '' OR s.tool = $3))`,
+			fmt.Sprint(mark), monhost, tool)
 		if err != nil {
 			return c, fmt.Errorf("read removed specs: %w", err)
 		}
