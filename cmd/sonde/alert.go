@@ -12,10 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"sonde/config"
-	"sonde/internal/daemon"
 	"sonde/internal/measure"
 	"sonde/internal/store"
 )
@@ -26,17 +23,9 @@ func openStore(ctx context.Context, from *config.Source) (*store.Store, func(), 
 	if err != nil {
 		return nil, nil, err
 	}
-	dsn, err := databaseOf(c)
+	pool, err := commandPool(ctx, c)
 	if err != nil {
 		return nil, nil, err
-	}
-	pc, err := daemon.PoolConfig(dsn, "command line")
-	if err != nil {
-		return nil, nil, err
-	}
-	pool, err := pgxpool.NewWithConfig(ctx, pc)
-	if err != nil {
-		return nil, nil, fmt.Errorf("database: %w", err)
 	}
 	return store.New(pool), pool.Close, nil
 }

@@ -22,12 +22,7 @@ func databaseOf(c config.Config) (string, error) {
 }
 
 func runDSN(_ context.Context, args []string) error {
-	fs := flags("dsn")
-	from := config.Flags(fs)
-	if err := parse(fs, args, 0, 0); err != nil {
-		return err
-	}
-	c, err := from.Load()
+	c, err := hostConfig("dsn", args)
 	if err != nil {
 		return err
 	}

@@ -16,8 +16,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"sonde/config"
 	"sonde/internal/daemon"
 	"sonde/internal/embeddedpg"
@@ -74,21 +72,17 @@ func runHost(ctx context.Context, c config.Config, migrate bool, up func(listen,
 		background.Go(func() { done <- h.migrate(stopping, sync.OnceFunc(func() { close(reached) })) })
 		// A database that is away is no reason not to measure: what is known of
 		// the plan is on disk. But one that answers is made ready before it is used.
-		away := time.After(20 * time.Second)
+		var err error
 		select {
 		case <-reached:
-			away = nil
-		case <-away:
-			away = closedTimer()
-		}
-		select {
-		case err := <-done:
-			if err != nil {
-				return stoppedOr(stopping, err)
-			}
-		case <-away:
+			err = <-done
+		case err = <-done: // told to stop, or no connection string
+		case <-time.After(20 * time.Second):
 			log.Warn("the database is away; daemons are started without it")
 			background.Go(func() { failed <- <-done })
+		}
+		if err != nil {
+			return stoppedOr(stopping, err)
 		}
 	}
 	background.Go(func() {
@@ -114,13 +108,6 @@ func runHost(ctx context.Context, c config.Config, migrate bool, up func(listen,
 	release()
 	background.Wait()
 	return errors.Join(err, migration)
-}
-
-// closedTimer has passed already.
-func closedTimer() <-chan time.Time {
-	c := make(chan time.Time)
-	close(c)
-	return c
 }
 
 // stoppedOr makes no error of work that we were told to stop.
@@ -203,11 +190,7 @@ func (h *host) migrate(ctx context.Context, reached func()) error {
 // enter enters this monitoring host, so that the first INSERT finds it; a name
 // that is held by a living host elsewhere ends us with a sentence.
 func (h *host) enter(ctx context.Context) error {
-	c, err := daemon.PoolConfig(h.dsn, "enter")
-	if err != nil {
-		return err
-	}
-	pool, err := pgxpool.NewWithConfig(ctx, c)
+	pool, err := daemon.Open(ctx, h.dsn, "enter")
 	if err != nil {
 		return err
 	}

@@ -147,15 +147,7 @@ func commandPool(ctx context.Context, c config.Config) (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	pc, err := daemon.PoolConfig(dsn, "command line")
-	if err != nil {
-		return nil, err
-	}
-	pool, err := pgxpool.NewWithConfig(ctx, pc)
-	if err != nil {
-		return nil, fmt.Errorf("database: %w", err)
-	}
-	return pool, nil
+	return daemon.Open(ctx, dsn, "command line")
 }
 
 func printStatus(out io.Writer, s status) error {

@@ -23,11 +23,7 @@ import (
 
 // pool opens the daemon's connections without waiting for the database.
 func (d asDaemon) pool(ctx context.Context) (*pgxpool.Pool, error) {
-	c, err := daemon.PoolConfig(d.DSN, d.Name)
-	if err != nil {
-		return nil, err
-	}
-	return pgxpool.NewWithConfig(ctx, c)
+	return daemon.Open(ctx, d.DSN, d.Name)
 }
 
 // thisHost is this monitoring host as it enters itself into the database.

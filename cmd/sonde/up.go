@@ -25,6 +25,7 @@ func runSupervise(ctx context.Context, args []string) error {
 	return runHost(ctx, c, false, func(_, _ string) {})
 }
 
+// hostConfig reads the settings of a verb that has no other flags.
 func hostConfig(verb string, args []string) (config.Config, error) {
 	fs := flags(verb)
 	from := config.Flags(fs)

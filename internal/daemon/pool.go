@@ -37,10 +37,8 @@ func PoolConfig(dsn, name string) (*pgxpool.Config, error) {
 	return c, nil
 }
 
-// Connect gives a pool on a database that answers. Until it does it waits and
-// reports that as progress; the reason is logged when it changes. Only ctx ends
-// the wait: also a wrong password may be mended by somebody.
-func Connect(ctx context.Context, dsn, name string, p *Progress, log *slog.Logger) (*pgxpool.Pool, error) {
+// Open gives a pool without asking whether the database answers.
+func Open(ctx context.Context, dsn, name string) (*pgxpool.Pool, error) {
 	c, err := PoolConfig(dsn, name)
 	if err != nil {
 		return nil, err
@@ -48,6 +46,17 @@ func Connect(ctx context.Context, dsn, name string, p *Progress, log *slog.Logge
 	pool, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
+	}
+	return pool, nil
+}
+
+// Connect gives a pool on a database that answers. Until it does it waits and
+// reports that as progress; the reason is logged when it changes. Only ctx ends
+// the wait: also a wrong password may be mended by somebody.
+func Connect(ctx context.Context, dsn, name string, p *Progress, log *slog.Logger) (*pgxpool.Pool, error) {
+	pool, err := Open(ctx, dsn, name)
+	if err != nil {
+		return nil, err
 	}
 	if err := WaitFor(ctx, pool, p, log); err != nil {
 		pool.Close()
