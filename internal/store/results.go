@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -43,11 +45,20 @@ var runColumns = []string{"toolspec_id", "due_at", "started_at", "took_ms", "out
 func (e RunEnd) values(columns int, late bool) []any {
 	v := make([]any, 0, len(runColumns)+columns)
 	v = append(v, e.ToolspecID, e.DueAt, optional(e.StartedAt, e.StartedAt.IsZero()), optional(float64(e.Took)/1e6, e.StartedAt.IsZero()),
-		string(e.Outcome), optional(e.Reason, e.Reason == ""), optional(e.Log, e.Log == ""), e.Attempt, optional(e.Address, !e.Address.IsValid()), late)
+		string(e.Outcome), optional(clean(e.Reason), e.Reason == ""), optional(clean(e.Log), e.Log == ""), e.Attempt, optional(e.Address, !e.Address.IsValid()), late)
 	if len(e.Row) == columns {
 		return append(v, e.Row...)
 	}
 	return append(v, make([]any, columns)...)
+}
+
+// clean makes text storable: PostgreSQL takes neither zero bytes nor what is not
+// UTF-8, and both come from the network by way of errors and log lines.
+func clean(s string) string {
+	if utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
+		return s
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 func optional(v any, absent bool) any {
@@ -188,7 +199,7 @@ func unloadable(err error) bool {
 		return errors.Is(err, errNoDataTable) || errors.Is(err, errOutsideTime)
 	}
 	switch pg.Code[:2] {
-	case "22", "23", "P0": // data exception, constraint violation, raised by a trigger
+	case "22", "23", "54", "P0": // data exception, constraint violation, more than PostgreSQL can hold, raised by a trigger
 		return true
 	}
 	return false

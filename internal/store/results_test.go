@@ -367,3 +367,21 @@ func TestBatchesOfTheSameRoutesDoNotDeadlock(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestBytesThatAreNoTextAreStoredAllTheSame(t *testing.T) {
+	w := newWorld(t)
+	w.due(w.spec, 2)
+	batch := ends(w.claim(2), measure.Fail)
+	for i := range batch {
+		batch[i].Reason, batch[i].Log = "answer \x00\xff", "\xc3\x28\x00"
+	}
+	if _, err := w.Finish(t.Context(), pings, batch[:1], worker); err != nil {
+		t.Error(err)
+	}
+	if _, err := w.Load(t.Context(), spooled(pings, batch[1])); err != nil {
+		t.Error(err)
+	}
+	if got := one[string](w, `SELECT string_agg(reason || log, '|') FROM pingdata`); got != "answer \uFFFD\uFFFD\uFFFD(\uFFFD|answer \uFFFD\uFFFD\uFFFD(\uFFFD" {
+		t.Errorf("%q", got)
+	}
+}
