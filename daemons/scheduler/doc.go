@@ -11,7 +11,9 @@
 //
 // The lock is an advisory lock of the connection that also does all the
 // leader's writing, so who has lost the one cannot do the other. Nothing is
-// kept that is not in the database: a new leader goes on from the mark.
+// kept that is not in the database: a new leader goes on from the mark. The mark
+// lies seconds ahead of what the old leader had read, so its snapshot is kept
+// beside the mark: specs it had not seen are planned from their own beginning.
 //
 // Instants that lie further behind than a run may start late (nobody planned
 // them: scheduler down, database away) become one row of GAPS per spec, in time
