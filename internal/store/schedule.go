@@ -173,7 +173,7 @@ func (s *Store) HandBackOthers(ctx context.Context, known []measure.RunKey, work
 		WITH back AS (UPDATE schedule SET state = 'due', claimed_by = NULL, lease_until = NULL
 		WHERE ctid = ANY (ARRAY(
 			SELECT q.ctid FROM schedule q WHERE q.state = 'claimed' AND q.claimed_by = $3
-				AND NOT EXISTS (SELECT FROM unnest($1::bigint[], $2::timestamptz[]) AS k (id, due) WHERE q.toolspec_id = k.id AND q.due_at = k.due)
+				AND (q.toolspec_id, q.due_at) NOT IN (SELECT k.id, k.due FROM unnest($1::bigint[], $2::timestamptz[]) AS k (id, due)) -- a hash table, which NOT EXISTS need not be
 			FOR UPDATE SKIP LOCKED))`+handedBack, ids, dues, worker)
 	if err != nil {
 		return fmt.Errorf("hand back unknown runs: %w", err)
