@@ -33,18 +33,28 @@ func BenchmarkDispatch(b *testing.B) {
 	riverPool := riverDatabase(b, riverDSN)
 	defer riverPool.Close()
 
-	var ours, theirs, ratio []float64
+	pg := server(b)
+	var ours, theirs, ratio, cost, theirCost, cheaper []float64
 	for b.Loop() {
 		for range dispatchRounds {
+			before := cpuOf(b, pg)
 			r := riverRound(b, riverPool)
+			between := cpuOf(b, pg)
 			s := sondeRound(b, dsn, pool)
+			after := cpuOf(b, pg)
+			// On a machine that others use as well this quotient is the steadier one.
+			rc, sc := (between-before).Seconds()/dispatchRuns*1e6, (after-between).Seconds()/dispatchRuns*1e6
 			theirs, ours, ratio = append(theirs, r), append(ours, s), append(ratio, s/r)
-			b.Logf("River %.0f jobs/s, sonde %.0f runs/s: %.2f times", r, s, s/r)
+			theirCost, cost, cheaper = append(theirCost, rc), append(cost, sc), append(cheaper, rc/sc)
+			b.Logf("River %.0f jobs/s at %.1f µs of processor each, sonde %.0f runs/s at %.1f µs: %.2f times, %.2f times cheaper", r, rc, s, sc, s/r, rc/sc)
 		}
 	}
 	spread(b, ours, "runs/s")
 	spread(b, theirs, "river_jobs/s")
 	spread(b, ratio, "x_river")
+	spread(b, cost, "cpu_us/run")
+	spread(b, theirCost, "cpu_us/river_job")
+	spread(b, cheaper, "x_river_cpu")
 }
 
 // sondeRound makes runs due as the leading scheduler does, while the worker

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sonde/internal/embeddedpg"
 )
 
 // child is the program running as a process of its own.
@@ -79,6 +81,37 @@ func cpu(pid int) (time.Duration, error) {
 		ticks += n
 	}
 	return time.Duration(ticks) * time.Second / clockTicks, nil
+}
+
+// cpuOf gives the processor time of this process and of the server with all its
+// backends, those included that have ended.
+func cpuOf(b *testing.B, server *embeddedpg.Server) time.Duration {
+	b.Helper()
+	total, err := cpu(os.Getpid())
+	if err != nil {
+		b.Fatal(err)
+	}
+	all, err := family(server.Pid())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, p := range all {
+		if d, err := cpu(p.pid); err == nil {
+			total += d
+		}
+	}
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", server.Pid()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, f := range strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))[13:15] { // cutime, cstime
+		ticks, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		total += time.Duration(ticks) * time.Second / clockTicks
+	}
+	return total
 }
 
 // pss gives the memory of a process in bytes, what it shares counted in parts.
