@@ -45,7 +45,7 @@ func loadAll(dsn, dir string) error {
 		return err
 	}
 	l := New(Options{Dir: dir, Database: store.New(pool), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Report: func(doing string, _ time.Duration) { fmt.Println(doing) },
-		Wait: answers(pool), Tell: func(context.Context, Counters) {}})
+		Wait: answers(pool), Tell: func(Counters) {}})
 	return l.Run(context.Background())
 }
 

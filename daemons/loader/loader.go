@@ -37,8 +37,8 @@ type Options struct {
 	// Wait returns when the database answers. It reports as it waits.
 	Wait func(ctx context.Context) error
 
-	// Tell gets the counters from time to time and after each change; it must not take long.
-	Tell func(ctx context.Context, c Counters)
+	// Tell gets the counters from time to time and after each change; it must not block.
+	Tell func(c Counters)
 }
 
 // Counters are what the loader tells of itself.
@@ -76,10 +76,10 @@ func (l *Loader) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		l.Report("waiting for segments", promise)
 		if changed || time.Since(l.told) > 5*time.Second {
-			l.tell(ctx)
+			l.tell()
 		}
+		l.Report("waiting for segments", promise)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -88,9 +88,9 @@ func (l *Loader) Run(ctx context.Context) error {
 	}
 }
 
-func (l *Loader) tell(ctx context.Context) {
+func (l *Loader) tell() {
 	l.told = time.Now()
-	l.Tell(ctx, l.counters)
+	l.Tell(l.counters)
 }
 
 // pass loads every segment that can be had, oldest first, and says whether the
@@ -119,7 +119,7 @@ func (l *Loader) pass(ctx context.Context) bool {
 			l.counters.Bytes -= s.Size
 		}
 		if time.Since(l.told) > 5*time.Second {
-			l.tell(ctx)
+			l.tell()
 		}
 	}
 	after := l.counters

@@ -79,7 +79,7 @@ func start(t *testing.T, dir string, db Database, wait func(context.Context) err
 	r := &running{T: t, seen: make(chan Counters, 1000)}
 	ctx, cancel := context.WithCancel(t.Context())
 	l := New(Options{Dir: dir, Database: db, Log: slog.New(slog.NewTextHandler(r, nil)), Report: func(string, time.Duration) {}, Wait: wait,
-		Tell: func(_ context.Context, c Counters) {
+		Tell: func(c Counters) {
 			select {
 			case r.seen <- c:
 			default:
@@ -311,7 +311,7 @@ func TestFileThatCannotBeRemovedIsNoLoop(t *testing.T) {
 	}
 	loads := 0
 	db := counting{store.New(pool), &loads}
-	l := New(Options{Dir: dir, Database: db, Log: slog.New(slog.DiscardHandler), Report: func(string, time.Duration) {}, Tell: func(context.Context, Counters) {}})
+	l := New(Options{Dir: dir, Database: db, Log: slog.New(slog.DiscardHandler), Report: func(string, time.Duration) {}, Tell: func(Counters) {}})
 	// Refused rows need the folder refused; a file of that name is in the way.
 	if err := os.WriteFile(filepath.Join(dir, "refused"), nil, 0o600); err != nil {
 		t.Fatal(err)
