@@ -2,12 +2,10 @@ package scheduler_test
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"sonde/internal/embeddedpg"
+	"sonde/internal/pgtest"
 	"sonde/internal/plan"
 	"sonde/migrations"
 )
@@ -15,42 +13,8 @@ import (
 // steppable is a world whose database has a clock of its own.
 func steppable(t *testing.T) (w *world, set func(offset string)) {
 	t.Helper()
-	libs, _ := filepath.Glob("/usr/lib/*/faketime/libfaketime.so.1")
-	if len(libs) == 0 {
-		t.Fatal("no libfaketime: run `make test`, or apt-get install libfaketime")
-	}
-	dir, err := os.MkdirTemp("", "sonde-clock-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil { // the server runs as another user
-		t.Fatal(err)
-	}
-	file := filepath.Join(dir, "offset")
-	set = func(offset string) {
-		t.Helper()
-		if err := os.WriteFile(file+".new", []byte(offset+"\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(file+".new", file); err != nil {
-			t.Fatal(err)
-		}
-	}
-	set("+0")
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	s, err := embeddedpg.Start(ctx, embeddedpg.Options{Dir: filepath.Join(dir, "pg"), Ephemeral: true, Env: []string{
-		"LD_PRELOAD=" + libs[0], "FAKETIME_TIMESTAMP_FILE=" + file, "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Discard(); err != nil {
-			t.Error(err)
-		}
-	})
-	if _, err := migrations.Up(ctx, s.DSN(), catalog(t)); err != nil {
+	s, set := pgtest.NewSteppable(t)
+	if _, err := migrations.Up(context.Background(), s.DSN(), catalog(t)); err != nil {
 		t.Fatal(err)
 	}
 	return worldAt(t, s.DSN()), set

@@ -20,7 +20,7 @@ func (w *world) loader() (stop func()) {
 	w.Helper()
 	pool := w.connect(w.dsn)
 	l := loader.New(loader.Options{Dir: filepath.Join(w.dir, "spool"), Database: store.New(pool), Log: slog.New(slog.NewTextHandler(w.log, nil)).With("loader", ""),
-		Report: func(string, time.Duration) {}, Wait: func(ctx context.Context) error { return pool.Ping(ctx) }, Tell: func(context.Context, loader.Counters) {}})
+		Report: func(string, time.Duration) {}, Wait: func(ctx context.Context) error { return pool.Ping(ctx) }, Tell: func(loader.Counters) {}})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
