@@ -154,7 +154,7 @@ INSERT INTO settings (name, value, kind, least, most, meaning) VALUES
     ('time_zone', 'UTC', 'time_zone', NULL, NULL, 'Time zone of the pages and of messages to recipients that name none.'),
     ('daily_message_at', '08:00', 'time_of_day', NULL, NULL, 'When the daily message that says all is well is sent, in the time zone of each recipient.'),
     ('repeat_limit', '4h', 'duration', 60, 2592000, 'An open alert is told again no more often than this.'),
-    ('daemon_log_days', '30', 'int', 1, 36500, 'Days that ended notices and findings without an alert are kept.');
+    ('keep_days_notices', '30', 'int', 1, 36500, 'Days that ended notices, their deliveries and findings without an alert are kept.');
 
 CREATE FUNCTION sonde_setting_seconds(setting text) RETURNS double precision LANGUAGE sql STABLE AS
     $$ SELECT sonde_duration(value) FROM settings WHERE name = setting $$;
@@ -339,6 +339,3 @@ COMMENT ON COLUMN nodespecs.memory_mib IS 'Memory in MiB.';
 COMMENT ON COLUMN nodespecs.nics IS 'Network interfaces: [{"name", "mac", "mtu", "mbps", "addresses"}].';
 COMMENT ON COLUMN nodespecs.changed_at IS 'When these facts were written.';
 -- +goose StatementEnd
-
--- +goose Down
-DROP TABLE nodespecs, monhosts, comments, nodes, settings CASCADE;

@@ -177,8 +177,3 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 COMMENT ON FUNCTION sonde_time_zone_problem IS 'What is wrong with the name of a time zone; NULL when the server and the program both know it.';
-
--- +goose Down
-DROP FUNCTION sonde_time_zone_problem(text);
-DROP FUNCTION sonde_cron_problem(text);
-DROP FUNCTION sonde_cron_value(text, int);

@@ -203,7 +203,7 @@ COMMENT ON COLUMN toolspecs.sampling IS 'periodic: an even grid with a phase of 
 COMMENT ON COLUMN toolspecs.time_to_run IS 'How long one run may take. Left out it is what the tool usually takes, or what the options need.';
 COMMENT ON COLUMN toolspecs.test_type IS 'background: may overlap with others; background-syn: runs alone on both ends. Default from the tool.';
 COMMENT ON COLUMN toolspecs.enabled IS 'False: no run is made due; one that was started ends.';
-COMMENT ON COLUMN toolspecs.days_to_analyze IS 'Days that charts and reports show.';
+COMMENT ON COLUMN toolspecs.days_to_analyze IS 'How many days analyses are to look back. No method of this version reads it: their own options say how far.';
 COMMENT ON COLUMN toolspecs.created_at IS 'When the row was inserted.';
 COMMENT ON COLUMN toolspecs.timing_since IS 'When the present timing began: inserted, enabled, or given another interval. Written by the database.';
 COMMENT ON COLUMN toolspecs.changed_xid IS 'Transaction that changed the row last; daemons find changes by it.';
@@ -439,7 +439,3 @@ CREATE VIEW tool_options AS
     ORDER BY t.name, i;
 COMMENT ON VIEW tool_options IS 'The options of every tool, one row each, for people.';
 -- +goose StatementEnd
-
--- +goose Down
-DROP VIEW tool_options;
-DROP TABLE toolspecs_removed, toolspecs, tools CASCADE;

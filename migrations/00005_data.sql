@@ -276,7 +276,3 @@ CREATE VIEW spec_state AS
                        FROM schedule q WHERE q.toolspec_id = s.id) c ON true;
 COMMENT ON VIEW spec_state IS 'Each spec with its last end and what of it is due or under way.';
 -- +goose StatementEnd
-
--- +goose Down
-DROP VIEW spec_state, runs;
-DROP TABLE routedata, routeno, pingdata, data_tables, run_columns CASCADE;

@@ -225,7 +225,7 @@ COMMENT ON COLUMN newalerts.kind IS 'bad opens or feeds, good closes, note is on
 COMMENT ON COLUMN newalerts.severity IS 'info, warning or critical.';
 COMMENT ON COLUMN newalerts.at IS 'The sample or tick that decided.';
 COMMENT ON COLUMN newalerts.since IS 'When what it tells of began.';
-COMMENT ON COLUMN newalerts.decision IS 'What came of it: raise, feed, remind, clear, wait, note, late.';
+COMMENT ON COLUMN newalerts.decision IS 'What came of it: raise, feed, remind, clear, wait, note, late, or none with the reason.';
 COMMENT ON COLUMN newalerts.reason IS 'Why that was decided.';
 COMMENT ON COLUMN newalerts.text IS 'The finding, in one sentence.';
 COMMENT ON COLUMN newalerts.evidence IS 'Numbers that led to it.';
@@ -275,7 +275,5 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sonde_check_maintenance IS 'Row trigger of maintenance: refuses wrong rows with a sentence.';
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON maintenance FOR EACH ROW EXECUTE FUNCTION sonde_check_maintenance();
+CREATE TRIGGER tell_daemons AFTER INSERT OR UPDATE OR DELETE ON maintenance FOR EACH STATEMENT EXECUTE FUNCTION sonde_config_changed();
 -- +goose StatementEnd
-
--- +goose Down
-DROP TABLE maintenance, newalerts, alerts, ticks, detectors, analyst_mark, rules, methods CASCADE;

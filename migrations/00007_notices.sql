@@ -82,6 +82,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sonde_check_recipient IS 'Row trigger of recipients: refuses wrong rows with a sentence.';
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON recipients FOR EACH ROW EXECUTE FUNCTION sonde_check_recipient();
+CREATE TRIGGER tell_daemons AFTER INSERT OR UPDATE OR DELETE ON recipients FOR EACH STATEMENT EXECUTE FUNCTION sonde_config_changed();
 
 CREATE TABLE ladders (
     recipient text NOT NULL REFERENCES recipients (name) ON UPDATE CASCADE,
@@ -119,6 +120,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sonde_check_ladder IS 'Row trigger of ladders: refuses wrong rows with a sentence, enters an unknown recipient.';
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON ladders FOR EACH ROW EXECUTE FUNCTION sonde_check_ladder();
+CREATE TRIGGER tell_daemons AFTER INSERT OR UPDATE OR DELETE ON ladders FOR EACH STATEMENT EXECUTE FUNCTION sonde_config_changed();
 
 CREATE TABLE policies (
     id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -152,6 +154,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sonde_check_policy IS 'Row trigger of policies: refuses wrong rows with a sentence.';
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON policies FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION sonde_check_policy();
+CREATE TRIGGER tell_daemons AFTER INSERT OR UPDATE OR DELETE ON policies FOR EACH STATEMENT EXECUTE FUNCTION sonde_config_changed();
 
 CREATE TABLE notices (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -236,6 +239,3 @@ COMMENT ON COLUMN deliveries.answer IS 'Answer of the medium, in words.';
 COMMENT ON COLUMN deliveries.began_at IS 'When the attempt began.';
 COMMENT ON COLUMN deliveries.ended_at IS 'When its end was known.';
 -- +goose StatementEnd
-
--- +goose Down
-DROP TABLE deliveries, notices, policies, ladders, recipients, mediums, medium_types CASCADE;

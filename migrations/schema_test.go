@@ -204,4 +204,14 @@ func TestOneTransactionChangesEverythingAndTellsDaemons(t *testing.T) {
 			t.Fatalf("%v %v", n, err)
 		}
 	}
+	// Whatever decides who is told, and when not, is seen at once as well.
+	d.exec(`INSERT INTO recipients (name) VALUES ('anna')`)
+	d.exec(`INSERT INTO policies (recipient) VALUES ('anna')`)
+	d.exec(`INSERT INTO maintenance (until_at) VALUES (now() + interval '1 hour')`)
+	for _, want := range []string{"recipients", "policies", "maintenance"} {
+		n, err := conn.Conn().WaitForNotification(t.Context())
+		if err != nil || n.Payload != want {
+			t.Fatalf("%v %v", n, err)
+		}
+	}
 }

@@ -5,7 +5,8 @@ import "time"
 // Action says what is to be done about an episode.
 type Action string
 
-// The actions, as they stand in the column action.
+// The actions, as they stand in newalerts.decision; the analyst says None more
+// exactly there where it can: feed, wait, note.
 const (
 	Raise  Action = "raise"  // the episode opens: an alert is written
 	Remind Action = "remind" // it still stands, or is now told of for the first time

@@ -207,13 +207,13 @@ func (s *Store) AddDigest(ctx context.Context, n Notice, fresh, takesOver []int6
 }
 
 // ForgetNotices deletes ended notices with their deliveries, and findings that
-// belong to no alert, older than the setting daemon_log_days says. Notices of an
+// belong to no alert, older than the setting keep_days_notices says. Notices of an
 // alert that is open stay with it. It gives how many rows went, at most about so
 // many at a time: locks stay short.
 func (s *Store) ForgetNotices(ctx context.Context, most int) (int, error) {
 	var n int
 	err := s.pool.QueryRow(ctx, `
-		WITH before AS (SELECT now() - make_interval(days => value::int) AS at FROM settings WHERE name = 'daemon_log_days'),
+		WITH before AS (SELECT now() - make_interval(days => value::int) AS at FROM settings WHERE name = 'keep_days_notices'),
 		old AS (SELECT n.id FROM notices n, before
 		        WHERE n.done_at < before.at AND NOT EXISTS (SELECT FROM alerts a WHERE a.id = n.alert_id AND a.closed_at IS NULL)
 		        ORDER BY n.id LIMIT $1),
