@@ -250,7 +250,7 @@ func (e *examination) disk(s store.Server) {
 			e.warn(d.what, "see why", "%s: %v", d.path, err)
 			continue
 		}
-		free := int64(fs.Bavail) * fs.Bsize
+		free := int64(fs.Bavail) * int64(fs.Bsize) // 32 bits on ARM
 		days := free / max(s.BytesADay, 1)
 		const do = "make room, keep fewer days (UPDATE settings SET value = '100' WHERE name = 'keep_days_pingdata'), or measure less often"
 		switch {
