@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -47,10 +48,12 @@ func readJob(words []string) (job, error) {
 // runCrontab runs the programs of the crontab at their times. A program that
 // still runs is not started a second time; what we were too late for is not made up for.
 func (s *Supervisor) runCrontab(stopping context.Context) {
+	var lines []line
 	var table *cron.Cron
 	var old []context.Context         // each ends when the last job of an earlier table did
 	busy := map[string]*atomic.Bool{} // by line, so that a changed file does not forget what runs
 	stop := func() {
+		old = slices.DeleteFunc(old, func(ended context.Context) bool { return ended.Err() != nil })
 		if table != nil {
 			old = append(old, table.Stop())
 		}
@@ -61,7 +64,7 @@ func (s *Supervisor) runCrontab(stopping context.Context) {
 			<-ended.Done()
 		}
 	}()
-	s.follow(stopping, crontabFile, func(lines []line) {
+	lay := func() {
 		stop()
 		table = cron.New()
 		for _, l := range lines {
@@ -88,7 +91,22 @@ func (s *Supervisor) runCrontab(stopping context.Context) {
 			}))
 		}
 		table.Start()
-	}, func() {})
+	}
+	looked := time.Now()
+	s.follow(stopping, crontabFile, func(read []line) {
+		lines = read
+		lay()
+	}, func() {
+		// robfig/cron waits by the monotonic clock for what it reckoned by the
+		// other: a host without a battery clock, whose time comes by NTP after the
+		// start, would run everything hours late.
+		now := time.Now()
+		if step := now.Round(0).Sub(looked.Round(0)) - now.Sub(looked); step.Abs() > time.Second {
+			s.log.Info("the clock stepped; the crontab goes by the new time", "by", step.Round(time.Millisecond).String())
+			lay()
+		}
+		looked = now
+	})
 }
 
 func (s *Supervisor) runJob(ctx context.Context, n int, j job) {
