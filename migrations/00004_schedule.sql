@@ -33,7 +33,9 @@ COMMENT ON COLUMN schedule.attempt IS 'How often it was claimed; with the key th
 COMMENT ON COLUMN schedule.claimed_by IS 'The worker that holds the lease.';
 COMMENT ON COLUMN schedule.lease_until IS 'End of the lease: start_by + time_to_run + 5 s. What has not ended then is missed.';
 
--- Only for rows inserted by hand: the scheduler fills monhost, tool and start_by itself.
+-- Only for rows inserted by hand: the scheduler fills monhost, tool and start_by
+-- itself. What lies outside of these years is refused here as well, because a
+-- run ends in the partition of its day, and 'infinity' or a year BC has none.
 CREATE FUNCTION sonde_fill_schedule() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     enabled boolean;
@@ -64,7 +66,9 @@ BEGIN
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION sonde_fill_schedule IS 'Row trigger of schedule for rows inserted by hand: fills what follows from the spec.';
-CREATE TRIGGER fill_row BEFORE INSERT ON schedule FOR EACH ROW WHEN (NEW.tool IS NULL OR NEW.start_by IS NULL) EXECUTE FUNCTION sonde_fill_schedule();
+CREATE TRIGGER fill_row BEFORE INSERT ON schedule FOR EACH ROW
+    WHEN (NEW.tool IS NULL OR NEW.start_by IS NULL OR NEW.due_at NOT BETWEEN '2000-01-01Z' AND '2200-01-01Z')
+    EXECUTE FUNCTION sonde_fill_schedule();
 
 CREATE TABLE schedule_mark (
     only_one   boolean PRIMARY KEY DEFAULT true CHECK (only_one),
@@ -116,6 +120,3 @@ COMMENT ON COLUMN gaps.quiet IS 'True for a stepped clock: no data alert comes o
 COMMENT ON COLUMN gaps.stored_at IS 'When the row was stored.';
 COMMENT ON COLUMN gaps.stored_xid IS 'Transaction that stored it; the analyst reads what is new by it.';
 -- +goose StatementEnd
-
--- +goose Down
-DROP TABLE gaps, clock_steps, schedule_mark, schedule CASCADE;

@@ -61,7 +61,9 @@ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'sonde_admin') THEN
         GRANT SELECT ON ALL TABLES IN SCHEMA public TO sonde_admin;
         ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO sonde_admin;
-        GRANT INSERT, UPDATE, DELETE ON nodes, toolspecs, rules, maintenance, mediums, recipients, ladders, policies, comments, schedule TO sonde_admin;
+        GRANT INSERT, UPDATE, DELETE ON nodes, toolspecs, rules, maintenance, mediums, recipients, ladders, policies, comments TO sonde_admin;
+        -- A run is asked for, or taken back; who makes it and when follows from its spec.
+        GRANT INSERT (toolspec_id, due_at), DELETE ON schedule TO sonde_admin;
         GRANT INSERT ON toolspecs_removed TO sonde_admin;
         GRANT UPDATE ON settings, alerts TO sonde_admin;
     END IF;
@@ -73,6 +75,3 @@ BEGIN
     END IF;
 END $$;
 -- +goose StatementEnd
-
--- +goose Down
-DROP TABLE schema_info, daemons CASCADE;

@@ -165,4 +165,8 @@ func TestRunAskedForByHandIsDueNow(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	d.refused(`INSERT INTO schedule (toolspec_id, due_at) SELECT id, now() + interval '2 days' FROM toolspecs`, "schedule.due_at", "more than a day away")
+	// Nor by filling every column: no data table has a place for such a run.
+	for _, due := range []string{"infinity", "-infinity", "0044-03-15 BC", "1999-12-31"} {
+		d.refused(`INSERT INTO schedule (toolspec_id, due_at, monhost, tool, start_by) SELECT id, '`+due+`', monhost, tool, '`+due+`' FROM toolspecs`, "schedule.due_at", "more than a day away")
+	}
 }

@@ -86,7 +86,8 @@ func TestRoleOfPeopleEditsConfigurationAndNoResult(t *testing.T) {
 			t.Errorf("%s: %v", sql, err)
 		}
 	}
-	for _, sql := range []string{`DELETE FROM pingdata`, `UPDATE alerts SET id = 5; DELETE FROM alerts`, `SELECT sonde_drop_partitions('pingdata', current_date)`, `DROP TABLE pingdata`} {
+	for _, sql := range []string{`DELETE FROM pingdata`, `UPDATE alerts SET id = 5; DELETE FROM alerts`, `SELECT sonde_drop_partitions('pingdata', current_date)`, `DROP TABLE pingdata`,
+		`UPDATE schedule SET due_at = '2001-01-01'`, `INSERT INTO schedule (toolspec_id, monhost, tool, start_by) SELECT id, monhost, tool, now() FROM toolspecs`} {
 		if _, err := admin.Exec(t.Context(), sql); err == nil {
 			t.Errorf("%s was done", sql)
 		}
