@@ -42,6 +42,7 @@ type dispatcher struct {
 
 	clock    store.Clock
 	claimTo  time.Time // every run due up to here was offered to us
+	heard    time.Time // when the database gave us runs last, be it none
 	self     *selfPlan
 	lag      time.Duration
 	reported time.Time
@@ -97,8 +98,8 @@ func (d *dispatcher) run(stopping, cancelled context.Context) {
 		case p := <-d.link.plans:
 			d.self.take(p)
 			d.dropDisabled(p)
-		case s := <-d.link.state:
-			d.self.database(s, d.claimTo)
+		case away := <-d.link.state:
+			d.self.database(away, d.claimTo)
 		case r := <-d.ended:
 			d.end(r)
 			for more := true; more; { // many at once: one round for all of them
@@ -125,7 +126,8 @@ func (d *dispatcher) run(stopping, cancelled context.Context) {
 
 // claimed takes runs that the database gave us.
 func (d *dispatcher) claimed(c store.Claims) {
-	d.clock, d.claimTo = better(d.clock, c.Clock), c.To
+	d.clock, d.claimTo, d.heard = better(d.clock, c.Clock), c.To, time.Now()
+	d.self.database(false, c.To)
 	var void []measure.RunKey
 	for _, claim := range c.Runs {
 		if spec, known := d.self.spec(claim.ToolspecID); known && !spec.Enabled {
@@ -176,8 +178,17 @@ func (d *dispatcher) add(r *run) {
 	heap.Push(&d.waiting, r)
 }
 
-// selfPlan adds the runs of the next seconds while the database is away.
+// silent is how long the database may take to give us runs before we plan by
+// ourselves: less than ahead, so that no instant passes that was neither claimed
+// nor planned. That it is away is known seconds later only. What it still gives
+// us meanwhile is recognised by its key.
+const silent = ahead - 250*time.Millisecond
+
+// selfPlan adds the runs of the next seconds while the database is away or silent.
 func (d *dispatcher) selfPlan() {
+	if !d.heard.IsZero() && time.Since(d.heard) > silent {
+		d.self.database(true, d.claimTo)
+	}
 	for _, r := range d.self.due(d.clock) {
 		d.mu.Lock()
 		_, have := d.hand[r.RunKey]

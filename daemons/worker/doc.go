@@ -8,7 +8,8 @@
 //
 // One goroutine, the dispatcher, owns all runs; it never waits for the database.
 // Another talks to the database: it claims, and keeps a copy of the worker's own
-// specs in memory and on disk. With the database away the dispatcher plans the
+// specs in memory and on disk. With the database away, or silent for two
+// seconds, the dispatcher plans the
 // background runs of that copy by itself; instants are a pure function of the
 // spec, so both arrive at the same ones. What was made that way is stored
 // through the spool; the first result of a run wins, so a run made twice is

@@ -21,7 +21,7 @@ type link struct {
 	w      *Worker
 	claims chan store.Claims
 	plans  chan *ownPlan
-	state  chan linkState
+	state  chan bool    // true: the database went away; false: it came back
 	beat   atomic.Int64 // when it last went round, by our monotonic clock
 	born   time.Time
 
@@ -37,12 +37,6 @@ type link struct {
 	told    chan struct{}
 }
 
-// linkState tells the dispatcher that the database went away or came back.
-type linkState struct {
-	away bool
-	why  string
-}
-
 // ownPlan is the worker's copy of its specs, also on disk.
 type ownPlan struct {
 	Specs          map[int64]store.Spec
@@ -52,7 +46,7 @@ type ownPlan struct {
 }
 
 func newLink(w *Worker) *link {
-	return &link{w: w, claims: make(chan store.Claims), plans: make(chan *ownPlan), state: make(chan linkState),
+	return &link{w: w, claims: make(chan store.Claims), plans: make(chan *ownPlan), state: make(chan bool),
 		born: time.Now(), told: make(chan struct{}, 1)}
 }
 
@@ -136,9 +130,7 @@ func (l *link) tell(ctx context.Context, err error) {
 	}
 	l.away = err != nil
 	l.w.away.Store(l.away)
-	s := linkState{away: l.away}
 	if err != nil {
-		s.why = err.Error()
 		l.w.Log.Warn("no exchange with the database; runs go on by our own plan", "tool", l.w.Tool.Name, "error", err)
 	} else {
 		l.w.Log.Info("the database answers", "tool", l.w.Tool.Name)
@@ -147,7 +139,7 @@ func (l *link) tell(ctx context.Context, err error) {
 		}
 	}
 	select {
-	case l.state <- s:
+	case l.state <- l.away:
 	case <-ctx.Done():
 	}
 }

@@ -37,11 +37,13 @@ func (s *selfPlan) spec(id int64) (store.Spec, bool) {
 	return spec, known
 }
 
-// database hears that the database went away or came back; everything due up to
+// database hears that the database is away or there; everything due up to
 // claimed was given to us. Zero means that we never spoke to it.
-func (s *selfPlan) database(state linkState, claimed time.Time) {
-	s.away = state.away
-	if !state.away {
+func (s *selfPlan) database(away bool, claimed time.Time) {
+	if s.away == away {
+		return
+	}
+	if s.away = away; !away {
 		s.calendar = plan.NewCalendar()
 		return
 	}
