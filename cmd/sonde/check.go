@@ -168,9 +168,14 @@ func (e *examination) sockets(ctx context.Context) {
 
 // database looks at what only the database can tell.
 func (e *examination) database(ctx context.Context, most int) {
+	// A full disk is a reason why a database does not answer.
+	failed := func(do string, err error) {
+		e.fail("database", do, "%v", err)
+		e.disk(store.Server{})
+	}
 	pool, err := commandPool(ctx, e.Config)
 	if err != nil {
-		e.fail("database", "start it, or mend its address", "%v", err)
+		failed("start it, or mend its address", err)
 		return
 	}
 	defer pool.Close()
@@ -179,12 +184,12 @@ func (e *examination) database(ctx context.Context, most int) {
 	st := store.New(pool)
 	clock, err := st.ReadClock(ctx)
 	if err != nil {
-		e.fail("database", "start it, or mend its address and password", "%v", err)
+		failed("start it, or mend its address and password", err)
 		return
 	}
 	server, err := st.Examine(ctx)
 	if err != nil {
-		e.fail("database", "run `sonde migrate`", "%v", err)
+		failed("run `sonde migrate`", err)
 		return
 	}
 	e.ok("database", "PostgreSQL %s, schema version %d, %s", server.Version, server.Schema, inBytes(server.Bytes))
@@ -241,6 +246,7 @@ func (e *examination) disk(s store.Server) {
 		dirs[0].what = "disk"
 	case isFolder(s.DataDir):
 		dirs = append(dirs, struct{ what, path string }{"disk of the database", s.DataDir})
+	case s.Version == "": // it does not answer
 	default:
 		e.ok("disk of the database", "not seen from here; %s, %s in %d days", grows, inBytes(s.BytesADay*freeDays), freeDays)
 	}

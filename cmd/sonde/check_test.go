@@ -132,7 +132,7 @@ func TestCheckWarnsFourteenDaysBeforeTheDiskIsFull(t *testing.T) {
 	e := &examination{Config: hostWith(t, "host=elsewhere")}
 	e.disk(store.Server{DataDir: e.State, BytesADay: 1 << 60})
 	e.disk(store.Server{DataDir: e.State, BytesADay: 1})
-	e.disk(store.Server{})
+	e.disk(store.Server{Version: "15"})
 	var out bytes.Buffer
 	if err := printExamination(&out, e.found); err != nil {
 		t.Fatal(err)
@@ -154,7 +154,7 @@ func TestGrowthIsThatOfTheFullestDay(t *testing.T) {
 }
 
 func TestCheckNamesTheDatabasesTroubleAndWhatToDo(t *testing.T) {
-	demand(t, examined(t, hostWith(t, "postgresql://nobody:topsecret@127.0.0.1:1/none")), "FAIL database: ", "start it, or mend")
+	demand(t, examined(t, hostWith(t, "postgresql://nobody:topsecret@127.0.0.1:1/none")), "FAIL database: ", "start it, or mend", " disk of the state: ")
 	if text := examined(t, hostWith(t, "postgresql://nobody:topsecret@127.0.0.1:1/none")); strings.Contains(text, "topsecret") {
 		t.Error("the password is printed")
 	}
@@ -165,7 +165,7 @@ func TestCheckNamesTheDatabasesTroubleAndWhatToDo(t *testing.T) {
 	}
 	demand(t, examined(t, hostWith(t, dsn)), "FAIL version: ", "at least 99.0")
 	c := hostWith(t, "")
-	demand(t, examined(t, c), "FAIL database: ", "sonde up")
+	demand(t, examined(t, c), "FAIL database: ", "sonde up", " disk: ") // a full one is a reason not to answer
 }
 
 func TestCheckTellsOfWhatLiesInTheSpool(t *testing.T) {
