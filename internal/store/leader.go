@@ -253,13 +253,14 @@ func (l *Leader) Expire(ctx context.Context, most int) (int, error) {
 					WHERE state = 'due' AND start_by < clock_timestamp() - $1::float8 * interval '1 second'
 						OR state = 'claimed' AND lease_until < clock_timestamp()
 					LIMIT $2 FOR UPDATE SKIP LOCKED))
-				RETURNING toolspec_id, due_at, monhost, tool, state, attempt, claimed_by)
+				RETURNING toolspec_id, due_at, start_by, monhost, tool, state, attempt, claimed_by)
 			SELECT g.toolspec_id, g.due_at, g.attempt, t.table_name,
 				CASE
 					WHEN g.due_at <= $3 THEN CASE g.state WHEN 'due' THEN 'the database was away when it was due' ELSE format('the database was away when %s should have shown its result', g.claimed_by) END
 					WHEN g.state = 'claimed' THEN format('no result: %s claimed it and showed none before its lease ended', g.claimed_by)
 					WHEN d.name IS NULL THEN format('no worker for %s has ever run on %s', g.tool, g.monhost)
 					WHEN d.promised_at < clock_timestamp() - interval '5 seconds' THEN format('no worker: the one for %s on %s has been silent since %s UTC', g.tool, g.monhost, to_char(d.reported_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))
+					WHEN d.started_at > g.start_by THEN format('no worker: the one for %s on %s was started only at %s UTC', g.tool, g.monhost, to_char(d.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))
 					ELSE format('overload: the worker for %s on %s did not take it in time', g.tool, g.monhost)
 				END, g.state
 			FROM gone g JOIN tools t ON t.name = g.tool
