@@ -2,7 +2,8 @@
 -- +goose StatementBegin
 -- One number or name of a cron field, as Go's strconv.Atoi and robfig/cron read
 -- it: ASCII digits with at most a plus before them, names in any case (İ is
--- what Go's ToLower makes an i of). NULL when it is neither.
+-- what Go's ToLower makes an i of). NULL when it is neither. That no number is
+-- too large has been looked at before.
 CREATE FUNCTION sonde_cron_value(given text, field int) RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 DECLARE
@@ -21,9 +22,6 @@ BEGIN
         RETURN NULL;
     END IF;
     digits := ltrim(ltrim(given, '+'), '0');
-    IF length(digits) > 19 OR length(digits) = 19 AND digits COLLATE "C" > '9223372036854775807' THEN
-        RETURN NULL; -- no 64 bits
-    END IF;
     RETURN coalesce(nullif(digits, ''), '0')::bigint;
 END $$;
 -- +goose StatementEnd
@@ -62,6 +60,13 @@ BEGIN
     END IF;
     IF expression ~ '^@' THEN
         RETURN format('%s is no expression of five fields: write the fields, for @daily "0 0 * * *", for @hourly "0 * * * *"', quote_literal(expression));
+    END IF;
+    -- robfig/cron reads what an int of Go holds, which is less on a 32-bit host:
+    -- what one host of a database refuses all must.
+    SELECT m[1] INTO part FROM regexp_matches(expression, '0*([123456789][0123456789]*)', 'g') m
+    WHERE length(m[1]) > 10 OR length(m[1]) = 10 AND m[1] COLLATE "C" > '2147483647' LIMIT 1;
+    IF FOUND THEN
+        RETURN format('%s: the number %s is too large', quote_literal(expression), part);
     END IF;
     fields := array_remove(string_to_array(translate(expression, spaces, repeat(' ', length(spaces))), ' '), '');
     IF cardinality(fields) <> 5 THEN

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -39,6 +40,13 @@ func ParseCron(expr string) (Cron, error) {
 		return Cron{}, fmt.Errorf("%q names a time zone: put it into the column time_zone", expr)
 	case strings.HasPrefix(expr, "@"):
 		return Cron{}, fmt.Errorf("%q is no expression of five fields: for @every use run_interval, for @daily write \"0 0 * * *\"", expr)
+	}
+	// The parser reads what an int holds, which is less on a 32-bit host: what one
+	// host of a database refuses all must.
+	for _, number := range strings.FieldsFunc(expr, func(r rune) bool { return r < '0' || r > '9' }) {
+		if _, err := strconv.ParseInt(number, 10, 32); err != nil {
+			return Cron{}, fmt.Errorf("cron expression %q: the number %s is too large", expr, number)
+		}
 	}
 	parsed, err := fields.Parse(expr)
 	if err != nil {
