@@ -218,6 +218,10 @@ BEGIN
     IF coalesce(btrim(NEW.text), '') = '' THEN
         PERFORM sonde_refuse('comments', 'text', 'a comment needs words');
     END IF;
+    -- Pages show them whole.
+    IF length(NEW.text) > 10000 THEN
+        PERFORM sonde_refuse('comments', 'text', format('%s characters are too many', length(NEW.text)), 'at most 10000');
+    END IF;
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION sonde_check_comment IS 'Row trigger of comments: refuses an empty one with a sentence.';
@@ -275,6 +279,14 @@ BEGIN
     END IF;
     IF NEW.labels IS NULL OR array_position(NEW.labels, NULL) IS NOT NULL OR '' = ANY (NEW.labels) THEN
         PERFORM sonde_refuse('nodes', 'labels', 'labels are words that are not empty', 'for example ''{core,backup}''');
+    END IF;
+    -- Every daemon reads all nodes, and pages show them.
+    IF cardinality(NEW.labels) > 100 OR EXISTS (SELECT FROM unnest(NEW.labels) l WHERE length(l) > 100) THEN
+        PERFORM sonde_refuse('nodes', 'labels', format('%s labels, the longest of %s characters, are too much', cardinality(NEW.labels),
+            (SELECT max(length(l)) FROM unnest(NEW.labels) l)), 'at most 100 labels of at most 100 characters');
+    END IF;
+    IF length(NEW.site) > 200 THEN
+        PERFORM sonde_refuse('nodes', 'site', format('%s characters are too many', length(NEW.site)), 'at most 200');
     END IF;
     NEW.changed_xid := pg_current_xact_id();
     NEW.enabled_since := CASE WHEN TG_OP = 'UPDATE' AND (OLD.enabled OR NOT NEW.enabled) THEN OLD.enabled_since ELSE now() END;

@@ -72,6 +72,10 @@ func TestWrongSpecsAreRefusedWithASentence(t *testing.T) {
 	d.exec(every(", label", ", 'second'"))
 	d.refused(`UPDATE toolspecs SET label = '' WHERE label = 'second'`, "toolspecs.label", "already")
 	d.refused(`UPDATE toolspecs SET options = '{"count": "x"}'`, "toolspecs.options", `"x"`)
+	d.refused(`UPDATE nodes SET labels = array_fill('x'::text, ARRAY[101]) WHERE name = 'cern'`, "nodes.labels", "101 labels", "at most 100")
+	d.refused(`UPDATE nodes SET labels = ARRAY[repeat('x', 101)] WHERE name = 'cern'`, "nodes.labels", "of 101 characters")
+	d.refused(`UPDATE nodes SET site = repeat('x', 201) WHERE name = 'cern'`, "nodes.site", "201 characters", "at most 200")
+	d.refused(`INSERT INTO comments (text) VALUES (repeat('x', 10001))`, "comments.text", "10001 characters", "at most 10000")
 	if n := get[int](d, `SELECT count(*)::int FROM toolspecs`); n != 2 {
 		t.Errorf("%d specs", n)
 	}
