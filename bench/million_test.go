@@ -86,7 +86,7 @@ func throughSchedule(b *testing.B, pool *pgxpool.Pool, n int) time.Duration {
 				ended += len(batch)
 			}
 		}
-		if _, err := leader.Expire(ctx, 5000); err != nil {
+		if _, err := leader.Expire(ctx, time.Now(), 5000); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -113,7 +113,7 @@ func (s *Scheduler) lead(ctx context.Context, leader *store.Leader, told <-chan 
 		if !time.Now().Before(nextExpire) && leader.Alive() {
 			nextExpire = time.Now().Add(expireEvery)
 			err := s.patiently(ctx, func(ctx context.Context) error {
-				n, err := leader.Expire(ctx, expireAtOnce)
+				n, err := leader.Expire(ctx, p.last.Now(), expireAtOnce)
 				s.total.Missed += n
 				if n == expireAtOnce {
 					nextExpire = time.Now()

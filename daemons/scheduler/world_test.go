@@ -241,12 +241,3 @@ func (l *lines) String() string {
 	defer l.mu.Unlock()
 	return l.buf.String()
 }
-
-func (l *lines) has(t testing.TB, words ...string) {
-	t.Helper()
-	for _, word := range words {
-		if !strings.Contains(l.String(), word) {
-			t.Errorf("the log does not say %q", word)
-		}
-	}
-}

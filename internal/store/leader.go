@@ -236,8 +236,10 @@ const expireGrace = 2 * time.Second
 
 // Expire ends as missed what can no longer end otherwise: runs that nobody
 // claimed in time and leases that ran out. The reason says which, and whether a
-// worker was there at all. It gives how many it ended.
-func (l *Leader) Expire(ctx context.Context, most int) (int, error) {
+// worker was there at all. It gives how many it ended. now is the database's
+// time as the leader counts it on: a step that it has not dealt with yet must
+// end nothing.
+func (l *Leader) Expire(ctx context.Context, now time.Time, most int) (int, error) {
 	total := 0
 	err := pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
 		type gone struct {
@@ -250,8 +252,8 @@ func (l *Leader) Expire(ctx context.Context, most int) (int, error) {
 			WITH gone AS (
 				DELETE FROM schedule WHERE ctid = ANY (ARRAY(
 					SELECT ctid FROM schedule
-					WHERE state = 'due' AND start_by < clock_timestamp() - $1::float8 * interval '1 second'
-						OR state = 'claimed' AND lease_until < clock_timestamp()
+					WHERE state = 'due' AND start_by < $4::timestamptz - $1::float8 * interval '1 second'
+						OR state = 'claimed' AND lease_until < $4
 					LIMIT $2 FOR UPDATE SKIP LOCKED))
 				RETURNING toolspec_id, due_at, start_by, monhost, tool, state, attempt, claimed_by)
 			SELECT g.toolspec_id, g.due_at, g.attempt, t.table_name,
@@ -264,7 +266,7 @@ func (l *Leader) Expire(ctx context.Context, most int) (int, error) {
 					ELSE format('overload: the worker for %s on %s did not take it in time', g.tool, g.monhost)
 				END, g.state
 			FROM gone g JOIN tools t ON t.name = g.tool
-			LEFT JOIN daemons d ON d.monhost = g.monhost AND d.name = 'worker-' || g.tool`, expireGrace.Seconds(), most, optional(l.awayUntil, l.awayUntil.IsZero()))
+			LEFT JOIN daemons d ON d.monhost = g.monhost AND d.name = 'worker-' || g.tool`, expireGrace.Seconds(), most, optional(l.awayUntil, l.awayUntil.IsZero()), now)
 		if err != nil {
 			return err
 		}

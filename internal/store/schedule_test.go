@@ -88,7 +88,7 @@ func TestLostLeaseStoresNothing(t *testing.T) {
 	claims := w.claim(3)
 	// One lease ended and the leader named it missed; one was taken back by hand and claimed anew.
 	w.exec(`UPDATE schedule SET lease_until = now() - interval '1 s' WHERE due_at = $1`, claims[0].DueAt)
-	if n, err := w.lead().Expire(t.Context(), 100); err != nil || n != 1 {
+	if n, err := w.lead().Expire(t.Context(), time.Now(), 100); err != nil || n != 1 {
 		t.Fatalf("%d expired, %v", n, err)
 	}
 	w.exec(`UPDATE schedule SET attempt = 2 WHERE due_at = $1`, claims[1].DueAt)
@@ -164,7 +164,7 @@ func TestRunThatNobodyMadeIsMissedWithTheReason(t *testing.T) {
 			w.exec(c.daemon)
 		}
 		w.exec(`INSERT INTO schedule (toolspec_id, due_at) VALUES ($1, now() - interval '20 s')`, w.spec)
-		if n, err := w.lead().Expire(t.Context(), 100); err != nil || n != 1 {
+		if n, err := w.lead().Expire(t.Context(), time.Now(), 100); err != nil || n != 1 {
 			t.Fatalf("%d, %v", n, err)
 		}
 		if got := one[string](w, `SELECT outcome || ': ' || reason FROM pingdata`); !strings.HasPrefix(got, "missed: "+c.want) {
@@ -198,7 +198,7 @@ func TestLockedScheduleRowDelaysNothing(t *testing.T) {
 	if err := errors.Join(w.HandBack(t.Context(), keys, worker), w.Drop(t.Context(), keys, worker), w.HandBackOthers(t.Context(), nil, worker)); err != nil {
 		t.Error(err)
 	}
-	if _, err := l.Expire(t.Context(), 100); err != nil {
+	if _, err := l.Expire(t.Context(), time.Now(), 100); err != nil {
 		t.Error(err)
 	}
 	if took := time.Since(started); took > 5*time.Second {
@@ -228,7 +228,7 @@ func TestLockedConfigurationRowsDelayNothing(t *testing.T) {
 	if err := l.Plan(t.Context(), []store.PlannedRun{{ToolspecID: w.spec, DueAt: at, StartBy: at.Add(time.Second), Monhost: "m1", Tool: "ping"}}, nil, nil, at); err != nil {
 		t.Error(err)
 	}
-	if _, err := l.Expire(t.Context(), 100); err != nil {
+	if _, err := l.Expire(t.Context(), time.Now(), 100); err != nil {
 		t.Error(err)
 	}
 	if _, err := w.Load(t.Context(), spooled(pings, ends(claims, measure.OK)...)); err != nil {
