@@ -90,12 +90,12 @@ func (w *world) exec(sql string, args ...any) {
 
 // logMedium makes a medium that writes to a file of its name.
 func (w *world) logMedium(name string) {
-	w.exec("INSERT INTO mediums (name, type, options) VALUES ($1, 'log', jsonb_build_object('path', $2::text))", name, filepath.Join(w.dir, name))
+	w.exec("INSERT INTO mediums (name, type, options) VALUES ($1, 'log', jsonb_build_object('path', $2::text))", name, filepath.Join(w.dir, name+".jsonl"))
 }
 
 // brokenMedium cannot send.
 func (w *world) brokenMedium(name string) {
-	w.exec("INSERT INTO mediums (name, type, options) VALUES ($1, 'log', jsonb_build_object('path', $2::text))", name, filepath.Join(w.dir, "nowhere", name))
+	w.exec("INSERT INTO mediums (name, type, options) VALUES ($1, 'log', jsonb_build_object('path', $2::text))", name, filepath.Join(w.dir, "nowhere", name+".jsonl"))
 }
 
 func (w *world) step(recipient string, step int, medium string, visible bool) {
@@ -105,7 +105,7 @@ func (w *world) step(recipient string, step int, medium string, visible bool) {
 // got are the messages in a medium's file.
 func (w *world) got(medium string) []log.Line {
 	w.Helper()
-	b, err := os.ReadFile(filepath.Join(w.dir, medium))
+	b, err := os.ReadFile(filepath.Join(w.dir, medium+".jsonl"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -114,6 +114,9 @@ func (w *world) got(medium string) []log.Line {
 	}
 	var lines []log.Line
 	for l := range strings.Lines(string(b)) {
+		if !strings.HasSuffix(l, "\n") {
+			break // just being written
+		}
 		var line log.Line
 		if err := json.Unmarshal([]byte(l), &line); err != nil {
 			w.Fatal(err)
@@ -275,7 +278,7 @@ func TestMediumThatFailsIsAnAlertOfItsOwnToldByTheOthers(t *testing.T) {
 	if got := w.got("mail"); len(got) != 3 {
 		t.Errorf("mail got %d messages, want 3", len(got))
 	}
-	w.exec("UPDATE mediums SET options = jsonb_build_object('path', $1::text) WHERE name = 'sms'", filepath.Join(w.dir, "sms"))
+	w.exec("UPDATE mediums SET options = jsonb_build_object('path', $1::text) WHERE name = 'sms'", filepath.Join(w.dir, "sms.jsonl"))
 	_, third := w.alert("desy")
 	w.done(third)
 	w.wait("the recovery", "SELECT count(*) = 1 FROM notices WHERE kind = 'clear' AND subject LIKE 'OK medium sms: works again%' AND done_at IS NOT NULL")
@@ -291,7 +294,7 @@ func TestOnlyMediumThatFailsMakesNoLoop(t *testing.T) {
 	w.wait("the failure", "SELECT state = 'failed' FROM deliveries WHERE notice_id = $1", notice)
 	w.wait("the notice about the medium to end", "SELECT count(*) = 1 FROM notices WHERE alert_id IN (SELECT id FROM alerts WHERE rule = $1) AND done_text LIKE '%no medium to use%'", store.MediumFails)
 	// A minute later it is tried again, and works.
-	w.exec("UPDATE mediums SET options = jsonb_build_object('path', $1::text) WHERE name = 'sms'", filepath.Join(w.dir, "sms"))
+	w.exec("UPDATE mediums SET options = jsonb_build_object('path', $1::text) WHERE name = 'sms'", filepath.Join(w.dir, "sms.jsonl"))
 	w.exec("UPDATE deliveries SET ended_at = ended_at - interval '1 minute'")
 	w.done(notice)
 	if got := w.got("sms"); len(got) == 0 || !strings.HasPrefix(got[0].Short, "DOWN cern") {

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"sonde/internal/measure"
@@ -28,7 +29,7 @@ func Type() notify.Type {
 }
 
 var options = []measure.Option{
-	{Name: "path", Type: measure.TextOption, Meaning: "the file to append to, as an absolute path; default: the notifier's own log"},
+	{Name: "path", Type: measure.TextOption, Meaning: "the file to append to, as an absolute path that ends in .log, .json or .jsonl; default: the notifier's own log"},
 }
 
 // Line is what one message looks like in the file.
@@ -54,6 +55,11 @@ func open(raw json.RawMessage, env notify.Env) (notify.Medium, error) {
 	m := &medium{path: o.Text("path"), log: env.Log}
 	if m.path != "" && !filepath.IsAbs(m.path) {
 		return nil, fmt.Errorf("%w: option \"path\" must be an absolute path, not %q", notify.ErrSpec, m.path)
+	}
+	// Whoever may insert mediums must not write into other programs' files with
+	// the rights of the notifier: an /etc/ld.so.preload, say, or a crontab.
+	if ext := filepath.Ext(m.path); m.path != "" && ext != ".log" && ext != ".json" && ext != ".jsonl" {
+		return nil, fmt.Errorf("%w: option \"path\" must end in .log, .json or .jsonl, not %q", notify.ErrSpec, m.path)
 	}
 	if m.log == nil {
 		m.log = slog.Default()
@@ -82,9 +88,10 @@ func (m *medium) Send(ctx context.Context, msg notify.Message) (notify.Proof, er
 
 // append writes one whole line. Several notifiers may share the file: O_APPEND
 // keeps lines whole. After a power cut the last line may lack its end, so a
-// line is begun anew where the file does not end with one.
+// line is begun anew where the file does not end with one. A symbolic link is
+// refused: in a shared folder anybody could have put it there.
 func (m *medium) append(line []byte) error {
-	f, err := os.OpenFile(m.path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o640)
+	f, err := os.OpenFile(m.path, os.O_CREATE|os.O_RDWR|os.O_APPEND|syscall.O_NOFOLLOW, 0o640)
 	if err != nil {
 		return err
 	}

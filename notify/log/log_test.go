@@ -24,7 +24,7 @@ func TestFileMediumKeepsItsPromises(t *testing.T) {
 	notifytest.Examine(t, notifytest.Candidate{
 		Type: log.Type(), To: "anna",
 		Works:  options(filepath.Join(t.TempDir(), "messages.jsonl")),
-		Broken: options(filepath.Join(t.TempDir(), "no", "such", "folder")),
+		Broken: options(filepath.Join(t.TempDir(), "no", "such", "folder.jsonl")),
 	})
 }
 
@@ -35,6 +35,25 @@ func TestOwnLogMediumKeepsItsPromises(t *testing.T) {
 func TestRelativePathIsRefused(t *testing.T) {
 	if _, err := log.Type().New(options("messages"), notify.Env{}); !errors.Is(err, notify.ErrSpec) {
 		t.Errorf("%v, want ErrSpec", err)
+	}
+}
+
+func TestFilesOfOtherProgramsAreNotWrittenTo(t *testing.T) {
+	for _, path := range []string{"/etc/ld.so.preload", "/etc/cron.d/sonde", "/var/lib/sonde/crontab"} {
+		if _, err := log.Type().New(options(path), notify.Env{}); !errors.Is(err, notify.ErrSpec) || !strings.Contains(err.Error(), ".jsonl") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	dir := t.TempDir()
+	if err := os.Symlink(filepath.Join(dir, "target"), filepath.Join(dir, "a.log")); err != nil {
+		t.Fatal(err)
+	}
+	m, err := log.Type().New(options(filepath.Join(dir, "a.log")), notify.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Send(t.Context(), notifytest.Message("anna")); !errors.Is(err, notify.ErrFailed) {
+		t.Errorf("through a symbolic link: %v", err)
 	}
 }
 
