@@ -24,10 +24,14 @@ func Own(state string) (*Lock, error) {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}
 	path := filepath.Join(state, "lock")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	// Who may open the file, if only to read it, may hold the lock: then nobody
+	// could start here, and a pass of the crontab would take whoever has the pid
+	// that was written there last for a supervisor that stands still.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock of the state folder: %w", err)
 	}
+	_ = f.Chmod(0o600) // one of an older version
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {

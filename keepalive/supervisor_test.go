@@ -16,6 +16,21 @@ import (
 	"sonde/internal/proc"
 )
 
+func TestNobodyElseCanHoldTheLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	if err := os.WriteFile(path, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := Own(filepath.Dir(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Release()
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
+
 func TestKilledDaemonIsStartedAgain(t *testing.T) {
 	s, _, stop := supervise(t, options(t.TempDir(), "good"), quick)
 	<-s.Ready()
