@@ -23,6 +23,7 @@ const (
 	passAtMost  = time.Minute      // one pass
 	rowsAPass   = 20000            // of one table, so that memory stays small while it catches up
 	groupWait   = time.Minute      // for the other specs of a host
+	dataWait    = time.Minute      // for data that come again
 	groupLinger = 5 * time.Minute  // a host's alert hides its specs so long after it got better
 	hostSilent  = 2 * time.Minute  // without any report a monitoring host is silent
 	markAtLeast = 30 * time.Second // the mark moves also when nothing is new
@@ -245,6 +246,9 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 		return 0, err
 	}
 	if err := p.feedNew(part); err != nil {
+		return 0, err
+	}
+	if err := p.gaps(); err != nil {
 		return 0, err
 	}
 	if !s.behind {

@@ -306,8 +306,40 @@ func TestGapsAreNoDataUnlessTheClockStepped(t *testing.T) {
 	}
 	b.runs(1, 3, ".") // a result inside wins
 	b.judge()
-	b.await("n1 no data", alerts)
-	b.await("no data, 7 runs in a row: the scheduler was down", `SELECT text FROM alerts`)
+	b.await("n1 no data, pi gap", alerts)
+	b.await("no data, 7 runs in a row: the scheduler was down", `SELECT text FROM alerts WHERE rule = 'no data'`)
+}
+
+func TestARestartOfEverythingWakesNobody(t *testing.T) {
+	b := setUp(t, 6)
+	for i := 1; i <= 6; i++ {
+		b.runs(i, 0, "..")
+		b.exec(`INSERT INTO gaps (toolspec_id, from_at, until_at, runs, reason) VALUES ($1, $2, $3, 4, 'no scheduler was planning')`,
+			i, b.start.Add(2*time.Minute), b.start.Add(6*time.Minute))
+		b.runs(i, 6, "m") // made due before the end, and claimed by nobody
+	}
+	b.judge()
+	b.await("6", `SELECT count(*)::text FROM alerts WHERE rule = 'no data' AND closed_at IS NULL`)
+	for i := 1; i <= 6; i++ {
+		b.runs(i, 7, "..")
+	}
+	b.await("0", `SELECT count(*)::text FROM alerts WHERE closed_at IS NULL`)
+	b.settled()
+	b.await("", sent)
+}
+
+func TestALongGapIsToldOnceForItsHost(t *testing.T) {
+	b := setUp(t, 3)
+	for i := 1; i <= 3; i++ {
+		b.runs(i, 0, "..")
+		b.exec(`INSERT INTO gaps (toolspec_id, from_at, until_at, runs, reason) VALUES ($1, $2, $3, 20, 'the database was away')`,
+			i, b.start.Add(2*time.Minute), b.start.Add(22*time.Minute))
+		b.runs(i, 23, "..")
+	}
+	b.judge()
+	b.await(fmt.Sprintf("raise WARNING pi: nothing was measured from pi for 20m until %s UTC (runs not made: 60): the database was away", b.start.Add(22*time.Minute).UTC().Format("15:04")), sent)
+	b.settled()
+	b.await("1", `SELECT count(*)::text FROM notices`)
 }
 
 func TestDataOfAnOutageWaitForTheSpoolAndAreJudgedInOrder(t *testing.T) {

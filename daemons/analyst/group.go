@@ -13,6 +13,14 @@ import (
 	"sonde/notify"
 )
 
+// GapRule raises alerts about time in which nothing was planned: the scheduler
+// was down or the database away. It is over when it is known, so the specs'
+// own findings are not told; but that nobody measured must not go unsaid.
+const GapRule = "gap"
+
+// gapTold is the least gap that people are told of: a restart is shorter.
+const gapTold = 5 * time.Minute
+
 // ClockRule raises alerts about steps of the database's clock.
 const ClockRule = "clock"
 
@@ -130,6 +138,9 @@ func (p *pass) group() error {
 				continue
 			}
 			p.byAlert[w.alert], specOf[w.alert] = w, sp
+			if p.awaitsData(w) && !alert.Overloaded(w.reason) {
+				continue
+			}
 			world.Findings = append(world.Findings, alert.Finding{ID: w.alert, Spec: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Rule: w.rule.Name,
 				Cause: cause(w.rule.Method), Reason: w.reason, Severity: w.episode.Severity, Since: w.episode.Since, Raised: w.episode.Raised})
 		}
@@ -156,7 +167,7 @@ func (p *pass) group() error {
 		keys[key] = true
 	}
 	for key := range p.platform.Episodes {
-		if !strings.HasPrefix(key, ClockRule+"/") {
+		if !strings.HasPrefix(key, ClockRule+"/") && !strings.HasPrefix(key, GapRule+"/") {
 			keys[key] = true
 		}
 	}
@@ -302,6 +313,59 @@ func (p *pass) clockSteps() error {
 	if st.Episode.Phase == alert.Open && (steady >= clockSteady || steady < 0) {
 		return p.platformVerdict(ClockRule, subject, "", alert.Usual(),
 			&measure.Verdict{Kind: measure.Good, Severity: measure.Info, At: p.now, Since: p.now, Text: "no step for 10 minutes"})
+	}
+	return nil
+}
+
+// outage is what new gaps say of one monitoring host.
+type outage struct {
+	from, until time.Time
+	runs, specs int
+	reason      string
+}
+
+func (p *pass) noteGap(monhost string, g store.Run) {
+	if p.outages == nil {
+		p.outages = map[string]outage{}
+	}
+	o, known := p.outages[monhost]
+	if !known || g.From.Before(o.from) {
+		o.from = g.From
+	}
+	if g.DueAt.After(o.until) {
+		o.until = g.DueAt
+	}
+	o.runs, o.specs, o.reason = o.runs+g.Runs, o.specs+1, g.Reason
+	p.outages[monhost] = o
+}
+
+// gaps raises one alert per monitoring host for a long gap, over when there was
+// none for ten minutes.
+func (p *pass) gaps() error {
+	for _, host := range slices.Sorted(maps.Keys(p.outages)) {
+		o := p.outages[host]
+		if o.until.Sub(o.from) < gapTold {
+			continue
+		}
+		v := &measure.Verdict{Kind: measure.Bad, Severity: measure.Warning, At: p.now, Since: earlier(o.from, p.now),
+			Text: fmt.Sprintf("nothing was measured from %s for %s until %s UTC (runs not made: %d): %s", host,
+				measure.FormatDuration(o.until.Sub(o.from).Round(time.Second)), o.until.UTC().Format("15:04"), o.runs, o.reason),
+			Evidence: map[string]any{"from": o.from.UTC(), "until": o.until.UTC(), "runs": o.runs, "specs": o.specs, "reason": o.reason}}
+		if err := p.platformVerdict(GapRule, host, host, alert.Usual(), v); err != nil {
+			return err
+		}
+	}
+	for key, st := range p.platform.Episodes {
+		rule, host, _ := strings.Cut(key, "/")
+		if _, fresh := p.outages[host]; rule != GapRule || fresh || st.Episode.Phase != alert.Open {
+			continue
+		}
+		if steady := p.now.Sub(st.Episode.Raised); steady >= clockSteady || steady < 0 {
+			if err := p.platformVerdict(GapRule, host, host, alert.Usual(),
+				&measure.Verdict{Kind: measure.Good, Severity: measure.Info, At: p.now, Since: p.now, Text: "no gap for 10 minutes"}); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

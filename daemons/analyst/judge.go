@@ -25,9 +25,10 @@ type pass struct {
 	closed    map[string]*store.AlertChange // by keyOf: closed in this pass
 	order     []int64                       // of changes
 	told      []told
-	moved     bool             // something was read
-	ahead     bool             // the database's clock has just run ahead
-	byAlert   map[int64]*watch // open alerts of specs, as of group
+	moved     bool              // something was read
+	ahead     bool              // the database's clock has just run ahead
+	byAlert   map[int64]*watch  // open alerts of specs, as of group
+	outages   map[string]outage // by monitoring host, of the gaps read
 }
 
 // feedNew reads what is new and feeds it, spec by spec, in order of due_at.
@@ -56,6 +57,7 @@ func (p *pass) feedNew(part store.Part) error {
 					g.Values[i] = math.NaN()
 				}
 				bySpec[g.ToolspecID] = append(bySpec[g.ToolspecID], g)
+				p.noteGap(sp.Monhost, g)
 			}
 		}
 		return nil
@@ -232,8 +234,18 @@ func (p *pass) facts(sp *spec, w *watch, at time.Time, late bool) alert.Facts {
 	if h, ok := p.session.hidden[w.alert]; ok && f.Quiet == "" && w.alert != 0 {
 		f.Quiet = h.why
 	}
+	if f.Quiet == "" && p.awaitsData(w) {
+		f.Quiet = "told when data have not come again within a minute"
+	}
 	p.heed(&f, w.alert)
 	return f
+}
+
+// awaitsData reports whether it is too soon to speak of missing data: after a
+// restart every spec has missed some runs and goes on, and nobody is woken for
+// what is over when it is known.
+func (p *pass) awaitsData(w *watch) bool {
+	return w.rule.Method == "no-data" && (w.alert == 0 || p.now.Sub(w.opened) < dataWait)
 }
 
 // heed adds what people did to the alert.

@@ -42,6 +42,9 @@ func (p *pass) decide(sp *spec, w *watch, before, next alert.Episode, d measure.
 		return err
 	}
 	w.episode = next
+	if d.Action == measure.Raise {
+		w.opened = p.now
+	}
 	if t != nil {
 		t.watch = w
 		p.told = append(p.told, *t)

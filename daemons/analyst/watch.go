@@ -31,9 +31,10 @@ type watch struct {
 	column   int         // of the series; -1 for outcomes only
 	detector analysis.Detector
 	episode  alert.Episode
-	alert    int64  // the open one, 0 for none
-	partOf   int64  // the alert that hides it
-	reason   string // of the last run behind the last bad verdict
+	alert    int64     // the open one, 0 for none
+	opened   time.Time // when it was opened, by the database's clock; zero for one of an earlier session
+	partOf   int64     // the alert that hides it
+	reason   string    // of the last run behind the last bad verdict
 }
 
 // saved is detectors.state.

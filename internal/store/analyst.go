@@ -119,6 +119,7 @@ type Run struct {
 	measure.Sample           // Value is not set: see Values
 	Values         []float64 // in the order of Series.Columns; NaN for none
 	Late           bool
+	From           time.Time // of a gap: its first instant
 }
 
 // Part is a stretch of transactions: those that Seen can see, Read could not,
@@ -247,14 +248,14 @@ func (j Judging) NewGaps(ctx context.Context, tables []string, p Part, specs []i
 	for _, t := range tables {
 		inside += ` + (SELECT count(*) FROM ` + sanitized(t) + ` d WHERE d.toolspec_id = g.toolspec_id AND d.due_at BETWEEN g.from_at AND g.until_at)`
 	}
-	rows, err := j.tx.Query(ctx, `SELECT toolspec_id, until_at, runs - (`+inside+`)::int, reason FROM gaps g
+	rows, err := j.tx.Query(ctx, `SELECT toolspec_id, from_at, until_at, runs - (`+inside+`)::int, reason FROM gaps g
 		WHERE `+isNew+` AND NOT quiet AND ($5::bigint[] IS NULL OR toolspec_id = ANY ($5)) ORDER BY toolspec_id, until_at`, p.args(specs)...)
 	if err != nil {
 		return nil, fmt.Errorf("read new gaps: %w", err)
 	}
 	var out []Run
 	r := Run{}
-	_, err = pgx.ForEachRow(rows, []any{&r.ToolspecID, &r.DueAt, &r.Runs, &r.Reason}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&r.ToolspecID, &r.From, &r.DueAt, &r.Runs, &r.Reason}, func() error {
 		if r.Runs > 0 {
 			g := r
 			g.DueAt, g.Outcome, g.Gap, g.Late, g.Value = g.DueAt.UTC(), measure.Missed, true, true, math.NaN()
