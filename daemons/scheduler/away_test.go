@@ -31,7 +31,7 @@ func TestWhatWasDueWhileTheDatabaseWasAwaySaysSo(t *testing.T) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	limit := time.After(30 * time.Second)
-	for strings.Count(w.log.String(), "no lead: the database does not answer") < 17 {
+	for strings.Count(w.log.String(), "report: nothing can be planned: ") < 17 {
 		select {
 		case <-tick.C:
 		case <-limit:

@@ -40,6 +40,7 @@ type Scheduler struct {
 // Totals are counted since the start.
 type Totals struct {
 	Planned, Gaps, Missed, Steps int
+	Passes                       int           // that succeeded
 	Lag                          time.Duration // how long the last pass took
 }
 
@@ -47,31 +48,42 @@ type Totals struct {
 func (s *Scheduler) Run(ctx context.Context) error {
 	told := make(chan struct{}, 1)
 	go s.listen(ctx, told)
+	last := ""
+	// What goes on failing is said once in the log, and stands in every report.
+	failed := func(what string, err error) {
+		s.away = s.away || store.IsAway(err)
+		if err.Error() != last {
+			s.Log.Warn(what, "error", err)
+			last = err.Error()
+		}
+		s.Report("nothing can be planned: "+last, promise)
+		pause(ctx, nil, retry)
+	}
 	for ctx.Err() == nil {
-		s.Report("asking for the lead", promise)
+		if last == "" {
+			s.Report("asking for the lead", promise)
+		}
 		asking, cancel := context.WithTimeout(ctx, patience)
 		leader, err := s.Store.Lead(asking, s.Name)
 		cancel()
 		switch {
 		case err != nil && ctx.Err() == nil:
-			s.away = s.away || store.IsAway(err)
-			s.Log.Warn("no lead: the database does not answer", "error", err)
-			s.Report("waiting for the database", promise)
-			pause(ctx, nil, retry)
+			failed("no lead: the database does not answer", err)
 		case err == nil && leader == nil:
-			s.away = false // whoever leads has an answering one
+			s.away, last = false, "" // whoever leads has an answering one
 			s.Report("standing by, another scheduler leads", promise)
 			pause(ctx, nil, passEvery)
 		case err == nil:
-			s.Log.Info("leading")
+			planned := s.total.Passes
 			err := s.lead(ctx, leader, told)
+			if s.total.Passes > planned {
+				last = ""
+			}
 			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 			leader.Close(closing)
 			cancel()
 			if ctx.Err() == nil {
-				s.away = s.away || store.IsAway(err)
-				s.Log.Warn("lead lost", "error", err)
-				pause(ctx, nil, retry)
+				failed("lead lost", err)
 			}
 		}
 	}
@@ -81,7 +93,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 // lead plans until planning fails. What else a leader does may fail for reasons
 // of its own (a lock on a table, a full disk) and is tried again later.
 func (s *Scheduler) lead(ctx context.Context, leader *store.Leader, told <-chan struct{}) error {
-	s.Report("reading the plan", promise)
+	first := true
 	var p *theplan
 	err := s.patiently(ctx, func(ctx context.Context) (err error) {
 		p, err = s.newPlan(ctx, leader)
@@ -96,6 +108,10 @@ func (s *Scheduler) lead(ctx context.Context, leader *store.Leader, told <-chan 
 		steps := s.total.Steps
 		if err := s.patiently(ctx, p.pass); err != nil {
 			return err
+		}
+		if s.total.Passes++; first {
+			s.Log.Info("leading")
+			first = false
 		}
 		s.total.Lag = time.Since(began)
 		if s.Counted != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -144,7 +145,7 @@ func (w *world) startOn(name string, st *store.Store) *started {
 	w.Helper()
 	s := &started{passed: make(chan scheduler.Totals, 1)}
 	s.Scheduler = &scheduler.Scheduler{Store: st, Name: name, Log: slog.New(slog.NewTextHandler(w.log, nil)).With("scheduler", name),
-		Report: func(string, time.Duration) {},
+		Report: func(doing string, _ time.Duration) { fmt.Fprintln(w.log, "report:", doing) },
 		Counted: func(t scheduler.Totals) {
 			select {
 			case <-s.passed:
