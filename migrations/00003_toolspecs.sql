@@ -353,6 +353,12 @@ BEGIN
             round(need::numeric, 3), t.least_time, NEW.time_to_run), 'give more time_to_run, or options that take less');
     END IF;
 
+    IF need > sonde_interval_seconds(NEW.run_interval) AND NEW.enabled
+       AND (is_new OR (NEW.options, NEW.run_interval) IS DISTINCT FROM (OLD.options, OLD.run_interval)) THEN
+        RAISE NOTICE 'toolspecs.run_interval: a run with these options may take % s and the next is due after %: what is due meanwhile is missed as still running',
+            round(need::numeric, 3), NEW.run_interval USING HINT = 'give a longer run_interval, or options that take less';
+    END IF;
+
     NEW.test_type := coalesce(NEW.test_type, t.class);
     IF NEW.test_type NOT IN ('background', 'background-syn') THEN
         PERFORM sonde_refuse('toolspecs', 'test_type', format('"%s" is not known', NEW.test_type), '''background'' or ''background-syn''; left out it comes from the tool');

@@ -12,13 +12,16 @@
 //	ok, less loss           ends        ends            ends          one value
 //	ok, without the number  -           ends            ends          -
 //	fail                    -           counts          ends          -
-//	missed                  -           -               counts        -
+//	missed                  -           -               counts (2)    -
 //	gap of k instants       -           -               counts k      -
 //	tick                    -           -               silence       -
 //
 // (1) As long as they are few: a target that answers every second run has
 // loss. With option `full`, several full values in a row are no answer's; they
 // leave the window, or an outage would be told again as loss when it is over.
+//
+// (2) But for "still running": the run before it has not ended and will bring
+// data or a failure of its own.
 //
 // "-" leaves the counter as it is: a name that does not resolve between two
 // silent runs says nothing of the target, so it neither feeds nor clears no

@@ -3,6 +3,7 @@ package threshold
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"sonde/analysis"
@@ -78,7 +79,10 @@ func NoData() analysis.Method {
 		New: func(p measure.Options, state json.RawMessage) (analysis.Detector, error) {
 			d := &streak{
 				effect: func(s measure.Sample) effect {
-					if s.Gap || s.Outcome == measure.Missed {
+					switch {
+					case s.Outcome == measure.Missed && strings.HasPrefix(s.Reason, measure.StillRunning):
+						return leaves
+					case s.Gap || s.Outcome == measure.Missed:
 						return counts
 					}
 					return ends

@@ -54,6 +54,8 @@ func scenario(t *testing.T, m analysis.Method, params, runs, want string) []meas
 		switch c {
 		case 'L':
 			s.Value = 100
+		case 'r':
+			s.Outcome, s.Reason = measure.Missed, measure.StillRunning+": the run due at 12:00 UTC had not ended"
 		case 'h':
 			s.Value = 50
 		case '.':
@@ -128,6 +130,13 @@ func TestNoneWaitsForAnother(t *testing.T) {
 	} {
 		scenario(t, s.method, s.params, s.runs, s.want)
 	}
+}
+
+// A spec that is due again before its run has ended brings data, only not so often.
+func TestRunsThatAreStillRunningAreNoMissingData(t *testing.T) {
+	scenario(t, threshold.NoData(), `{}`,
+		".rrrr.rrrrmrmrm",
+		"              B")
 }
 
 func TestTheSentenceNamesCountAndReason(t *testing.T) {

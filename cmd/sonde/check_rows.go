@@ -145,6 +145,11 @@ func (e *examination) specs(ctx context.Context, st *store.Store, server store.S
 				e.fail(what, fmt.Sprintf("mend spec %d", s.ID), "%v", err)
 				continue
 			}
+			if need := mayTake(s, tool); s.RunInterval > 0 && need > s.RunInterval {
+				e.warn(what, "give a longer run_interval, or options that take less", "a run may take %s and the next is due after %s: what is due meanwhile is missed as still running",
+					measure.FormatDuration(need.Round(100*time.Millisecond)), measure.FormatDuration(s.RunInterval))
+				continue
+			}
 			if told++; told <= most {
 				e.ok(what, "%s", text)
 			} else {
@@ -163,6 +168,19 @@ func orNone(list []string) string {
 		return "empty"
 	}
 	return strings.Join(list, ", ")
+}
+
+// mayTake is how long a run takes when nobody answers; 0 when the tool does not say.
+func mayTake(s store.ExaminedSpec, tool probes.Tool) time.Duration {
+	o, err := measure.ReadOptions(tool.Options, s.Options)
+	if err != nil || tool.LeastTime == "" {
+		return 0
+	}
+	need, err := measure.LeastTime(tool.LeastTime, tool.Options, o)
+	if err != nil {
+		return 0 // the database has checked it; the worker will say what is wrong
+	}
+	return need
 }
 
 // willDo says in one line what a spec does: the packets, how often, until when.

@@ -88,6 +88,7 @@ func TestCheckSaysWhatEachSpecWillDoAndWhichNobodyRuns(t *testing.T) {
 		`INSERT INTO toolspecs (monhost, node, tool, run_interval, options) VALUES ('m1', 'cern', 'ping', '1 minute', '{"count": 20}')`,
 		`INSERT INTO toolspecs (monhost, node, tool, label, run_at, time_zone) VALUES ('m1', 'cern', 'ping', 'night', '30 2 * * *', 'Europe/Berlin')`,
 		`INSERT INTO toolspecs (monhost, node, tool, run_interval) VALUES ('m1', 'off', 'ping', '1 minute'), ('m2', 'cern', 'ping', '1 minute'), ('m3', 'cern', 'ping', '1 minute'), ('m1', 'cern', 'traceroute', '1 hour')`,
+		`INSERT INTO toolspecs (monhost, node, tool, label, run_interval) VALUES ('m1', 'cern', 'ping', 'dense', '5 seconds')`,
 		`INSERT INTO toolspecs (monhost, node, tool, label, run_interval, enabled) VALUES ('m1', 'cern', 'ping', 'old', '1 minute', false)`,
 		`ALTER TABLE toolspecs DISABLE TRIGGER check_row`,
 		`INSERT INTO toolspecs (monhost, node, tool, label, run_interval, time_to_run, test_type, options) VALUES ('m1', 'cern', 'ping', 'misfit', '1 minute', '30 s', 'background', '{"cuont": 1}')`)
@@ -103,6 +104,7 @@ func TestCheckSaysWhatEachSpecWillDoAndWhichNobodyRuns(t *testing.T) {
 		"ping m5 → cern: nobody runs it: no worker for ping has ever run on m5",
 		"WARN plan: no scheduler leads: nothing is planned for the last 1h",
 		"(old): disabled",
+		"(dense): a run may take 11s and the next is due after 5s: what is due meanwhile is missed as still running",
 		`(misfit): unknown option "cuont"`,
 		"OK   privileges: ", "OK   clock: ", "OK   spool: ", "WARN ladders: nobody is told")
 	demand(t, text, "FAIL spec") // the misfit

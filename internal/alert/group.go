@@ -90,7 +90,7 @@ func StandingKey(rule, monhost string) string { return rule + "/" + monhost }
 
 // Overloaded reports whether a missed run tells of a host that has too much to do.
 func Overloaded(reason string) bool {
-	for _, word := range []string{"overload", "still running", "no room", "too busy"} {
+	for _, word := range []string{"overload", "no room", "too busy"} {
 		if strings.Contains(reason, word) {
 			return true
 		}

@@ -18,6 +18,10 @@ const (
 	Missed Outcome = "missed"
 )
 
+// StillRunning begins the reason of a run that was missed because the one
+// before it had not ended: data come, only not so often.
+const StillRunning = "still running"
+
 // Target is what one run of a probe measures.
 type Target struct {
 	Node    string // nodes.name, for words only
