@@ -84,7 +84,7 @@ func sondeRound(b *testing.B, dsn string, pool *pgxpool.Pool) float64 {
 		}
 		for i := range runs {
 			due := clock.DB.Truncate(time.Microsecond)
-			runs[i] = store.PlannedRun{ToolspecID: specs + int64((planned+i)%dispatchSpecs), DueAt: due, StartBy: due.Add(10 * time.Second), Monhost: monhost, Tool: "noop"}
+			runs[i] = store.PlannedRun{ToolspecID: specs + int64((planned+i)%dispatchSpecs), DueAt: due, StartBy: due.Add(10 * time.Second), TimeToRun: 5 * time.Second, Monhost: monhost, Tool: "noop"}
 		}
 		if err := leader.Plan(ctx, runs, nil, nil, clock.DB); err != nil {
 			b.Fatal(err)

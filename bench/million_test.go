@@ -70,7 +70,7 @@ func throughSchedule(b *testing.B, pool *pgxpool.Pool, n int) time.Duration {
 	for ended < n {
 		makeDue(b, pool, leader, ended, 5000)
 		for full := true; full; {
-			c, err := st.Claim(ctx, monhost, "noop", "bench", 10*time.Second, time.Second, 2000)
+			c, err := st.Claim(ctx, monhost, "noop", "bench", 10*time.Second, time.Second, 2000, time.Time{})
 			if err != nil {
 				b.Fatal(err)
 			}

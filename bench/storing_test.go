@@ -69,7 +69,7 @@ func claimedEnds(b *testing.B, pool *pgxpool.Pool) []store.RunEnd {
 	for len(ends) < storingRows {
 		makeDue(b, pool, leader, len(ends), 10_000)
 		for full := true; full; {
-			c, err := st.Claim(ctx, monhost, "noop", "bench", 10*time.Second, time.Second, 2000)
+			c, err := st.Claim(ctx, monhost, "noop", "bench", 10*time.Second, time.Second, 2000, time.Time{})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -98,7 +98,7 @@ func makeDue(b *testing.B, pool *pgxpool.Pool, leader *store.Leader, offset, n i
 	for done := 0; done < n; {
 		runs := make([]store.PlannedRun, min(5000, n-done))
 		for i := range runs {
-			runs[i] = store.PlannedRun{ToolspecID: first + int64(offset+done+i)%specs, DueAt: due, StartBy: due.Add(10 * time.Second), Monhost: monhost, Tool: "noop"}
+			runs[i] = store.PlannedRun{ToolspecID: first + int64(offset+done+i)%specs, DueAt: due, StartBy: due.Add(10 * time.Second), TimeToRun: 5 * time.Second, Monhost: monhost, Tool: "noop"}
 		}
 		if err := leader.Plan(ctx, runs, nil, nil, clock.DB); err != nil {
 			b.Fatal(err)

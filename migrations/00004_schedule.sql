@@ -6,7 +6,9 @@
 -- pause, (2) claims look only between now - tolerance and now + a few seconds
 -- of an index that begins with the worker's own (monhost, tool), so that dead
 -- entries outside that window are never visited, and (3) nothing here is wider
--- than a claim needs.
+-- than a claim needs. No index knows a column that a claim changes, and a page
+-- has room for the second version of each row: a claim stays in its page (HOT)
+-- and writes into no index. What is claimed is stepped over by later claims.
 CREATE TABLE schedule (
     toolspec_id bigint NOT NULL,
     due_at      timestamptz NOT NULL DEFAULT now(),
@@ -19,9 +21,9 @@ CREATE TABLE schedule (
     lease_until timestamptz,
     PRIMARY KEY (toolspec_id, due_at),
     CONSTRAINT schedule_state CHECK (state IN ('due', 'claimed'))
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
         autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 100000);
-CREATE INDEX schedule_due ON schedule (monhost, tool, due_at) WHERE state = 'due';
+CREATE INDEX schedule_due ON schedule (monhost, tool, due_at);
 COMMENT ON TABLE schedule IS 'One row per scheduled run, from a few seconds before it is due until its end is stored. INSERT INTO schedule (toolspec_id) VALUES (7) means: run it now.';
 COMMENT ON COLUMN schedule.toolspec_id IS 'The spec that runs.';
 COMMENT ON COLUMN schedule.due_at IS 'The instant it is due; with toolspec_id the name of the run.';
@@ -31,19 +33,20 @@ COMMENT ON COLUMN schedule.tool IS 'Tool that is to make it; filled from the spe
 COMMENT ON COLUMN schedule.start_by IS 'It may not start later than this: due_at and the start tolerance.';
 COMMENT ON COLUMN schedule.attempt IS 'How often it was claimed; with the key the fence of a lease.';
 COMMENT ON COLUMN schedule.claimed_by IS 'The worker that holds the lease.';
-COMMENT ON COLUMN schedule.lease_until IS 'End of the lease: start_by + time_to_run + 5 s. What has not ended then is missed.';
+COMMENT ON COLUMN schedule.lease_until IS 'End of the lease, once there is one: start_by + time_to_run + 5 s. What has not ended then is missed.';
 
--- Only for rows inserted by hand: the scheduler fills monhost, tool and start_by
--- itself. What lies outside of these years is refused here as well, because a
+-- Only for rows inserted by hand: the scheduler fills monhost, tool, start_by and
+-- lease_until itself. What lies outside of these years is refused here as well, because a
 -- run ends in the partition of its day, and 'infinity' or a year BC has none.
 CREATE FUNCTION sonde_fill_schedule() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     enabled boolean;
+    to_run  interval;
 BEGIN
     IF NEW.toolspec_id IS NULL THEN
         PERFORM sonde_refuse('schedule', 'toolspec_id', 'say which spec is to run', 'INSERT INTO schedule (toolspec_id) VALUES (7)');
     END IF;
-    SELECT s.monhost, s.tool, s.enabled AND n.enabled INTO NEW.monhost, NEW.tool, enabled
+    SELECT s.monhost, s.tool, s.enabled AND n.enabled, s.time_to_run INTO NEW.monhost, NEW.tool, enabled, to_run
     FROM toolspecs s JOIN nodes n ON n.name = s.node WHERE s.id = NEW.toolspec_id;
     IF NOT FOUND THEN
         PERFORM sonde_refuse('schedule', 'toolspec_id', format('there is no spec %s', NEW.toolspec_id), 'SELECT id, tool, node FROM toolspecs');
@@ -61,7 +64,7 @@ BEGIN
     NEW.state := 'due';
     NEW.attempt := 0;
     NEW.claimed_by := NULL;
-    NEW.lease_until := NULL;
+    NEW.lease_until := NEW.start_by + to_run + interval '5 seconds';
     PERFORM pg_notify('sonde_due', NEW.monhost || '/' || NEW.tool);
     RETURN NEW;
 END $$;

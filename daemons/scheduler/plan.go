@@ -126,7 +126,7 @@ func (p *theplan) newOnes(changed []store.Spec) []store.Spec {
 func (p *theplan) run(id int64, at time.Time) store.PlannedRun {
 	spec := p.specs[id]
 	due := p.repeats.Shift(at)
-	return store.PlannedRun{ToolspecID: id, DueAt: due, StartBy: due.Add(spec.Tolerance(p.settings.StartTolerance)), Monhost: spec.Monhost, Tool: spec.Tool}
+	return store.PlannedRun{ToolspecID: id, DueAt: due, StartBy: due.Add(spec.Tolerance(p.settings.StartTolerance)), TimeToRun: spec.TimeToRun, Monhost: spec.Monhost, Tool: spec.Tool}
 }
 
 func (p *theplan) take(c store.Changes) {

@@ -144,9 +144,9 @@ func (d *dispatcher) claimed(c store.Claims) {
 		case made || have != nil && !have.own || have != nil && d.running[claim.ToolspecID] == have:
 			// We made it by our own plan: its result ends the run by way of Load.
 		case have != nil:
-			have.Claim, have.own = claim.Claim, false // not started yet: the lease is better
+			have.Claim, have.place, have.own = claim.Claim, claim.Place, false // not started yet: the lease is better
 		default:
-			d.add(&run{Claim: claim.Claim})
+			d.add(&run{Claim: claim.Claim, place: claim.Place})
 		}
 	}
 	d.drop(void)
@@ -324,7 +324,7 @@ func (d *dispatcher) end(r *run) {
 
 // miss ends a run that could not start in time.
 func (d *dispatcher) miss(r *run, why string) {
-	d.keep.put(ended{store.RunEnd{RunKey: r.RunKey, Attempt: r.Attempt, Outcome: measure.Missed, Reason: why}, r.own})
+	d.keep.put(ended{store.RunEnd{RunKey: r.RunKey, Attempt: r.Attempt, Place: r.place, Outcome: measure.Missed, Reason: why}, r.own})
 	d.forget(r)
 	d.w.count(func(t *Totals) { t.Missed++ })
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,14 @@ type link struct {
 	last    []measure.RunKey
 	entered bool
 	told    chan struct{}
+
+	claimed time.Time // by the database's clock: what was due up to here was offered to us
+	whole   time.Time // by ours: when we looked at all that may still start
+	due     struct {  // what we were told meanwhile
+		sync.Mutex
+		any  bool
+		from time.Time
+	}
 }
 
 // ownPlan is the worker's copy of its specs, also on disk.
@@ -105,15 +114,19 @@ func (l *link) round(stopping context.Context) (full bool, err error) {
 	if l.holding() >= holdMost {
 		return false, nil
 	}
-	c, err := l.w.Store.Claim(ctx, l.w.Monhost, l.w.Tool.Name, l.w.Name, changes.StartTolerance, ahead, claimMost)
+	c, err := l.w.Store.Claim(ctx, l.w.Monhost, l.w.Tool.Name, l.w.Name, changes.StartTolerance, ahead, claimMost, l.since())
 	if err != nil {
 		return false, err
 	}
-	l.last = make([]measure.RunKey, len(c.Runs))
+	l.claimed, l.last = c.To, make([]measure.RunKey, len(c.Runs))
 	for i, r := range c.Runs {
 		l.last[i] = r.RunKey
 	}
 	l.take(stopping, changes, c.Clock)
+	if c.Runs, err = l.fill(ctx, c.Runs); err != nil {
+		l.last = nil // claimed, but unknown here: handed back when the database answers
+		return false, err
+	}
 	select {
 	case l.claims <- c:
 		// Where so many were due, more are: no pause.
@@ -121,6 +134,87 @@ func (l *link) round(stopping context.Context) (full bool, err error) {
 	case <-stopping.Done():
 	}
 	return false, l.w.Store.HandBack(ctx, l.last, l.w.Name)
+}
+
+// since is the instant from which on the next claim looks. What was offered up
+// to some instant is not looked through again, unless we are told of runs before
+// it; what nobody tells, like the end of a lock on a row, is found once a second.
+func (l *link) since() time.Time {
+	l.due.Lock()
+	told, from := l.due.any, l.due.from
+	l.due.any, l.due.from = false, time.Time{}
+	l.due.Unlock()
+	since, now := l.claimed, time.Now()
+	l.claimed = time.Time{} // if the claim fails
+	switch {
+	case since.IsZero(), told && from.IsZero(), now.Sub(l.whole) >= pollEvery:
+		l.whole = now
+		return time.Time{}
+	case told && from.Before(since):
+		return from
+	}
+	return since
+}
+
+// hear notes from which instant on runs were made due; zero means any.
+func (l *link) hear(from time.Time) {
+	l.due.Lock()
+	if !l.due.any || from.Before(l.due.from) {
+		l.due.any, l.due.from = true, from
+	}
+	l.due.Unlock()
+}
+
+// fill brings what our copy knows of the specs into claimed runs. The copy was
+// read a moment before, so that a change counts as soon as it can. What is there
+// no more, or disabled, is dropped.
+func (l *link) fill(ctx context.Context, claimed []store.Claim) ([]store.Claim, error) {
+	var unknown []int64
+	for _, r := range claimed {
+		if _, known := l.copy.Specs[r.ToolspecID]; !known {
+			unknown = append(unknown, r.ToolspecID)
+		}
+	}
+	fresh := map[int64]store.Spec{} // inserted between reading the changes and claiming
+	if len(unknown) > 0 {
+		specs, err := l.w.Store.Specs(ctx, unknown, l.w.Monhost, l.w.Tool.Name)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range specs {
+			fresh[s.ID] = s
+		}
+	}
+	runs := claimed[:0]
+	var leases []store.Claim
+	var gone []measure.RunKey
+	for _, r := range claimed {
+		spec, known := l.copy.Specs[r.ToolspecID]
+		if !known {
+			spec, known = fresh[r.ToolspecID]
+		}
+		if !known || !spec.Enabled {
+			gone = append(gone, r.RunKey)
+			continue
+		}
+		r.Node, r.Address, r.Options = spec.Node, spec.Address, spec.Options
+		if r.TimeToRun != spec.TimeToRun {
+			r.TimeToRun, r.LeaseTo = spec.TimeToRun, store.LeaseTo(r.StartBy, spec.TimeToRun)
+			leases = append(leases, r)
+		}
+		runs = append(runs, r)
+	}
+	if len(gone) > 0 {
+		if err := l.w.Store.Drop(ctx, gone, l.w.Name); err != nil {
+			return nil, err
+		}
+	}
+	if len(leases) > 0 {
+		if err := l.w.Store.SetLeases(ctx, leases, l.w.Name); err != nil {
+			return nil, err
+		}
+	}
+	return runs, nil
 }
 
 // tell says it when the database goes or comes.
@@ -184,11 +278,17 @@ func (l *link) sendPlan(ctx context.Context) {
 
 // listen wakes the link when work or changes are told.
 func (l *link) listen(ctx context.Context) {
-	mine := l.w.Monhost + "/" + l.w.Tool.Name
 	for ctx.Err() == nil {
 		_ = l.w.Store.Listen(ctx, []string{"sonde_due", "sonde_config"}, func(channel, payload string) {
-			if channel == "sonde_due" && payload != mine {
-				return
+			switch channel {
+			case "sonde_due":
+				from, mine := store.DueFor(payload, l.w.Monhost, l.w.Tool.Name)
+				if !mine {
+					return
+				}
+				l.hear(from)
+			case "": // what was told before we listened is not known
+				l.hear(time.Time{})
 			}
 			select {
 			case l.told <- struct{}{}:

@@ -73,6 +73,7 @@ func (w *Worker) count(f func(*Totals)) {
 // run is one run in the worker's hand.
 type run struct {
 	measure.Claim
+	place store.Place
 	start time.Time // our clock (monotonic) at its instant
 	stop  time.Time // our clock at StartBy
 	own   bool      // planned by ourselves: there is no lease

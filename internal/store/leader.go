@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -109,6 +111,7 @@ type PlannedRun struct {
 	ToolspecID    int64
 	DueAt         time.Time
 	StartBy       time.Time
+	TimeToRun     time.Duration
 	Monhost, Tool string
 }
 
@@ -128,17 +131,22 @@ type Gap struct {
 func (l *Leader) Plan(ctx context.Context, runs []PlannedRun, gaps []Gap, forget []measure.RunKey, mark time.Time) error {
 	type pair struct{ monhost, tool string }
 	type column struct {
-		ids           []int64
-		dues, startBy []time.Time
+		ids                  []int64
+		dues, startBy, lease []time.Time
+		first                time.Time
 	}
 	due := map[pair]*column{} // one statement for each worker: its name need not go with every row
 	for _, r := range runs {
 		c := due[pair{r.Monhost, r.Tool}]
 		if c == nil {
-			c = &column{}
+			c = &column{first: r.DueAt}
 			due[pair{r.Monhost, r.Tool}] = c
 		}
-		c.ids, c.dues, c.startBy = append(c.ids, r.ToolspecID), append(c.dues, r.DueAt), append(c.startBy, r.StartBy)
+		c.ids, c.dues = append(c.ids, r.ToolspecID), append(c.dues, r.DueAt)
+		c.startBy, c.lease = append(c.startBy, r.StartBy), append(c.lease, LeaseTo(r.StartBy, r.TimeToRun))
+		if r.DueAt.Before(c.first) {
+			c.first = r.DueAt
+		}
 	}
 	plan := func(onConflict string) error {
 		return pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
@@ -150,10 +158,10 @@ func (l *Leader) Plan(ctx context.Context, runs []PlannedRun, gaps []Gap, forget
 				WHERE q.state = 'due' FOR UPDATE OF q SKIP LOCKED))`, forgetIDs, forgetDues)
 			}
 			for p, c := range due {
-				batch.Queue(`INSERT INTO schedule (toolspec_id, due_at, start_by, monhost, tool)
-				SELECT id, due, by, $4, $5 FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[]) AS x (id, due, by)
-				`+onConflict, c.ids, c.dues, c.startBy, p.monhost, p.tool)
-				batch.Queue(`SELECT pg_notify('sonde_due', $1)`, p.monhost+"/"+p.tool)
+				batch.Queue(`INSERT INTO schedule (toolspec_id, due_at, start_by, lease_until, monhost, tool)
+				SELECT id, due, by, lease, $5, $6 FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[]) AS x (id, due, by, lease)
+				`+onConflict, c.ids, c.dues, c.startBy, c.lease, p.monhost, p.tool)
+				batch.Queue(`SELECT pg_notify('sonde_due', $1)`, dueFor(p.monhost, p.tool, c.first))
 			}
 			batch.Queue(`UPDATE schedule_mark SET planned_to = $1, leader = $2, seen = nullif($3, '')::pg_snapshot, moved_at = clock_timestamp()`, mark, l.name, l.seen)
 			if err := tx.SendBatch(ctx, batch).Close(); err != nil {
@@ -169,6 +177,27 @@ func (l *Leader) Plan(ctx context.Context, runs []PlannedRun, gaps []Gap, forget
 		err = plan("ON CONFLICT DO NOTHING")
 	}
 	return err
+}
+
+// dueFor is what the channel sonde_due says of runs of tool on monhost of which
+// the first is due at first. Without the instant, as triggers say it, the worker looks at all.
+func dueFor(monhost, tool string, first time.Time) string {
+	return fmt.Sprintf("%s/%s/%d", monhost, tool, first.UnixMicro())
+}
+
+// DueFor reports whether a notification on sonde_due is for tool on monhost, and
+// from which instant on runs were made due; zero means any.
+func DueFor(payload, monhost, tool string) (first time.Time, mine bool) {
+	rest, mine := strings.CutPrefix(payload, monhost+"/"+tool)
+	if !mine || rest == "" {
+		return time.Time{}, mine
+	}
+	micros, found := strings.CutPrefix(rest, "/")
+	n, err := strconv.ParseInt(micros, 10, 64)
+	if !found || err != nil {
+		return time.Time{}, false // a tool whose name only begins like ours
+	}
+	return time.UnixMicro(n), true
 }
 
 func isDuplicate(err error) bool {

@@ -73,7 +73,7 @@ func (w *world) due(spec int64, n int) {
 
 func (w *world) claim(most int) []store.Claim {
 	w.Helper()
-	c, err := w.Claim(w.Context(), "m1", "ping", worker, 10*time.Second, 2*time.Second, most)
+	c, err := w.Claim(w.Context(), "m1", "ping", worker, 10*time.Second, 2*time.Second, most, time.Time{})
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -18,6 +18,9 @@ import (
 	"sonde/internal/measure"
 )
 
+// errMoved says that not every row lies where it was claimed.
+var errMoved = errors.New("claimed rows have moved")
+
 // ErrLeaseLost says that a run was no longer ours when its end was stored.
 var ErrLeaseLost = errors.New("lease lost")
 
@@ -32,6 +35,7 @@ type RunEnd struct {
 	Log       string
 	Address   netip.Addr
 	Row       []any // values of Table.Columns; nil unless Outcome is ok
+	Place     Place // of the claim; if it has none, or the row has moved, it is looked up
 }
 
 // Table is where ends of one tool go.
@@ -73,58 +77,83 @@ func optional(v any, absent bool) any {
 // is lost are given back with ErrLeaseLost and nothing of them is stored; for
 // any other error nothing of the batch is. Either way Load is what comes next.
 func (s *Store) Finish(ctx context.Context, t Table, ends []RunEnd, worker string) (lost []RunEnd, err error) {
-	ids, dues, attempts := make([]int64, len(ends)), make([]time.Time, len(ends)), make([]int, len(ends))
+	ids, dues, attempts, places := make([]int64, len(ends)), make([]time.Time, len(ends)), make([]int, len(ends)), make([]Place, len(ends))
+	placed := true
 	for i, e := range ends {
-		ids[i], dues[i], attempts[i] = e.ToolspecID, e.DueAt, e.Attempt
+		ids[i], dues[i], attempts[i], places[i] = e.ToolspecID, e.DueAt, e.Attempt, e.Place
+		placed = placed && e.Place.Valid
 	}
-	finish := func(settings, lock string) error {
+	// All who number routes lock the rows of routeno in one order.
+	sorted := slices.Clone(ends)
+	slices.SortFunc(sorted, func(a, b RunEnd) int {
+		return cmp.Or(cmp.Compare(a.ToolspecID, b.ToolspecID), a.DueAt.Compare(b.DueAt))
+	})
+	finish := func(settings, remove string, all bool, args ...any) error {
 		lost = nil
 		return s.inTx(ctx, func(tx pgx.Tx) error {
 			batch := &pgx.Batch{}
 			batch.Queue(settings)
-			batch.Queue(`
-			DELETE FROM schedule WHERE ctid = ANY (ARRAY(
-				SELECT q.ctid FROM unnest($1::bigint[], $2::timestamptz[], $3::int[]) AS k (id, due, attempt)
-				CROSS JOIN LATERAL (SELECT s.ctid FROM schedule s
-					WHERE s.toolspec_id = k.id AND s.due_at = k.due AND s.attempt = k.attempt AND s.state = 'claimed' AND s.claimed_by = $4
-					`+lock+`) q))
-				AND state = 'claimed' AND claimed_by = $4
-			RETURNING toolspec_id, due_at`, ids, dues, attempts, worker)
+			batch.Queue(remove, args...)
 			answers := tx.SendBatch(ctx, batch)
 			defer answers.Close()
 			if _, err := answers.Exec(); err != nil {
 				return err
 			}
-			rows, err := answers.Query()
-			if err != nil {
-				return err
+			keep := sorted
+			if all {
+				tag, err := answers.Exec()
+				if err := errors.Join(err, answers.Close()); err != nil {
+					return err
+				}
+				if int(tag.RowsAffected()) < len(ends) {
+					return errMoved
+				}
+			} else {
+				rows, err := answers.Query()
+				if err != nil {
+					return err
+				}
+				ours, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (key measure.RunKey, err error) {
+					err = row.Scan(&key.ToolspecID, &key.DueAt)
+					key.DueAt = key.DueAt.UTC()
+					return key, err
+				})
+				if err := errors.Join(err, answers.Close()); err != nil {
+					return err
+				}
+				if len(ours) < len(ends) {
+					keep, lost = leased(sorted, ours)
+				}
 			}
-			ours, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (key measure.RunKey, err error) {
-				err = row.Scan(&key.ToolspecID, &key.DueAt)
-				key.DueAt = key.DueAt.UTC()
-				return key, err
-			})
-			if err := errors.Join(err, answers.Close()); err != nil {
-				return err
-			}
-			keep := slices.Clone(ends)
-			if len(ours) < len(ends) {
-				keep, lost = leased(ends, ours)
-			}
-			// All who number routes lock the rows of routeno in one order.
-			slices.SortFunc(keep, func(a, b RunEnd) int {
-				return cmp.Or(cmp.Compare(a.ToolspecID, b.ToolspecID), a.DueAt.Compare(b.DueAt))
-			})
-			_, err = tx.CopyFrom(ctx, pgx.Identifier{t.Name}, append(append([]string(nil), runColumns...), t.Columns...),
+			_, err := tx.CopyFrom(ctx, pgx.Identifier{t.Name}, append(append([]string(nil), runColumns...), t.Columns...),
 				pgx.CopyFromSlice(len(keep), func(i int) ([]any, error) { return keep[i].values(len(t.Columns), false), nil }))
 			return err
 		})
 	}
+	byKey := func(lock string) string {
+		return `DELETE FROM schedule WHERE ctid = ANY (ARRAY(
+				SELECT q.ctid FROM unnest($1::bigint[], $2::timestamptz[], $3::int[]) AS k (id, due, attempt)
+				CROSS JOIN LATERAL (SELECT s.ctid FROM schedule s
+					WHERE s.toolspec_id = k.id AND s.due_at = k.due AND s.attempt = k.attempt AND s.state = 'claimed' AND s.claimed_by = $4
+					` + lock + `) q))
+				AND state = 'claimed' AND claimed_by = $4
+			RETURNING toolspec_id, due_at`
+	}
+	// Nearly always every row lies where it was claimed. Another run may lie there
+	// by now, so that the key is compared as well.
+	err = errMoved
+	if placed {
+		err = finish(byIndexSoon, `DELETE FROM schedule q USING unnest($1::tid[], $2::bigint[], $3::timestamptz[], $4::int[]) AS k (place, id, due, attempt)
+			WHERE q.ctid = k.place AND q.toolspec_id = k.id AND q.due_at = k.due AND q.attempt = k.attempt AND q.state = 'claimed' AND q.claimed_by = $5`,
+			true, places, ids, dues, attempts, worker)
+	}
 	// Locking each row before it is deleted writes twice as much into the log.
 	// Only a row that a person holds locked makes it worth while.
-	err = finish(byIndexSoon, "OFFSET 0")
+	if errors.Is(err, errMoved) {
+		err = finish(byIndexSoon, byKey("OFFSET 0"), false, ids, dues, attempts, worker)
+	}
 	if isLockTimeout(err) {
-		err = finish(byIndex, "FOR UPDATE SKIP LOCKED")
+		err = finish(byIndex, byKey("FOR UPDATE SKIP LOCKED"), false, ids, dues, attempts, worker)
 	}
 	switch {
 	case err != nil:

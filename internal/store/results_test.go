@@ -184,7 +184,7 @@ func TestLoaderAndCopyStoreTheSameRow(t *testing.T) {
 		e := store.RunEnd{RunKey: measure.RunKey{ToolspecID: byCopy, DueAt: at}, Attempt: 1, StartedAt: at.Add(time.Millisecond), Took: 1234567 * time.Nanosecond,
 			Outcome: measure.OK, Log: "línea\n\"2\"\t", Address: netip.MustParseAddr("192.0.2.1"), Row: s.row}
 		w.exec(`INSERT INTO schedule (toolspec_id, due_at) VALUES ($1, $2)`, byCopy, at)
-		if c, err := w.Claim(t.Context(), "m1", s.tool, worker, time.Minute, 0, 9); err != nil || len(c.Runs) != 1 {
+		if c, err := w.Claim(t.Context(), "m1", s.tool, worker, time.Minute, 0, 9, time.Time{}); err != nil || len(c.Runs) != 1 {
 			t.Fatalf("%s: %d claims, %v", name, len(c.Runs), err)
 		}
 		if _, err := w.Finish(t.Context(), table, []store.RunEnd{e}, worker); err != nil {
@@ -341,7 +341,7 @@ func TestBatchesOfTheSameRoutesDoNotDeadlock(t *testing.T) {
 	}
 	at := time.Now().UTC().Truncate(time.Second).Add(-5 * time.Second)
 	w.exec(`INSERT INTO schedule (toolspec_id, due_at) SELECT s, $1::timestamptz + g * interval '1 ms' FROM unnest($2::bigint[]) s, generate_series(0, 29) g`, at, specs)
-	c, err := w.Claim(t.Context(), "m1", "traceroute", worker, time.Minute, 0, 1000)
+	c, err := w.Claim(t.Context(), "m1", "traceroute", worker, time.Minute, 0, 1000, time.Time{})
 	if err != nil || len(c.Runs) != 600 {
 		t.Fatalf("%d claims, %v", len(c.Runs), err)
 	}

@@ -47,7 +47,7 @@ func TestRoleOfDaemonsMayDoWhatDaemonsDo(t *testing.T) {
 	if err := l.Plan(t.Context(), []store.PlannedRun{{ToolspecID: w.spec, DueAt: at, StartBy: at.Add(time.Minute), Monhost: "m1", Tool: "ping"}}, nil, nil, at); err != nil {
 		t.Error(err)
 	}
-	c, err := st.Claim(t.Context(), "m1", "ping", worker, time.Minute, time.Minute, 5)
+	c, err := st.Claim(t.Context(), "m1", "ping", worker, time.Minute, time.Minute, 5, time.Time{})
 	if err != nil || len(c.Runs) != 1 {
 		t.Fatalf("%d claims, %v", len(c.Runs), err)
 	}

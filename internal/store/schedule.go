@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"sonde/internal/measure"
 )
@@ -23,11 +24,17 @@ type Claims struct {
 	Full  bool      // there may be more
 }
 
-// Claim is a lease on a run, with the spec it is of.
+// Claim is a lease on a run. Node, address and options are not in it: a worker
+// has them in its copy of the specs. TimeToRun is what the lease was made for.
 type Claim struct {
 	measure.Claim
 	Monhost string
+	Place   Place
 }
+
+// Place is where a claimed row lies. As long as nobody touches the row it is
+// found there without looking it up.
+type Place = pgtype.TID
 
 // byIndex goes before a statement on schedule, in its transaction. Statistics
 // of a table that is filled and emptied all the time are those of some moment
@@ -41,84 +48,116 @@ const byIndexSoon = byIndex + `, set_config('lock_timeout', '50ms', true)`
 
 // Claim leases the runs of one tool on one host that are due up to ahead from
 // now, at most most of them, in order of due_at. tolerance is the setting
-// start_tolerance: what was due before it cannot start any more. Locked rows are passed over:
-// an open psql transaction delays its own rows only.
-func (s *Store) Claim(ctx context.Context, monhost, tool, worker string, tolerance, ahead time.Duration, most int) (Claims, error) {
+// start_tolerance: what was due before it cannot start any more. Runs due before
+// since are left out; zero leaves out none. Locked rows are passed over: an open
+// psql transaction delays its own rows only.
+func (s *Store) Claim(ctx context.Context, monhost, tool, worker string, tolerance, ahead time.Duration, most int, since time.Time) (Claims, error) {
+	args := []any{monhost, tool, worker, ahead.Seconds(), most, (tolerance + time.Second).Seconds(), optional(since, since.IsZero()), leaseGrace.Seconds()}
+	// Locking each row before it is updated is a second record in the log. Two
+	// who claim the same row wait a moment, and the state tells the second.
+	c, err := s.claim(ctx, byIndexSoon, "", args)
+	if isLockTimeout(err) {
+		c, err = s.claim(ctx, byIndex, "FOR UPDATE SKIP LOCKED", args)
+	}
+	if err != nil {
+		return Claims{}, fmt.Errorf("claim %s runs: %w", tool, err)
+	}
+	c.To, c.Full = c.Clock.DB.Add(ahead), len(c.Runs) >= most
+	if c.Full {
+		c.To = c.Runs[0].DueAt
+	}
+	for i := range c.Runs {
+		r := &c.Runs[i]
+		r.Monhost, r.Tool, r.TimeToRun = monhost, tool, r.LeaseTo.Sub(r.StartBy)-leaseGrace
+		if c.Full && r.DueAt.After(c.To) {
+			c.To = r.DueAt
+		}
+	}
+	return c, nil
+}
+
+func (s *Store) claim(ctx context.Context, settings, lock string, args []any) (c Claims, err error) {
 	// The window is bounded below as well: the dead index entries of a billion
 	// ended runs lie there, and nothing that could still start.
-	const claim = `
-		WITH at AS MATERIALIZED (SELECT clock_timestamp() AS now),
-		got AS (
-			UPDATE schedule q SET state = 'claimed', attempt = q.attempt + 1, claimed_by = $3,
-				lease_until = q.start_by + s.time_to_run + $6::float8 * interval '1 second'
-			FROM toolspecs s
-			WHERE s.id = q.toolspec_id AND q.ctid = ANY (ARRAY(
-				SELECT q.ctid FROM schedule q
-				WHERE q.monhost = $1 AND q.tool = $2 AND q.state = 'due'
-					AND q.due_at > (SELECT now FROM at) - $7::float8 * interval '1 second' AND q.due_at <= (SELECT now FROM at) + $4::float8 * interval '1 second'
-					AND q.start_by > (SELECT now FROM at)
-				ORDER BY q.due_at LIMIT $5
-				FOR UPDATE SKIP LOCKED))
-			RETURNING q.toolspec_id, q.due_at, q.attempt, q.start_by, q.lease_until, s.node, s.options, s.time_to_run
-		)
-		SELECT at.now, g.toolspec_id, g.due_at, g.attempt, g.start_by, g.lease_until, g.node, n.address, g.options, extract(epoch FROM g.time_to_run)::float8
-		FROM at LEFT JOIN (got g JOIN nodes n ON n.name = g.node) ON true`
-	var c Claims
+	claim := `
+		UPDATE schedule q SET state = 'claimed', attempt = q.attempt + 1, claimed_by = $3, lease_until = coalesce(q.lease_until, q.start_by + $8::float8 * interval '1 second')
+		WHERE q.state = 'due' AND q.ctid = ANY (ARRAY(
+			SELECT q.ctid FROM schedule q
+			WHERE q.monhost = $1 AND q.tool = $2 AND q.state = 'due'
+				AND q.due_at >= greatest((SELECT clock_timestamp()) - $6::float8 * interval '1 second', $7::timestamptz)
+				AND q.due_at <= (SELECT clock_timestamp()) + $4::float8 * interval '1 second'
+				AND q.start_by > (SELECT clock_timestamp())
+			ORDER BY q.due_at LIMIT $5
+			` + lock + `))
+		RETURNING q.toolspec_id, q.due_at, q.attempt, q.start_by, q.lease_until, q.ctid`
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
-		return c, fmt.Errorf("claim %s runs: %w", tool, err)
+		return c, err
 	}
 	defer conn.Release()
 	before := time.Now() // making a connection may take long and must not count
 	batch := &pgx.Batch{}
-	batch.Queue(byIndex + `, clock_timestamp()`) // the clock at once: a claim of thousands takes long
-	batch.Queue(claim, monhost, tool, worker, ahead.Seconds(), most, leaseGrace.Seconds(), (tolerance + time.Second).Seconds())
+	batch.Queue(`SELECT clock_timestamp()`) // at once: a claim of thousands takes long
+	batch.Queue(settings)
+	batch.Queue(claim, args...)
 	answers := conn.SendBatch(ctx, batch)
 	defer answers.Close()
-	if err := answers.QueryRow().Scan(nil, nil, nil, &c.Clock.DB); err != nil {
-		return c, fmt.Errorf("claim %s runs: %w", tool, err)
+	if err := answers.QueryRow().Scan(&c.Clock.DB); err != nil {
+		return c, err
+	}
+	if _, err := answers.Exec(); err != nil {
+		return c, err
 	}
 	rows, err := answers.Query()
 	if err != nil {
-		return c, fmt.Errorf("claim %s runs: %w", tool, err)
+		return c, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var r Claim
-		var id *int64
-		var due, startBy, lease *time.Time
-		var attempt *int
-		var node, address *string
-		var options []byte
-		var toRun *float64
-		if err := rows.Scan(nil, &id, &due, &attempt, &startBy, &lease, &node, &address, &options, &toRun); err != nil {
-			return c, fmt.Errorf("claim %s runs: %w", tool, err)
+		if err := rows.Scan(&r.ToolspecID, &r.DueAt, &r.Attempt, &r.StartBy, &r.LeaseTo, &r.Place); err != nil {
+			return c, err
 		}
-		if id == nil {
-			continue // the one row there is when nothing is due
-		}
-		r.ToolspecID, r.DueAt, r.Attempt, r.StartBy, r.LeaseTo = *id, due.UTC(), *attempt, startBy.UTC(), lease.UTC()
-		r.Tool, r.Monhost, r.Node, r.Address, r.Options, r.TimeToRun = tool, monhost, *node, *address, options, seconds(*toRun)
+		r.DueAt, r.StartBy, r.LeaseTo = r.DueAt.UTC(), r.StartBy.UTC(), r.LeaseTo.UTC()
 		c.Runs = append(c.Runs, r)
 	}
 	rows.Close()
 	// The batch is one transaction, which ends with it.
 	if err := errors.Join(rows.Err(), answers.Close()); err != nil {
-		return Claims{}, fmt.Errorf("claim %s runs: %w", tool, err)
+		return Claims{}, err
 	}
 	// The answer's clock was read somewhere between sending and receiving;
 	// counting from before the call errs towards an early end of the lease.
 	c.Clock.DB, c.Clock.At, c.Clock.Error = c.Clock.DB.UTC(), before, time.Since(before)
-	c.To, c.Full = c.Clock.DB.Add(ahead), len(c.Runs) >= most
-	if c.Full {
-		c.To = c.Runs[0].DueAt
-		for _, r := range c.Runs {
-			if r.DueAt.After(c.To) {
-				c.To = r.DueAt
-			}
-		}
-	}
 	return c, nil
+}
+
+// SetLeases makes leases of worker last until LeaseTo: the time_to_run of their
+// specs has changed since they were planned.
+func (s *Store) SetLeases(ctx context.Context, runs []Claim, worker string) error {
+	ids, dues, until := make([]int64, len(runs)), make([]time.Time, len(runs)), make([]time.Time, len(runs))
+	for i, r := range runs {
+		ids[i], dues[i], until[i] = r.ToolspecID, r.DueAt, r.LeaseTo
+	}
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		batch := &pgx.Batch{}
+		batch.Queue(byIndex)
+		batch.Queue(`
+			UPDATE schedule q SET lease_until = g.until FROM (
+				SELECT q.ctid AS place, k.until FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[]) AS k (id, due, until)
+				CROSS JOIN LATERAL (SELECT s.ctid FROM schedule s WHERE s.toolspec_id = k.id AND s.due_at = k.due AND s.claimed_by = $4 FOR UPDATE SKIP LOCKED) q) g
+			WHERE q.ctid = g.place`, ids, dues, until, worker)
+		return tx.SendBatch(ctx, batch).Close()
+	})
+	if err != nil {
+		return fmt.Errorf("set the leases of %d runs: %w", len(runs), err)
+	}
+	return nil
+}
+
+// LeaseTo is when the lease on a run ends that may run for toRun.
+func LeaseTo(startBy time.Time, toRun time.Duration) time.Time {
+	return startBy.Add(toRun + leaseGrace)
 }
 
 // handedBack tells the other workers: some of the runs are due at this moment.
@@ -130,7 +169,7 @@ const handedBack = ` RETURNING monhost, tool) SELECT pg_notify('sonde_due', monh
 func (s *Store) HandBack(ctx context.Context, runs []measure.RunKey, worker string) error {
 	ids, dues := keys(runs)
 	_, err := s.pool.Exec(ctx, `
-		WITH back AS (UPDATE schedule SET state = 'due', claimed_by = NULL, lease_until = NULL
+		WITH back AS (UPDATE schedule SET state = 'due', claimed_by = NULL
 		WHERE ctid = ANY (ARRAY(
 			SELECT q.ctid FROM schedule q JOIN unnest($1::bigint[], $2::timestamptz[]) AS k (id, due) ON q.toolspec_id = k.id AND q.due_at = k.due
 			WHERE q.state = 'claimed' AND q.claimed_by = $3 FOR UPDATE OF q SKIP LOCKED))`+handedBack, ids, dues, worker)
@@ -170,7 +209,7 @@ func sanitized(name string) string { return pgx.Identifier{name}.Sanitize() }
 func (s *Store) HandBackOthers(ctx context.Context, known []measure.RunKey, worker string) error {
 	ids, dues := keys(known)
 	_, err := s.pool.Exec(ctx, `
-		WITH back AS (UPDATE schedule SET state = 'due', claimed_by = NULL, lease_until = NULL
+		WITH back AS (UPDATE schedule SET state = 'due', claimed_by = NULL
 		WHERE ctid = ANY (ARRAY(
 			SELECT q.ctid FROM schedule q WHERE q.state = 'claimed' AND q.claimed_by = $3
 				AND (q.toolspec_id, q.due_at) NOT IN (SELECT k.id, k.due FROM unnest($1::bigint[], $2::timestamptz[]) AS k (id, due)) -- a hash table, which NOT EXISTS need not be

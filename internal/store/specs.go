@@ -51,6 +51,19 @@ func scanSpecs(rows pgx.Rows) ([]Spec, error) {
 	})
 }
 
+// Specs reads single specs of one tool on one host; what is not there is left out.
+func (s *Store) Specs(ctx context.Context, ids []int64, monhost, tool string) ([]Spec, error) {
+	rows, err := s.pool.Query(ctx, `SELECT `+specColumns+` FROM `+specTables+` WHERE s.id = ANY ($1) AND s.monhost = $2 AND s.tool = $3`, ids, monhost, tool)
+	if err != nil {
+		return nil, fmt.Errorf("read %d specs: %w", len(ids), err)
+	}
+	specs, err := scanSpecs(rows)
+	if err != nil {
+		return nil, fmt.Errorf("read %d specs: %w", len(ids), err)
+	}
+	return specs, nil
+}
+
 func seconds(f float64) time.Duration {
 	return time.Duration(f*1e6+0.5) * time.Microsecond
 }
