@@ -28,17 +28,18 @@ type dispatcher struct {
 	link   *link
 
 	mu     sync.Mutex
-	hand   map[measure.RunKey]*run // waiting, ready or running
-	recent map[measure.RunKey]bool // ended lately
-	oldest []memory                // the same in order of time
+	hand   map[name]*run     // waiting, ready or running
+	recent map[name]struct{} // ended lately
+	oldest []memory          // the same in order of time
 
 	waiting byStart
 	ready   []*run           // their instant has come, room is what they wait for
 	behind  map[int64][]*run // their instant has come, the last run of their spec has not ended
 	expiry  time.Time        // not before this the next of ready and behind is too late
 	running map[int64]*run   // by spec: a spec never overlaps itself
-	ended   chan *run
+	ended   endings
 	most    int
+	born    time.Time
 
 	clock    store.Clock
 	claimTo  time.Time // every run due up to here was offered to us
@@ -48,15 +49,53 @@ type dispatcher struct {
 	reported time.Time
 }
 
+// name is the key of a run without a pointer: hundreds of thousands are
+// remembered, and the garbage collector need not look at them.
+type name struct{ spec, due int64 }
+
+func nameOf(k measure.RunKey) name { return name{k.ToolspecID, k.DueAt.UnixMicro()} }
+
+func (n name) key() measure.RunKey {
+	return measure.RunKey{ToolspecID: n.spec, DueAt: time.UnixMicro(n.due).UTC()}
+}
+
 // memory is a run that has ended, and when it may be forgotten.
 type memory struct {
-	key   measure.RunKey
-	until time.Time
+	name
+	until time.Duration // since the dispatcher was born
+}
+
+// endings are runs that have ended and whose place is not free yet.
+type endings struct {
+	mu   sync.Mutex
+	runs []*run
+	some chan struct{}
+}
+
+// put adds a run; the first of many wakes the dispatcher for all.
+func (e *endings) put(r *run) {
+	e.mu.Lock()
+	e.runs = append(e.runs, r)
+	first := len(e.runs) == 1
+	e.mu.Unlock()
+	if first {
+		e.some <- struct{}{}
+	}
+}
+
+// take gives what has ended; spare is filled next.
+func (e *endings) take(spare []*run) []*run {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	runs := e.runs
+	e.runs = spare[:0]
+	return runs
 }
 
 func newDispatcher(w *Worker, e *engine, k *keeper, l *link) *dispatcher {
 	d := &dispatcher{w: w, engine: e, keep: k, link: l,
-		hand: map[measure.RunKey]*run{}, recent: map[measure.RunKey]bool{}, running: map[int64]*run{}, behind: map[int64][]*run{}, ended: make(chan *run, 1024), most: atOnce, self: newSelfPlan(w)}
+		hand: map[name]*run{}, recent: map[name]struct{}{}, running: map[int64]*run{}, behind: map[int64][]*run{},
+		ended: endings{some: make(chan struct{}, 1)}, born: time.Now(), most: atOnce, self: newSelfPlan(w)}
 	if w.Tool.AtOnce > 0 {
 		d.most = w.Tool.AtOnce
 	}
@@ -70,10 +109,10 @@ func newDispatcher(w *Worker, e *engine, k *keeper, l *link) *dispatcher {
 		defer d.mu.Unlock()
 		keys := make([]measure.RunKey, 0, len(d.hand)+len(d.recent))
 		for k := range d.hand {
-			keys = append(keys, k)
+			keys = append(keys, k.key())
 		}
 		for k := range d.recent {
-			keys = append(keys, k)
+			keys = append(keys, k.key())
 		}
 		return keys
 	}
@@ -88,6 +127,7 @@ func (d *dispatcher) run(stopping, cancelled context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	done := stopping.Done()
+	var spare []*run
 	for done != nil || len(d.running) > 0 {
 		select {
 		case c := <-d.link.claims:
@@ -100,16 +140,11 @@ func (d *dispatcher) run(stopping, cancelled context.Context) {
 			d.dropDisabled(p)
 		case away := <-d.link.state:
 			d.self.database(away, d.claimTo)
-		case r := <-d.ended:
-			d.end(r)
-			for more := true; more; { // many at once: one round for all of them
-				select {
-				case r := <-d.ended:
-					d.end(r)
-				default:
-					more = false
-				}
-			}
+		case <-d.ended.some: // many at once: one round for all of them
+			ended := d.ended.take(spare)
+			d.end(ended)
+			clear(ended)
+			spare = ended
 		case <-timer.C:
 		case <-done:
 			done = nil
@@ -135,9 +170,9 @@ func (d *dispatcher) claimed(c store.Claims) {
 			continue
 		}
 		d.mu.Lock()
-		have, made := d.hand[claim.RunKey], false
+		have, made := d.hand[nameOf(claim.RunKey)], false
 		if have == nil {
-			made = d.recent[claim.RunKey]
+			_, made = d.recent[nameOf(claim.RunKey)]
 		}
 		d.mu.Unlock()
 		switch {
@@ -173,7 +208,7 @@ func better(old, read store.Clock) store.Clock {
 func (d *dispatcher) add(r *run) {
 	r.start, r.stop = d.clock.Local(r.DueAt), d.clock.Local(r.StartBy)
 	d.mu.Lock()
-	d.hand[r.RunKey] = r
+	d.hand[nameOf(r.RunKey)] = r
 	d.mu.Unlock()
 	heap.Push(&d.waiting, r)
 }
@@ -191,8 +226,8 @@ func (d *dispatcher) selfPlan() {
 	}
 	for _, r := range d.self.due(d.clock) {
 		d.mu.Lock()
-		_, have := d.hand[r.RunKey]
-		made := d.recent[r.RunKey]
+		_, have := d.hand[nameOf(r.RunKey)]
+		_, made := d.recent[nameOf(r.RunKey)]
 		d.mu.Unlock()
 		if have || made || len(d.hand) >= holdMost {
 			continue
@@ -307,19 +342,21 @@ func (d *dispatcher) begin(ctx context.Context, r *run) {
 	started := d.clock.Now().Truncate(time.Microsecond)
 	go func() {
 		d.keep.put(ended{d.w.measure(ctx, d.engine, r, started), r.own})
-		d.ended <- r
+		d.ended.put(r)
 	}()
 }
 
-// end frees the place of a run.
-func (d *dispatcher) end(r *run) {
-	delete(d.running, r.ToolspecID)
-	if behind := d.behind[r.ToolspecID]; len(behind) > 0 {
-		d.ready = append(d.ready, behind...)
-		delete(d.behind, r.ToolspecID)
+// end frees the places of runs.
+func (d *dispatcher) end(runs []*run) {
+	for _, r := range runs {
+		delete(d.running, r.ToolspecID)
+		if behind := d.behind[r.ToolspecID]; len(behind) > 0 {
+			d.ready = append(d.ready, behind...)
+			delete(d.behind, r.ToolspecID)
+		}
 	}
-	d.forget(r)
-	d.w.count(func(t *Totals) { t.Made++ })
+	d.forget(runs...)
+	d.w.count(func(t *Totals) { t.Made += len(runs) })
 }
 
 // miss ends a run that could not start in time.
@@ -329,18 +366,22 @@ func (d *dispatcher) miss(r *run, why string) {
 	d.w.count(func(t *Totals) { t.Missed++ })
 }
 
-// forget takes an ended run out of our hand; that it was made is remembered for
-// as long as the database may offer it again.
-func (d *dispatcher) forget(r *run) {
-	until := time.Now()
-	if r.stop.After(until) {
-		until = r.stop
-	}
+// forget takes ended runs out of our hand; that they were made is remembered for
+// as long as the database may offer them again.
+func (d *dispatcher) forget(runs ...*run) {
+	now := time.Now()
 	d.mu.Lock()
-	delete(d.hand, r.RunKey)
-	d.recent[r.RunKey] = true
-	d.oldest = append(d.oldest, memory{r.RunKey, until.Add(remember)})
-	d.mu.Unlock()
+	defer d.mu.Unlock()
+	for _, r := range runs {
+		until := now
+		if r.stop.After(until) {
+			until = r.stop
+		}
+		n := nameOf(r.RunKey)
+		delete(d.hand, n)
+		d.recent[n] = struct{}{}
+		d.oldest = append(d.oldest, memory{n, until.Add(remember).Sub(d.born)})
+	}
 }
 
 // dropDisabled deletes unstarted runs of specs that are no longer enabled.
@@ -353,7 +394,7 @@ func (d *dispatcher) dropDisabled(p *ownPlan) {
 				gone = append(gone, r.RunKey)
 				// Not remembered as made: the spec may be enabled again before that instant.
 				d.mu.Lock()
-				delete(d.hand, r.RunKey)
+				delete(d.hand, nameOf(r.RunKey))
 				d.mu.Unlock()
 				continue
 			}
@@ -422,8 +463,8 @@ func (d *dispatcher) report(stopping bool) {
 	}
 	d.reported = now
 	d.mu.Lock()
-	for len(d.oldest) > 0 && d.oldest[0].until.Before(now) {
-		delete(d.recent, d.oldest[0].key)
+	for len(d.oldest) > 0 && d.oldest[0].until < now.Sub(d.born) {
+		delete(d.recent, d.oldest[0].name)
 		d.oldest = d.oldest[1:]
 	}
 	held := len(d.hand)

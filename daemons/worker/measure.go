@@ -25,10 +25,11 @@ var errStopped = errors.New("the worker was stopped")
 func (w *Worker) measure(ctx context.Context, e *engine, r *run, started time.Time) store.RunEnd {
 	end := store.RunEnd{RunKey: r.RunKey, Attempt: r.Attempt, Place: r.place, StartedAt: started}
 	lines := &lastLines{}
+	log := slog.New(lines)
 	probeCtx, cancel := context.WithTimeoutCause(ctx, r.TimeToRun, errOutOfTime)
 	defer cancel()
 	begin := time.Now()
-	result, err := w.probe(probeCtx, e, r, slog.New(slog.NewTextHandler(lines, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: dropLevel})))
+	result, err := w.probe(probeCtx, e, r, log)
 	end.Took = time.Since(begin)
 	end.Address = result.Address
 	switch {
@@ -68,11 +69,29 @@ func (w *Worker) probe(ctx context.Context, e *engine, r *run, log *slog.Logger)
 	return p.Run(ctx, measure.Target{Node: r.Node, Address: r.Address, Log: log})
 }
 
-// lastLines keeps the end of what is written to it, for the row of a failed run.
+// lastLines keeps the end of what is logged to it, for the row of a failed run.
+// Most runs log nothing, and what writes text is made when the first one does.
 type lastLines struct {
 	mu    sync.Mutex
+	text  slog.Handler
 	lines []string
 }
+
+func (l *lastLines) writer() slog.Handler {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.text == nil {
+		l.text = slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: dropLevel})
+	}
+	return l.text
+}
+
+func (*lastLines) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelDebug }
+func (l *lastLines) Handle(ctx context.Context, r slog.Record) error {
+	return l.writer().Handle(ctx, r)
+}
+func (l *lastLines) WithAttrs(attrs []slog.Attr) slog.Handler { return l.writer().WithAttrs(attrs) }
+func (l *lastLines) WithGroup(name string) slog.Handler       { return l.writer().WithGroup(name) }
 
 const (
 	linesKept  = 20
