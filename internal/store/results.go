@@ -143,8 +143,11 @@ func (s *Store) Finish(ctx context.Context, t Table, ends []RunEnd, worker strin
 	// by now, so that the key is compared as well.
 	err = errMoved
 	if placed {
-		err = finish(byIndexSoon, `DELETE FROM schedule q USING unnest($1::tid[], $2::bigint[], $3::timestamptz[], $4::int[]) AS k (place, id, due, attempt)
-			WHERE q.ctid = k.place AND q.toolspec_id = k.id AND q.due_at = k.due AND q.attempt = k.attempt AND q.state = 'claimed' AND q.claimed_by = $5`,
+		err = finish(byIndexSoon, `DELETE FROM schedule WHERE ctid = ANY (ARRAY(
+				SELECT q.ctid FROM unnest($1::tid[], $2::bigint[], $3::timestamptz[], $4::int[]) AS k (place, id, due, attempt)
+				CROSS JOIN LATERAL (SELECT s.ctid FROM schedule s
+					WHERE s.ctid = k.place AND s.toolspec_id = k.id AND s.due_at = k.due AND s.attempt = k.attempt OFFSET 0) q))
+				AND state = 'claimed' AND claimed_by = $5`,
 			true, places, ids, dues, attempts, worker)
 	}
 	// Locking each row before it is deleted writes twice as much into the log.

@@ -132,21 +132,24 @@ func (s *Store) claim(ctx context.Context, settings, lock string, args []any) (c
 	return c, nil
 }
 
-// SetLeases makes leases of worker last until LeaseTo: the time_to_run of their
-// specs has changed since they were planned.
+// SetLeases makes leases of worker last for TimeToRun: that of their specs has
+// changed since they were planned.
 func (s *Store) SetLeases(ctx context.Context, runs []Claim, worker string) error {
-	ids, dues, until := make([]int64, len(runs)), make([]time.Time, len(runs)), make([]time.Time, len(runs))
-	for i, r := range runs {
-		ids[i], dues[i], until[i] = r.ToolspecID, r.DueAt, r.LeaseTo
+	byTime := map[time.Duration][]measure.RunKey{}
+	for _, r := range runs {
+		byTime[r.TimeToRun] = append(byTime[r.TimeToRun], r.RunKey)
 	}
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		batch := &pgx.Batch{}
 		batch.Queue(byIndex)
-		batch.Queue(`
-			UPDATE schedule q SET lease_until = g.until FROM (
-				SELECT q.ctid AS place, k.until FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[]) AS k (id, due, until)
-				CROSS JOIN LATERAL (SELECT s.ctid FROM schedule s WHERE s.toolspec_id = k.id AND s.due_at = k.due AND s.claimed_by = $4 FOR UPDATE SKIP LOCKED) q) g
-			WHERE q.ctid = g.place`, ids, dues, until, worker)
+		for toRun, list := range byTime {
+			ids, dues := keys(list)
+			batch.Queue(`
+			UPDATE schedule SET lease_until = start_by + $4::float8 * interval '1 second' WHERE ctid = ANY (ARRAY(
+				SELECT q.ctid FROM unnest($1::bigint[], $2::timestamptz[]) AS k (id, due)
+				CROSS JOIN LATERAL (SELECT s.ctid FROM schedule s WHERE s.toolspec_id = k.id AND s.due_at = k.due AND s.claimed_by = $3 FOR UPDATE SKIP LOCKED) q))`,
+				ids, dues, worker, (toRun + leaseGrace).Seconds())
+		}
 		return tx.SendBatch(ctx, batch).Close()
 	})
 	if err != nil {
