@@ -95,7 +95,7 @@ func (k *keeper) next(ctx context.Context) []ended {
 // store brings a batch into the database, by COPY while the leases hold, else
 // by the loader's way, else into the spool.
 func (k *keeper) store(ctx context.Context, batch []ended) {
-	var leased, late []store.RunEnd
+	leased, late := make([]store.RunEnd, 0, len(batch)), []store.RunEnd(nil)
 	for _, e := range batch {
 		if e.own {
 			late = append(late, e.RunEnd)

@@ -46,14 +46,17 @@ type Table struct {
 
 var runColumns = []string{"toolspec_id", "due_at", "started_at", "took_ms", "outcome", "reason", "log", "attempt", "address", "late"}
 
-func (e RunEnd) values(columns int, late bool) []any {
-	v := make([]any, 0, len(runColumns)+columns)
+// values appends the row of an end to v.
+func (e *RunEnd) values(v []any, columns int, late bool) []any {
 	v = append(v, e.ToolspecID, e.DueAt, optional(e.StartedAt, e.StartedAt.IsZero()), optional(float64(e.Took)/1e6, e.StartedAt.IsZero()),
 		string(e.Outcome), optional(clean(e.Reason), e.Reason == ""), optional(clean(e.Log), e.Log == ""), e.Attempt, optional(e.Address, !e.Address.IsValid()), late)
 	if len(e.Row) == columns {
 		return append(v, e.Row...)
 	}
-	return append(v, make([]any, columns)...)
+	for range columns {
+		v = append(v, nil)
+	}
+	return v
 }
 
 // clean makes text storable: PostgreSQL takes neither zero bytes nor what is not
@@ -84,8 +87,11 @@ func (s *Store) Finish(ctx context.Context, t Table, ends []RunEnd, worker strin
 		placed = placed && e.Place.Valid
 	}
 	// All who number routes lock the rows of routeno in one order.
-	sorted := slices.Clone(ends)
-	slices.SortFunc(sorted, func(a, b RunEnd) int {
+	sorted := make([]*RunEnd, len(ends))
+	for i := range ends {
+		sorted[i] = &ends[i]
+	}
+	slices.SortFunc(sorted, func(a, b *RunEnd) int {
 		return cmp.Or(cmp.Compare(a.ToolspecID, b.ToolspecID), a.DueAt.Compare(b.DueAt))
 	})
 	finish := func(settings, remove string, all bool, args ...any) error {
@@ -125,8 +131,12 @@ func (s *Store) Finish(ctx context.Context, t Table, ends []RunEnd, worker strin
 					keep, lost = leased(sorted, ours)
 				}
 			}
+			row := make([]any, 0, len(runColumns)+len(t.Columns))
 			_, err := tx.CopyFrom(ctx, pgx.Identifier{t.Name}, append(append([]string(nil), runColumns...), t.Columns...),
-				pgx.CopyFromSlice(len(keep), func(i int) ([]any, error) { return keep[i].values(len(t.Columns), false), nil }))
+				pgx.CopyFromSlice(len(keep), func(i int) ([]any, error) { // each row is written before the next is asked for
+					row = keep[i].values(row[:0], len(t.Columns), false)
+					return row, nil
+				}))
 			return err
 		})
 	}
@@ -168,7 +178,7 @@ func (s *Store) Finish(ctx context.Context, t Table, ends []RunEnd, worker strin
 }
 
 // leased tells the ends whose runs were ours from the others.
-func leased(ends []RunEnd, ours []measure.RunKey) (keep, lost []RunEnd) {
+func leased(ends []*RunEnd, ours []measure.RunKey) (keep []*RunEnd, lost []RunEnd) {
 	mine := make(map[measure.RunKey]bool, len(ours))
 	for _, key := range ours {
 		mine[key] = true
@@ -177,7 +187,7 @@ func leased(ends []RunEnd, ours []measure.RunKey) (keep, lost []RunEnd) {
 		if mine[measure.RunKey{ToolspecID: e.ToolspecID, DueAt: e.DueAt.UTC()}] {
 			keep = append(keep, e)
 		} else {
-			lost = append(lost, e)
+			lost = append(lost, *e)
 		}
 	}
 	return keep, lost
@@ -193,7 +203,7 @@ type SpoolRow struct {
 // Spooled gives the row of an end for the spool.
 func (e RunEnd) Spooled(t Table) SpoolRow {
 	row := make(map[string]any, len(runColumns)+len(t.Columns))
-	values := e.values(len(t.Columns), true)
+	values := e.values(nil, len(t.Columns), true)
 	for i, name := range append(append([]string(nil), runColumns...), t.Columns...) {
 		if values[i] != nil {
 			row[name] = values[i]
