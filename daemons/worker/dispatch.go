@@ -327,13 +327,15 @@ func (d *dispatcher) expire(now time.Time) {
 	}
 }
 
-// tooLate names why a run could not start.
+// tooLate ends a run that could not start, and names why. When the run before
+// it is why, its end is stored after that one's: the analyst judges a spec's runs
+// in order of due_at, and what comes behind a later one is late.
 func (d *dispatcher) tooLate(r *run) {
-	why := fmt.Sprintf("overload: %d runs of %s were under way on %s until it was too late to start", len(d.running), d.w.Tool.Name, d.w.Monhost)
 	if before, busy := d.running[r.ToolspecID]; busy {
-		why = fmt.Sprintf("still running: the run due at %s had not ended", before.DueAt.UTC().Format("15:04:05.000 UTC"))
+		before.overtaken = append(before.overtaken, r)
+		return
 	}
-	d.miss(r, why)
+	d.miss(r, fmt.Sprintf("overload: %d runs of %s were under way on %s until it was too late to start", len(d.running), d.w.Tool.Name, d.w.Monhost))
 }
 
 // begin makes a run in a goroutine of its own.
@@ -350,6 +352,10 @@ func (d *dispatcher) begin(ctx context.Context, r *run) {
 func (d *dispatcher) end(runs []*run) {
 	for _, r := range runs {
 		delete(d.running, r.ToolspecID)
+		for _, late := range r.overtaken {
+			d.miss(late, measure.StillRunning+": the run due at "+r.DueAt.UTC().Format("15:04:05.000 UTC")+" had not ended")
+		}
+		r.overtaken = nil
 		if behind := d.behind[r.ToolspecID]; len(behind) > 0 {
 			d.ready = append(d.ready, behind...)
 			delete(d.behind, r.ToolspecID)

@@ -77,6 +77,8 @@ type run struct {
 	start time.Time // our clock (monotonic) at its instant
 	stop  time.Time // our clock at StartBy
 	own   bool      // planned by ourselves: there is no lease
+
+	overtaken []*run // later ones of its spec, which could not start while it ran
 }
 
 // Run works until stopping ends, lets what runs finish, or cancels it when

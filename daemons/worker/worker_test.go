@@ -103,6 +103,10 @@ func TestSpecNeverOverlapsItself(t *testing.T) {
 	if _, _, overlap := w.count(); overlap {
 		t.Error("the spec overlapped itself")
 	}
+	// The analyst judges in order of due_at: what is stored behind a later run is not judged.
+	if !one[bool](w, `SELECT a.stored_at < b.stored_at OR a.stored_xid = b.stored_xid FROM pingdata a, pingdata b WHERE a.due_at = $1 AND b.due_at = $2`, first, second) {
+		t.Error("the run that was overtaken is stored before the one that ran")
+	}
 }
 
 func TestOverloadIsMissedNeverLossy(t *testing.T) {
