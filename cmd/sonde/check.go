@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,9 +14,6 @@ import (
 	"sonde/config"
 	"sonde/internal/spool"
 	"sonde/internal/store"
-	"sonde/probes"
-	tools "sonde/probes/catalog"
-	"sonde/probes/ping"
 )
 
 // finding is one line of `sonde check`.
@@ -144,25 +140,12 @@ func writable(dir string) error { return unix.Access(dir, unix.W_OK|unix.X_OK) }
 
 // sockets tries what the probes need of the kernel, with the rights of this process.
 func (e *examination) sockets(ctx context.Context) {
-	if text, err := ping.Sockets(); err != nil {
-		e.fail("ping", "or run this check as the user that runs the workers", "%v", err)
-	} else {
-		e.ok("ping", "%s", text)
-	}
-	for _, tool := range tools.All() {
-		if tool.Open == nil {
+	for _, t := range trySockets(ctx) {
+		if t.err != nil {
+			e.fail(t.tool, "or run this check as the user that runs the workers", "%v", t.err)
 			continue
 		}
-		engine, err := tool.Open(ctx, probes.Env{Log: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			e.fail(tool.Name, "or run this check as the user that runs the workers", "%v", err)
-			continue
-		}
-		if err := engine.Close(); err != nil {
-			e.warn(tool.Name, "see why", "its sockets do not close: %v", err)
-			continue
-		}
-		e.ok(tool.Name, "its sockets open")
+		e.ok(t.tool, "%s", t.text)
 	}
 }
 
@@ -251,16 +234,15 @@ func (e *examination) disk(s store.Server) {
 		e.ok("disk of the database", "not seen from here; %s, %s in %d days", grows, inBytes(s.BytesADay*freeDays), freeDays)
 	}
 	for _, d := range dirs {
-		var fs unix.Statfs_t
-		if err := unix.Statfs(d.path, &fs); err != nil {
-			e.warn(d.what, "see why", "%s: %v", d.path, err)
+		free, err := freeBytes(d.path)
+		if err != nil {
+			e.warn(d.what, "see why", "%v", err)
 			continue
 		}
-		free := int64(fs.Bavail) * int64(fs.Bsize) // 32 bits on ARM
 		days := free / max(s.BytesADay, 1)
 		const do = "make room, keep fewer days (UPDATE settings SET value = '100' WHERE name = 'keep_days_pingdata'), or measure less often"
 		switch {
-		case free < 100<<20:
+		case free < diskLeast:
 			e.fail(d.what, do, "%s free at %s", inBytes(free), d.path)
 		case s.BytesADay > 0 && days < freeDays:
 			e.warn(d.what, do, "%s free at %s, %s: full in %d days", inBytes(free), d.path, grows, days)

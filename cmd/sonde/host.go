@@ -85,6 +85,7 @@ func runHost(ctx context.Context, c config.Config, migrate bool, up func(listen,
 			return stoppedOr(stopping, err)
 		}
 	}
+	background.Go(func() { h.ownTrouble(stopping) })
 	background.Go(func() {
 		if h.ready(stopping, sup) {
 			up(c.Listen, h.dsn)
