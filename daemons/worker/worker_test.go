@@ -398,3 +398,43 @@ func (w *world) copied(name string, id int64, want bool) {
 		}
 	}
 }
+
+// Its notification may be lost, or its row may have been locked when others were claimed.
+func TestRunThatNobodyToldOfIsClaimedWithinASecond(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start("a", nil)
+	id, other := w.spec("", "1 day"), w.spec("", "1 day")
+	first := w.due(other, 0, 10)
+	w.end(other, first)
+	due := one[time.Time](w, `INSERT INTO schedule (toolspec_id, due_at, monhost, tool, start_by)
+		VALUES ($1, now(), 'm1', 'noop', now() + interval '10 seconds') RETURNING due_at`, id)
+	w.until(2*time.Second, `SELECT EXISTS (SELECT FROM pingdata WHERE toolspec_id = $1 AND due_at = $2)`, id, due)
+}
+
+// The lease was planned for the old time_to_run, the run is made with the new row.
+func TestChangedSpecCountsForRunsPlannedBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start("a", nil)
+	id := w.spec("fail", "1 day")
+	due := w.due(id, 3.5, 5)
+	w.exec(`UPDATE schedule SET lease_until = start_by + interval '6 seconds'`) // as a scheduler plans it
+	w.exec(`UPDATE toolspecs SET options = '{"do": "for:1200ms"}', time_to_run = '30 seconds'`)
+	w.until(5*time.Second, `SELECT count(*) = 1 FROM schedule WHERE state = 'claimed' AND lease_until = start_by + interval '35 seconds'`)
+	if end := w.end(id, due); end != "ok: " {
+		t.Error(end)
+	}
+}
+
+// A spec that goes away between planning and claiming leaves nothing behind.
+func TestRunOfASpecThatIsGoneIsDropped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start("a", nil)
+	w.exec(`INSERT INTO schedule (toolspec_id, due_at, monhost, tool, start_by) VALUES (4711, now(), 'm1', 'noop', now() + interval '10 seconds')`)
+	w.until(5*time.Second, `SELECT NOT EXISTS (SELECT FROM schedule)`)
+	if n := one[int](w, `SELECT count(*)::int FROM pingdata`); n != 0 {
+		t.Errorf("%d runs were made", n)
+	}
+}

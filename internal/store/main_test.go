@@ -110,7 +110,7 @@ func (w *world) lock(sql string, args ...any) {
 }
 
 func endOf(c store.Claim, outcome measure.Outcome, received int) store.RunEnd {
-	e := store.RunEnd{RunKey: c.RunKey, Attempt: c.Attempt, StartedAt: c.DueAt, Took: 1500 * time.Microsecond, Outcome: outcome}
+	e := store.RunEnd{RunKey: c.RunKey, Attempt: c.Attempt, Place: c.Place, StartedAt: c.DueAt, Took: 1500 * time.Microsecond, Outcome: outcome}
 	if outcome != measure.OK {
 		e.Reason = "of some reason"
 		return e

@@ -369,3 +369,78 @@ func TestOpenTransactionsChangeIsSeenByALaterCall(t *testing.T) {
 		t.Fatalf("%+v %v", c, err)
 	}
 }
+
+func TestClaimLooksNoFurtherBackThanItIsTold(t *testing.T) {
+	w := newWorld(t)
+	w.due(w.spec, 4)
+	since := one[time.Time](w, `SELECT due_at FROM schedule ORDER BY due_at OFFSET 2 LIMIT 1`)
+	for _, c := range []struct {
+		since time.Time
+		want  int
+	}{{since, 2}, {since, 0}, {time.Time{}, 2}} {
+		got, err := w.Claim(t.Context(), "m1", "ping", worker, 10*time.Second, 2*time.Second, 100, c.since)
+		if err != nil || len(got.Runs) != c.want {
+			t.Fatalf("%d runs since %v, not %d, %v", len(got.Runs), c.since, c.want, err)
+		}
+	}
+}
+
+// Where a row was claimed there may be another by the time it ends.
+func TestEndFindsItsRowWhereverItLies(t *testing.T) {
+	w := newWorld(t)
+	w.due(w.spec, 4)
+	claims := w.claim(4)
+	claims[0].Place, claims[1].Place = claims[1].Place, claims[0].Place
+	w.exec(`UPDATE schedule SET lease_until = lease_until + interval '1 s' WHERE due_at = $1`, claims[2].DueAt) // moves it
+	batch := ends(claims, measure.OK)
+	batch[3].Place = store.Place{}
+	if lost, err := w.Finish(t.Context(), pings, batch[:3], worker); err != nil || len(lost) != 0 {
+		t.Fatal(lost, err)
+	}
+	if w.left() != 1 {
+		t.Errorf("%d rows are left in schedule", w.left())
+	}
+	if lost, err := w.Finish(t.Context(), pings, batch[3:], worker); err != nil || len(lost) != 0 {
+		t.Fatal(lost, err)
+	}
+	if w.left() != 0 {
+		t.Errorf("%d rows are left in schedule", w.left())
+	}
+}
+
+func TestLeaseIsMadeForTheTimeOfItsRun(t *testing.T) {
+	w := newWorld(t)
+	w.due(w.spec, 3)
+	claims := w.claim(3)
+	claims[0].TimeToRun, claims[1].TimeToRun = time.Minute, time.Hour
+	if err := w.SetLeases(t.Context(), claims[:2], worker); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range claims {
+		lease := one[time.Time](w, `SELECT lease_until FROM schedule WHERE due_at = $1`, c.DueAt)
+		if want := store.LeaseTo(c.StartBy, c.TimeToRun); !lease.Equal(want) {
+			t.Errorf("lease %d ends at %v, not at %v", i, lease, want)
+		}
+	}
+}
+
+func TestNotificationIsForOneWorkerAndMayNameAnInstant(t *testing.T) {
+	for payload, want := range map[string]struct {
+		micros int64
+		mine   bool
+	}{
+		"m1/ping":         {0, true},
+		"m1/ping/1234567": {1234567, true},
+		"m1/pingpong":     {0, false},
+		"m1/ping/":        {0, false},
+		"m1/ping/x":       {0, false},
+		"m1/pong/1":       {0, false},
+		"m2/ping":         {0, false},
+		"":                {0, false},
+	} {
+		first, mine := store.DueFor(payload, "m1", "ping")
+		if mine != want.mine || want.micros == 0 != first.IsZero() || want.micros != 0 && first.UnixMicro() != want.micros {
+			t.Errorf("%q: %v %v", payload, first, mine)
+		}
+	}
+}
