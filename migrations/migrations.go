@@ -83,7 +83,7 @@ func Up(ctx context.Context, dsn string, catalog Catalog) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("read migrations: %w", err)
 	}
-	var report Report
+	report := Report{Applied: []string{}, Problems: []string{}}
 	results, err := provider.Up(ctx)
 	if err != nil {
 		return report, fmt.Errorf("migrate: %w", explain(err))
@@ -180,7 +180,7 @@ func recheck(ctx context.Context, db *sql.DB) ([]string, error) {
 		return nil, fmt.Errorf("check rows again: %w", err)
 	}
 	defer rows.Close()
-	var problems []string
+	problems := []string{}
 	for rows.Next() {
 		var p string
 		if err := rows.Scan(&p); err != nil {
