@@ -74,7 +74,7 @@ func claimedEnds(b *testing.B, pool *pgxpool.Pool) []store.RunEnd {
 				b.Fatal(err)
 			}
 			for _, r := range c.Runs {
-				ends = append(ends, pingEnd(r.Claim, r.DueAt))
+				ends = append(ends, pingEnd(r, r.DueAt))
 			}
 			full = c.Full
 		}
@@ -82,8 +82,9 @@ func claimedEnds(b *testing.B, pool *pgxpool.Pool) []store.RunEnd {
 	return ends
 }
 
-// makeDue makes one run due now for each of n specs, as the scheduler does.
-func makeDue(b *testing.B, pool *pgxpool.Pool, leader *store.Leader, offset, n int) {
+// makeDue makes one run due now for each of n specs, as the scheduler does, and
+// gives their instant.
+func makeDue(b *testing.B, pool *pgxpool.Pool, leader *store.Leader, offset, n int) time.Time {
 	b.Helper()
 	ctx := b.Context()
 	clock, err := leader.Clock(ctx)
@@ -105,17 +106,18 @@ func makeDue(b *testing.B, pool *pgxpool.Pool, leader *store.Leader, offset, n i
 		}
 		done += len(runs)
 	}
+	return due
 }
 
 // pingEnd is a ping of ten packets, one of them lost.
-func pingEnd(c measure.Claim, started time.Time) store.RunEnd {
+func pingEnd(c store.Claim, started time.Time) store.RunEnd {
 	rtts := make([]*int32, 10)
 	for i := range rtts {
 		if us := int32(12_000 + (int(c.ToolspecID)*7+i*131)%900); i != 3 {
 			rtts[i] = &us
 		}
 	}
-	return store.RunEnd{RunKey: c.RunKey, Attempt: c.Attempt, StartedAt: started, Took: 9021 * time.Millisecond, Outcome: measure.OK,
+	return store.RunEnd{RunKey: c.RunKey, Attempt: c.Attempt, Place: c.Place, StartedAt: started, Took: 9021 * time.Millisecond, Outcome: measure.OK,
 		Address: netip.MustParseAddr("192.0.2.17"),
 		Row: []any{int64(56), int64(10), int64(9), int64(0), int64(0), 10.0, rtts,
 			12.0, 12.4, 12.41, 12.9, 0.21, int64(57), nil, nil, nil, nil}}
