@@ -124,7 +124,7 @@ func parse(fs *pflag.FlagSet, args []string, least, most int) error {
 		return usageError("%v", err)
 	}
 	if fs.NArg() < least || most >= 0 && fs.NArg() > most {
-		return usageError("wrong number of arguments: %d", fs.NArg())
+		return usageError("%d arguments given", fs.NArg())
 	}
 	return nil
 }
