@@ -335,7 +335,7 @@ func (d *dispatcher) tooLate(r *run) {
 		before.overtaken = append(before.overtaken, r)
 		return
 	}
-	d.miss(r, fmt.Sprintf("overload: %d runs of %s were under way on %s until it was too late to start", len(d.running), d.w.Tool.Name, d.w.Monhost))
+	d.miss(r, fmt.Sprintf(measure.Overload+": %d runs of %s were under way on %s until it was too late to start", len(d.running), d.w.Tool.Name, d.w.Monhost))
 }
 
 // begin makes a run in a goroutine of its own.

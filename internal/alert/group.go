@@ -89,14 +89,7 @@ type World struct {
 func StandingKey(rule, monhost string) string { return rule + "/" + monhost }
 
 // Overloaded reports whether a missed run tells of a host that has too much to do.
-func Overloaded(reason string) bool {
-	for _, word := range []string{"overload", "no room", "too busy"} {
-		if strings.Contains(reason, word) {
-			return true
-		}
-	}
-	return false
-}
+func Overloaded(reason string) bool { return strings.Contains(reason, measure.Overload) }
 
 // Group says which open findings are one trouble, which wait for others, and
 // which may speak for themselves (those not in Hidden).

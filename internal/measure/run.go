@@ -22,6 +22,10 @@ const (
 // before it had not ended: data come, only not so often.
 const StillRunning = "still running"
 
+// Overload begins the reason of a run that was missed because its monitoring
+// host had too much to do.
+const Overload = "overload"
+
 // Target is what one run of a probe measures.
 type Target struct {
 	Node    string // nodes.name, for words only
