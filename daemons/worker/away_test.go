@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -69,7 +70,8 @@ func (w *world) begin(n int) {
 		select {
 		case <-w.begun:
 		case <-limit:
-			w.Fatal("too few runs begin")
+			stacks := make([]byte, 1<<20)
+			w.Fatalf("too few runs begin; all goroutines:\n%s", stacks[:runtime.Stack(stacks, true)])
 		}
 	}
 }
