@@ -1,14 +1,16 @@
 package worker_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -39,27 +41,51 @@ func kill(t *testing.T, s *embeddedpg.Server) {
 	<-s.Done()
 }
 
-// processes are the postmaster and its children.
-func processes(t *testing.T, postmaster int) []int {
+// hang stops the postmaster and all its children without ending them, and gives
+// the way to let them go on.
+func hang(t *testing.T, s *embeddedpg.Server) (resume func()) {
 	t.Helper()
-	list := []int{postmaster}
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	hung := []int{s.Pid()}
+	resume = sync.OnceFunc(func() {
+		for _, pid := range hung {
+			_ = syscall.Kill(pid, syscall.SIGCONT)
+		}
+	})
+	t.Cleanup(resume)
+	// The postmaster first, and its children when it has surely stopped: one that it
+	// forked while we looked would go on, and answer a worker of which nobody plans.
+	if err := syscall.Kill(s.Pid(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for state, _, ok := stat(s.Pid()); ok && state != "T"; state, _, ok = stat(s.Pid()) {
+		runtime.Gosched()
+	}
+	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range stats {
-		raw, err := os.ReadFile(path)
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
 		if err != nil {
-			continue // it ended
+			continue
 		}
-		text := string(raw)
-		fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
-		if len(fields) > 1 && fields[1] == strconv.Itoa(postmaster) {
-			pid, _ := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(path, "/proc/"), "/stat"))
-			list = append(list, pid)
+		if _, parent, ok := stat(pid); ok && parent == s.Pid() {
+			hung = append(hung, pid)
+			_ = syscall.Kill(pid, syscall.SIGSTOP)
 		}
 	}
-	return list
+	return resume
+}
+
+// stat gives state and parent of a process; false when there is none.
+func stat(pid int) (state string, parent int, ok bool) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return "", 0, false
+	}
+	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
+	parent, err = strconv.Atoi(fields[1])
+	return fields[0], parent, err == nil
 }
 
 // begin waits until n more runs have begun.
@@ -138,25 +164,16 @@ func TestHungDatabaseLosesAndDoublesNothing(t *testing.T) {
 		w.spec(do, "1 second")
 	}
 	w.scheduler("s")
-	w.start("a", nil)
+	a := w.start("a", nil)
 	w.begin(10)
 	from := w.now()
-	hung := processes(t, pg.Pid())
-	for _, pid := range hung {
-		_ = syscall.Kill(pid, syscall.SIGSTOP)
-	}
-	defer func() {
-		for _, pid := range hung {
-			_ = syscall.Kill(pid, syscall.SIGCONT)
-		}
-	}()
+	resume := hang(t, pg)
 	w.begin(4 + 12) // what was claimed, and then by the worker's own plan
-	for _, pid := range hung {
-		_ = syscall.Kill(pid, syscall.SIGCONT)
-	}
+	resume()
 	w.begin(10)
 	w.until(20*time.Second, `SELECT EXISTS (SELECT FROM pingdata WHERE NOT late AND started_at > clock_timestamp() - interval '1 second')`)
 	to := w.now()
+	a.stop() // what it has learnt last is stored or spooled
 	w.settled(to)
 	instants, measured := w.accounted(from, to)
 	t.Logf("%d of %d instants measured", measured, instants)
@@ -231,6 +248,23 @@ func TestSpoolThatTakesNothingIsLoudAndMeasuringGoesOn(t *testing.T) {
 	to := w.now()
 	w.settled(to)
 	w.accounted(from, to)
+}
+
+func TestWhatIsSpooledWhileTheDatabaseAnswersIsLoadedAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.spec("a", "1 day")
+	a := w.start("a", nil)
+	w.end(id, w.due(id, 0, 1)) // it answers
+	row, _ := json.Marshal(store.SpoolRow{Table: "pingdata", Row: map[string]any{"toolspec_id": id, "due_at": w.now().Add(-time.Hour), "outcome": "ok", "attempt": 1}})
+	if err := a.Spool.Append([]json.RawMessage{row}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); w.load().Stored == 0; w.until(time.Second, `SELECT true FROM pg_sleep(0.1)`) {
+		if time.Now().After(deadline) {
+			t.Fatal("the segment stays with its writer")
+		}
+	}
 }
 
 func TestKilledWorkersRunsAreMissedAndNothingIsDoubled(t *testing.T) {

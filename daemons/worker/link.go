@@ -75,6 +75,9 @@ func (l *link) run(ctx context.Context) {
 			return
 		}
 		l.tell(ctx, err)
+		if err == nil {
+			l.release()
+		}
 		switch {
 		case err != nil:
 			wait(ctx, pollEvery)
@@ -228,13 +231,18 @@ func (l *link) tell(ctx context.Context, err error) {
 		l.w.Log.Warn("no exchange with the database; runs go on by our own plan", "tool", l.w.Tool.Name, "error", err)
 	} else {
 		l.w.Log.Info("the database answers", "tool", l.w.Tool.Name)
-		if err := l.w.Spool.Release(); err != nil {
-			l.w.Log.Error("the spool's segment did not close well", "error", err)
-		}
 	}
 	select {
 	case l.state <- l.away:
 	case <-ctx.Done():
+	}
+}
+
+// release lets the loader have what was spooled, as soon as the database
+// answers: also what a call that began before spools only now.
+func (l *link) release() {
+	if err := l.w.Spool.Release(); err != nil {
+		l.w.Log.Error("the spool's segment did not close well", "error", err)
 	}
 }
 
