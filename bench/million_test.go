@@ -74,17 +74,17 @@ func throughSchedule(b *testing.B, pool *pgxpool.Pool, n int) time.Duration {
 			since, whole = time.Time{}, time.Now()
 		}
 		for full := true; full; {
-			c, err := st.Claim(ctx, monhost, "noop", "bench", 10*time.Second, time.Second, 2000, since)
+			c, err := st.Claim(ctx, bencher, 10*time.Second, time.Second, 2000, since)
 			if err != nil {
 				b.Fatal(err)
 			}
 			full = c.Full
 			for i := 0; i < len(c.Runs); i += storingBatch {
-				batch := make([]store.RunEnd, 0, storingBatch)
+				batch := make([]*store.RunEnd, 0, storingBatch)
 				for _, r := range c.Runs[i:min(i+storingBatch, len(c.Runs))] {
-					batch = append(batch, store.RunEnd{RunKey: r.RunKey, Attempt: r.Attempt, Place: r.Place, StartedAt: r.DueAt, Outcome: measure.OK})
+					batch = append(batch, &store.RunEnd{RunKey: r.RunKey, Attempt: r.Attempt, Place: r.Place, StartedAt: r.DueAt, Outcome: measure.OK})
 				}
-				if _, err := st.Finish(ctx, table, batch, "bench"); err != nil {
+				if _, err := st.Finish(ctx, table, batch, bencher); err != nil {
 					b.Fatal(err)
 				}
 				ended += len(batch)

@@ -32,20 +32,20 @@ func BenchmarkStoring(b *testing.B) {
 	for b.Loop() {
 		for range storingRounds {
 			ends := claimedEnds(b, pool)
-			took := inBatches(b, ends, func(batch []store.RunEnd) error {
-				_, err := store.New(pool).Finish(b.Context(), table, batch, "bench")
+			took := inBatches(b, ends, func(batch []*store.RunEnd) error {
+				_, err := store.New(pool).Finish(b.Context(), table, batch, bencher)
 				return err
 			})
 			// Other keys, all else the same; made beforehand, to be fair.
 			rows := make(map[*store.RunEnd][][]any)
 			for i := 0; i < len(ends); i += storingBatch {
 				for _, e := range ends[i : i+storingBatch] {
-					rows[&ends[i]] = append(rows[&ends[i]], append([]any{e.ToolspecID, e.DueAt.Add(-time.Millisecond), e.StartedAt, float64(e.Took) / 1e6, string(e.Outcome), e.Attempt, e.Address, false}, e.Row...))
+					rows[ends[i]] = append(rows[ends[i]], append([]any{e.ToolspecID, e.DueAt.Add(-time.Millisecond), e.StartedAt, float64(e.Took) / 1e6, string(e.Outcome), e.Attempt, e.Address, false}, e.Row...))
 				}
 			}
 			columns := append([]string{"toolspec_id", "due_at", "started_at", "took_ms", "outcome", "attempt", "address", "late"}, table.Columns...)
-			plain := inBatches(b, ends, func(batch []store.RunEnd) error {
-				_, err := pool.CopyFrom(b.Context(), pgx.Identifier{"pingdata"}, columns, pgx.CopyFromRows(rows[&batch[0]]))
+			plain := inBatches(b, ends, func(batch []*store.RunEnd) error {
+				_, err := pool.CopyFrom(b.Context(), pgx.Identifier{"pingdata"}, columns, pgx.CopyFromRows(rows[batch[0]]))
 				return err
 			})
 			o, p := storingRows/took.Seconds(), storingRows/plain.Seconds()
@@ -59,17 +59,17 @@ func BenchmarkStoring(b *testing.B) {
 }
 
 // claimedEnds gives ends of runs that are claimed in the database.
-func claimedEnds(b *testing.B, pool *pgxpool.Pool) []store.RunEnd {
+func claimedEnds(b *testing.B, pool *pgxpool.Pool) []*store.RunEnd {
 	b.Helper()
 	ctx := b.Context()
 	st := store.New(pool)
 	leader := lead(b, pool)
 	defer leader.Close(context.Background())
-	ends := make([]store.RunEnd, 0, storingRows)
+	ends := make([]*store.RunEnd, 0, storingRows)
 	for len(ends) < storingRows {
 		makeDue(b, pool, leader, len(ends), 10_000)
 		for full := true; full; {
-			c, err := st.Claim(ctx, monhost, "noop", "bench", 10*time.Second, time.Second, 2000, time.Time{})
+			c, err := st.Claim(ctx, bencher, 10*time.Second, time.Second, 2000, time.Time{})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -110,23 +110,23 @@ func makeDue(b *testing.B, pool *pgxpool.Pool, leader *store.Leader, offset, n i
 }
 
 // pingEnd is a ping of ten packets, one of them lost.
-func pingEnd(c store.Claim, started time.Time) store.RunEnd {
+func pingEnd(c *store.Claim, started time.Time) *store.RunEnd {
 	rtts := make([]*int32, 10)
 	for i := range rtts {
 		if us := int32(12_000 + (int(c.ToolspecID)*7+i*131)%900); i != 3 {
 			rtts[i] = &us
 		}
 	}
-	return store.RunEnd{RunKey: c.RunKey, Attempt: c.Attempt, Place: c.Place, StartedAt: started, Took: 9021 * time.Millisecond, Outcome: measure.OK,
+	return &store.RunEnd{RunKey: c.RunKey, Attempt: c.Attempt, Place: c.Place, StartedAt: started, Took: 9021 * time.Millisecond, Outcome: measure.OK,
 		Address: netip.MustParseAddr("192.0.2.17"),
 		Row: []any{int64(56), int64(10), int64(9), int64(0), int64(0), 10.0, rtts,
 			12.0, 12.4, 12.41, 12.9, 0.21, int64(57), nil, nil, nil, nil}}
 }
 
 // inBatches calls f with batches, as many at a time as a worker has keepers.
-func inBatches(b *testing.B, ends []store.RunEnd, f func([]store.RunEnd) error) time.Duration {
+func inBatches(b *testing.B, ends []*store.RunEnd, f func([]*store.RunEnd) error) time.Duration {
 	b.Helper()
-	batches := make(chan []store.RunEnd, len(ends)/storingBatch)
+	batches := make(chan []*store.RunEnd, len(ends)/storingBatch)
 	for i := 0; i < len(ends); i += storingBatch {
 		batches <- ends[i : i+storingBatch]
 	}

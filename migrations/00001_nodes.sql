@@ -291,7 +291,7 @@ BEGIN
     NEW.changed_xid := pg_current_xact_id();
     NEW.enabled_since := CASE WHEN TG_OP = 'UPDATE' AND (OLD.enabled OR NOT NEW.enabled) THEN OLD.enabled_since ELSE now() END;
     IF TG_OP = 'UPDATE' AND OLD.enabled AND NOT NEW.enabled THEN
-        DELETE FROM schedule q USING toolspecs s WHERE s.node = OLD.name AND q.toolspec_id = s.id AND q.state = 'due';
+        DELETE FROM schedule q USING toolspecs s WHERE s.node = OLD.name AND (q.monhost, q.tool, q.toolspec_id) = (s.monhost, s.tool, s.id) AND q.state = 'due';
     END IF;
     IF TG_OP = 'UPDATE' AND NEW.address <> OLD.address THEN
         INSERT INTO comments (node, change, text) VALUES (NEW.name, true, format('address changed from %s to %s', OLD.address, NEW.address));

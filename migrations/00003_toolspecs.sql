@@ -395,7 +395,7 @@ BEGIN
         END IF;
         -- Disabled, or on another grid: what has not started is void, not missed.
         IF NEW.timing_since IS DISTINCT FROM OLD.timing_since THEN
-            DELETE FROM schedule WHERE toolspec_id = OLD.id AND state = 'due';
+            DELETE FROM schedule WHERE monhost = OLD.monhost AND tool = OLD.tool AND toolspec_id = OLD.id AND state = 'due';
         END IF;
     END IF;
     RETURN NEW;
@@ -409,7 +409,7 @@ BEGIN
         PERFORM sonde_refuse('toolspecs', 'id', format('spec %s has results and cannot be deleted', OLD.id),
             format('UPDATE toolspecs SET enabled = false WHERE id = %s', OLD.id));
     END IF;
-    DELETE FROM schedule WHERE toolspec_id = OLD.id;
+    DELETE FROM schedule WHERE monhost = OLD.monhost AND tool = OLD.tool AND toolspec_id = OLD.id;
     INSERT INTO toolspecs_removed (toolspec_id) VALUES (OLD.id) ON CONFLICT DO NOTHING;
     RETURN OLD;
 END $$;

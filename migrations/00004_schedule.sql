@@ -6,9 +6,12 @@
 -- pause, (2) claims look only between now - tolerance and now + a few seconds
 -- of an index that begins with the worker's own (monhost, tool), so that dead
 -- entries outside that window are never visited, and (3) nothing here is wider
--- than a claim needs. No index knows a column that a claim changes, and a page
--- has room for the second version of each row: a claim stays in its page (HOT)
--- and writes into no index. What is claimed is stepped over by later claims.
+-- than a claim needs. That index is the only one and serves as the key as well:
+-- a spec has one monitoring host and one tool, and what comes next goes to its
+-- end, not to a page of its own for each spec. It knows no column that a claim
+-- changes, and a page has room for the second version of each row: a claim stays
+-- in its page (HOT) and writes into no index. What is claimed is stepped over by
+-- later claims.
 CREATE TABLE schedule (
     toolspec_id bigint NOT NULL,
     due_at      timestamptz NOT NULL DEFAULT now(),
@@ -19,11 +22,10 @@ CREATE TABLE schedule (
     attempt     int NOT NULL DEFAULT 0,
     claimed_by  text,
     lease_until timestamptz,
-    PRIMARY KEY (toolspec_id, due_at),
+    PRIMARY KEY (monhost, tool, due_at, toolspec_id),
     CONSTRAINT schedule_state CHECK (state IN ('due', 'claimed'))
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
         autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 100000);
-CREATE INDEX schedule_due ON schedule (monhost, tool, due_at);
 COMMENT ON TABLE schedule IS 'One row per scheduled run, from a few seconds before it is due until its end is stored. INSERT INTO schedule (toolspec_id) VALUES (7) means: run it now.';
 COMMENT ON COLUMN schedule.toolspec_id IS 'The spec that runs.';
 COMMENT ON COLUMN schedule.due_at IS 'The instant it is due; with toolspec_id the name of the run.';
@@ -108,7 +110,7 @@ CREATE TABLE gaps (
     runs        int NOT NULL CHECK (runs > 0),
     reason      text NOT NULL,
     quiet       boolean NOT NULL DEFAULT false,
-    stored_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    stored_at   timestamptz NOT NULL DEFAULT now(),
     stored_xid  xid8 NOT NULL DEFAULT pg_current_xact_id(),
     PRIMARY KEY (toolspec_id, from_at)
 );

@@ -3,6 +3,8 @@
 -- The first columns of every data table. A data table is made by
 --   CREATE TABLE xdata (LIKE run_columns INCLUDING ALL, …, PRIMARY KEY (toolspec_id, due_at)) PARTITION BY RANGE (due_at);
 --   SELECT sonde_add_data_table('xdata');
+-- No default may be volatile (clock_timestamp() is): COPY would write each row by
+-- itself and not page by page.
 CREATE TABLE run_columns (
     toolspec_id bigint NOT NULL,
     due_at      timestamptz NOT NULL,
@@ -14,7 +16,7 @@ CREATE TABLE run_columns (
     attempt     int NOT NULL DEFAULT 0,
     address     inet,
     late        boolean NOT NULL DEFAULT false,
-    stored_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    stored_at   timestamptz NOT NULL DEFAULT now(),
     stored_xid  xid8 NOT NULL DEFAULT pg_current_xact_id(),
     CONSTRAINT run_reason CHECK (outcome = 'ok' OR coalesce(reason, '') <> '')
 );
@@ -29,7 +31,7 @@ COMMENT ON COLUMN run_columns.log IS 'The last log lines of a run that failed.';
 COMMENT ON COLUMN run_columns.attempt IS 'Which claim of the run this is the end of; 0 for a run that a worker planned by itself.';
 COMMENT ON COLUMN run_columns.address IS 'The address that was really measured.';
 COMMENT ON COLUMN run_columns.late IS 'True: it came by way of the spool.';
-COMMENT ON COLUMN run_columns.stored_at IS 'When the row was stored.';
+COMMENT ON COLUMN run_columns.stored_at IS 'When the transaction began that stored the row.';
 COMMENT ON COLUMN run_columns.stored_xid IS 'Transaction that stored it; the analyst reads what is new by it.';
 
 CREATE TABLE data_tables (name text PRIMARY KEY);
@@ -265,14 +267,14 @@ CREATE VIEW spec_state AS
     SELECT s.id AS toolspec_id, s.monhost, s.node, s.tool, s.label, s.enabled AND n.enabled AS enabled,
            coalesce(s.run_interval::text, s.run_at) AS timing,
            l.due_at AS last_due_at, l.outcome AS last_outcome, l.reason AS last_reason,
-           c.next_due_at, c.waiting, c.under_way
+           c.next_due_at, coalesce(c.waiting, 0) AS waiting, coalesce(c.under_way, 0) AS under_way
     FROM toolspecs s
     JOIN nodes n ON n.name = s.node
     LEFT JOIN LATERAL (SELECT r.due_at, r.outcome, r.reason FROM runs r
                        WHERE r.toolspec_id = s.id AND r.due_at > now() - interval '2 days' - 2 * coalesce(s.run_interval, '1 day')
                        ORDER BY r.due_at DESC LIMIT 1) l ON true
-    LEFT JOIN LATERAL (SELECT min(q.due_at) FILTER (WHERE q.state = 'due') AS next_due_at, count(*) FILTER (WHERE q.state = 'due') AS waiting,
-                              count(*) FILTER (WHERE q.state = 'claimed') AS under_way
-                       FROM schedule q WHERE q.toolspec_id = s.id) c ON true;
+    LEFT JOIN (SELECT q.toolspec_id, min(q.due_at) FILTER (WHERE q.state = 'due') AS next_due_at, count(*) FILTER (WHERE q.state = 'due') AS waiting,
+                      count(*) FILTER (WHERE q.state = 'claimed') AS under_way
+               FROM schedule q GROUP BY q.toolspec_id) c ON c.toolspec_id = s.id;
 COMMENT ON VIEW spec_state IS 'Each spec with its last end and what of it is due or under way.';
 -- +goose StatementEnd

@@ -179,9 +179,9 @@ func (d *dispatcher) claimed(c store.Claims) {
 		case made || have != nil && !have.own || have != nil && d.running[claim.ToolspecID] == have:
 			// We made it by our own plan: its result ends the run by way of Load.
 		case have != nil:
-			have.Claim, have.place, have.own = claim.Claim, claim.Place, false // not started yet: the lease is better
+			have.Claim, have.own = claim, false // not started yet: the lease is better
 		default:
-			d.add(&run{Claim: claim.Claim, place: claim.Place})
+			d.add(&run{Claim: claim})
 		}
 	}
 	d.drop(void)
@@ -343,7 +343,8 @@ func (d *dispatcher) begin(ctx context.Context, r *run) {
 	d.running[r.ToolspecID] = r
 	started := d.clock.Now().Truncate(time.Microsecond)
 	go func() {
-		d.keep.put(ended{d.w.measure(ctx, d.engine, r, started), r.own})
+		r.end = d.w.measure(ctx, d.engine, r, started)
+		d.keep.put(r)
 		d.ended.put(r)
 	}()
 }
@@ -367,7 +368,8 @@ func (d *dispatcher) end(runs []*run) {
 
 // miss ends a run that could not start in time.
 func (d *dispatcher) miss(r *run, why string) {
-	d.keep.put(ended{store.RunEnd{RunKey: r.RunKey, Attempt: r.Attempt, Place: r.place, Outcome: measure.Missed, Reason: why}, r.own})
+	r.end = store.RunEnd{RunKey: r.RunKey, Attempt: r.Attempt, Place: r.Place, Outcome: measure.Missed, Reason: why}
+	d.keep.put(r)
 	d.forget(r)
 	d.w.count(func(t *Totals) { t.Missed++ })
 }
@@ -430,7 +432,7 @@ func (d *dispatcher) drop(gone []measure.RunKey) {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), answerTime)
 		defer cancel()
-		if err := d.w.Store.Drop(ctx, gone, d.w.Name); err != nil {
+		if err := d.w.Store.Drop(ctx, gone, d.w.claimant()); err != nil {
 			d.w.Log.Warn("runs of disabled specs stay until their leases end", "runs", len(gone), "error", err)
 		}
 	}()
@@ -456,7 +458,7 @@ func (d *dispatcher) handBack() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
 	defer cancel()
-	if err := d.w.Store.HandBack(ctx, keys, d.w.Name); err != nil {
+	if err := d.w.Store.HandBack(ctx, keys, d.w.claimant()); err != nil {
 		d.w.Log.Warn("claimed runs could not be handed back and will be missed", "runs", len(keys), "error", err)
 	}
 }

@@ -17,19 +17,13 @@ const (
 
 var errAway = errors.New("no exchange with the database")
 
-// ended is an end on its way to the database.
-type ended struct {
-	store.RunEnd
-	own bool // no lease: there may be a row already, or no schedule row
-}
-
-// keeper stores ends, many in one transaction. put never blocks.
+// keeper stores the ends of runs, many in one transaction. put never blocks.
 type keeper struct {
 	w     *Worker
 	table store.Table
 
 	mu      sync.Mutex
-	waiting []ended
+	waiting []*run
 	closed  bool
 	some    *sync.Cond
 }
@@ -40,9 +34,9 @@ func newKeeper(w *Worker, table store.Table) *keeper {
 	return k
 }
 
-func (k *keeper) put(e ended) {
+func (k *keeper) put(r *run) {
 	k.mu.Lock()
-	k.waiting = append(k.waiting, e)
+	k.waiting = append(k.waiting, r)
 	k.mu.Unlock()
 	k.some.Signal()
 }
@@ -66,7 +60,7 @@ func (k *keeper) run(ctx context.Context) {
 }
 
 // next waits for ends and gives what has gathered.
-func (k *keeper) next(ctx context.Context) []ended {
+func (k *keeper) next(ctx context.Context) []*run {
 	k.mu.Lock()
 	for len(k.waiting) == 0 && !k.closed {
 		k.some.Wait()
@@ -81,7 +75,7 @@ func (k *keeper) next(ctx context.Context) []ended {
 		if k.closed {
 			return nil
 		}
-		return []ended{} // the other keeper was quicker
+		return []*run{} // the other keeper was quicker
 	}
 	n := min(len(k.waiting), batchMost)
 	batch := k.waiting[:n:n]
@@ -94,13 +88,13 @@ func (k *keeper) next(ctx context.Context) []ended {
 
 // store brings a batch into the database, by COPY while the leases hold, else
 // by the loader's way, else into the spool.
-func (k *keeper) store(ctx context.Context, batch []ended) {
-	leased, late := make([]store.RunEnd, 0, len(batch)), []store.RunEnd(nil)
-	for _, e := range batch {
-		if e.own {
-			late = append(late, e.RunEnd)
+func (k *keeper) store(ctx context.Context, batch []*run) {
+	leased, late := make([]*store.RunEnd, 0, len(batch)), []*store.RunEnd(nil)
+	for _, r := range batch {
+		if r.own {
+			late = append(late, &r.end)
 		} else {
-			leased = append(leased, e.RunEnd)
+			leased = append(leased, &r.end)
 		}
 	}
 	if k.w.away.Load() {
@@ -108,7 +102,7 @@ func (k *keeper) store(ctx context.Context, batch []ended) {
 	}
 	if len(leased) > 0 {
 		try, cancel := context.WithTimeout(ctx, storeTime)
-		lost, err := k.w.Store.Finish(try, k.table, leased, k.w.Name)
+		lost, err := k.w.Store.Finish(try, k.table, leased, k.w.claimant())
 		cancel()
 		switch {
 		case errors.Is(err, store.ErrLeaseLost):

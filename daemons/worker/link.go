@@ -110,14 +110,14 @@ func (l *link) round(stopping context.Context) (full bool, err error) {
 		l.look = now.Add(pollEvery)
 		// A claim whose answer was lost is ours in the database and unknown here.
 		// The last one may not have arrived at the dispatcher's hand yet.
-		if err := l.w.Store.HandBackOthers(ctx, append(l.known(), l.last...), l.w.Name); err != nil {
+		if err := l.w.Store.HandBackOthers(ctx, append(l.known(), l.last...), l.w.claimant()); err != nil {
 			return false, err
 		}
 	}
 	if l.holding() >= holdMost {
 		return false, nil
 	}
-	c, err := l.w.Store.Claim(ctx, l.w.Monhost, l.w.Tool.Name, l.w.Name, changes.StartTolerance, ahead, claimMost, l.since())
+	c, err := l.w.Store.Claim(ctx, l.w.claimant(), changes.StartTolerance, ahead, claimMost, l.since())
 	if err != nil {
 		return false, err
 	}
@@ -136,7 +136,7 @@ func (l *link) round(stopping context.Context) (full bool, err error) {
 		return len(c.Runs) >= claimMost/4, nil
 	case <-stopping.Done():
 	}
-	return false, l.w.Store.HandBack(ctx, l.last, l.w.Name)
+	return false, l.w.Store.HandBack(ctx, l.last, l.w.claimant())
 }
 
 // since is the instant from which on the next claim looks. What was offered up
@@ -171,7 +171,7 @@ func (l *link) hear(from time.Time) {
 // fill brings what our copy knows of the specs into claimed runs. The copy was
 // read a moment before, so that a change counts as soon as it can. What is there
 // no more, or disabled, is dropped.
-func (l *link) fill(ctx context.Context, claimed []store.Claim) ([]store.Claim, error) {
+func (l *link) fill(ctx context.Context, claimed []*store.Claim) ([]*store.Claim, error) {
 	var unknown []int64
 	for _, r := range claimed {
 		if _, known := l.copy.Specs[r.ToolspecID]; !known {
@@ -189,7 +189,7 @@ func (l *link) fill(ctx context.Context, claimed []store.Claim) ([]store.Claim, 
 		}
 	}
 	runs := claimed[:0]
-	var leases []store.Claim
+	var leases []*store.Claim
 	var gone []measure.RunKey
 	for _, r := range claimed {
 		spec, known := l.copy.Specs[r.ToolspecID]
@@ -208,12 +208,12 @@ func (l *link) fill(ctx context.Context, claimed []store.Claim) ([]store.Claim, 
 		runs = append(runs, r)
 	}
 	if len(gone) > 0 {
-		if err := l.w.Store.Drop(ctx, gone, l.w.Name); err != nil {
+		if err := l.w.Store.Drop(ctx, gone, l.w.claimant()); err != nil {
 			return nil, err
 		}
 	}
 	if len(leases) > 0 {
-		if err := l.w.Store.SetLeases(ctx, leases, l.w.Name); err != nil {
+		if err := l.w.Store.SetLeases(ctx, leases, l.w.claimant()); err != nil {
 			return nil, err
 		}
 	}

@@ -23,7 +23,7 @@ var errStopped = errors.New("the worker was stopped")
 
 // measure makes one run and says how it ended. started is the database's time.
 func (w *Worker) measure(ctx context.Context, e *engine, r *run, started time.Time) store.RunEnd {
-	end := store.RunEnd{RunKey: r.RunKey, Attempt: r.Attempt, Place: r.place, StartedAt: started}
+	end := store.RunEnd{RunKey: r.RunKey, Attempt: r.Attempt, Place: r.Place, StartedAt: started}
 	lines := &lastLines{}
 	log := slog.New(lines)
 	probeCtx, cancel := context.WithTimeoutCause(ctx, r.TimeToRun, errOutOfTime)

@@ -94,8 +94,8 @@ func (s *selfPlan) due(clock store.Clock) []*run {
 		if startBy.Before(now) {
 			return
 		}
-		runs = append(runs, &run{own: true, Claim: measure.Claim{RunKey: measure.RunKey{ToolspecID: id, DueAt: due}, Tool: spec.Tool, Node: spec.Node,
-			Address: spec.Address, Options: spec.Options, TimeToRun: spec.TimeToRun, StartBy: startBy}})
+		runs = append(runs, &run{own: true, Claim: &store.Claim{Claim: measure.Claim{RunKey: measure.RunKey{ToolspecID: id, DueAt: due}, Tool: spec.Tool, Node: spec.Node,
+			Address: spec.Address, Options: spec.Options, TimeToRun: spec.TimeToRun, StartBy: startBy}}})
 	})
 	return runs
 }

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"sonde/internal/measure"
 	"sonde/internal/store"
 	"sonde/probes"
 )
@@ -51,6 +50,11 @@ type Worker struct {
 	total Totals
 }
 
+// claimant is the worker as schedule knows it.
+func (w *Worker) claimant() store.Claimant {
+	return store.Claimant{Monhost: w.Monhost, Tool: w.Tool.Name, Name: w.Name}
+}
+
 // Totals are counted since the start.
 type Totals struct {
 	Made, Missed, Spooled, Doubles, Refused int
@@ -72,11 +76,11 @@ func (w *Worker) count(f func(*Totals)) {
 
 // run is one run in the worker's hand.
 type run struct {
-	measure.Claim
-	place store.Place
+	*store.Claim
 	start time.Time // our clock (monotonic) at its instant
 	stop  time.Time // our clock at StartBy
-	own   bool      // planned by ourselves: there is no lease
+	own   bool      // planned by ourselves: there is no lease, and there may be a row already
+	end   store.RunEnd
 
 	overtaken []*run // later ones of its spec, which could not start while it ran
 }

@@ -72,7 +72,8 @@ func (l *launcher) initdb(ctx context.Context) error {
 		if err := l.who.own(fresh); err != nil {
 			return fmt.Errorf("make the database cluster: %w", err)
 		}
-		args := []string{"--username=" + Role, "--auth=trust", "--encoding=UTF8", "--locale=" + locale}
+		// The same order as C.UTF-8 has, but PostgreSQL knows that it is that of the bytes and compares names faster.
+		args := []string{"--username=" + Role, "--auth=trust", "--encoding=UTF8", "--locale=" + locale, "--lc-collate=C"}
 		if l.opts.Ephemeral {
 			args = append(args, "--no-sync")
 		}

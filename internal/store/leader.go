@@ -131,20 +131,23 @@ type Gap struct {
 func (l *Leader) Plan(ctx context.Context, runs []PlannedRun, gaps []Gap, forget []measure.RunKey, mark time.Time) error {
 	type pair struct{ monhost, tool string }
 	type column struct {
-		ids                  []int64
-		dues, startBy, lease []time.Time
+		ids                  bigints
+		dues, startBy, lease instants
 		first                time.Time
 	}
 	due := map[pair]*column{} // one statement for each worker: its name need not go with every row
+	count := map[pair]int{}
+	for _, r := range runs {
+		count[pair{r.Monhost, r.Tool}]++
+	}
+	for p, n := range count {
+		due[p] = &column{ids: make(bigints, 0, n), dues: make(instants, 0, n), startBy: make(instants, 0, n), lease: make(instants, 0, n)}
+	}
 	for _, r := range runs {
 		c := due[pair{r.Monhost, r.Tool}]
-		if c == nil {
-			c = &column{first: r.DueAt}
-			due[pair{r.Monhost, r.Tool}] = c
-		}
-		c.ids, c.dues = append(c.ids, r.ToolspecID), append(c.dues, r.DueAt)
-		c.startBy, c.lease = append(c.startBy, r.StartBy), append(c.lease, LeaseTo(r.StartBy, r.TimeToRun))
-		if r.DueAt.Before(c.first) {
+		c.ids, c.dues = append(c.ids, bigint(r.ToolspecID)), append(c.dues, instant(r.DueAt))
+		c.startBy, c.lease = append(c.startBy, instant(r.StartBy)), append(c.lease, instant(LeaseTo(r.StartBy, r.TimeToRun)))
+		if len(c.ids) == 1 || r.DueAt.Before(c.first) {
 			c.first = r.DueAt
 		}
 	}
@@ -154,7 +157,8 @@ func (l *Leader) Plan(ctx context.Context, runs []PlannedRun, gaps []Gap, forget
 			if len(forget) > 0 {
 				forgetIDs, forgetDues := keys(forget)
 				batch.Queue(`DELETE FROM schedule WHERE ctid = ANY (ARRAY(
-				SELECT q.ctid FROM schedule q JOIN unnest($1::bigint[], $2::timestamptz[]) AS k (id, due) ON q.toolspec_id = k.id AND q.due_at = k.due
+				SELECT q.ctid FROM unnest($1::bigint[], $2::timestamptz[]) AS k (id, due) JOIN toolspecs s ON s.id = k.id
+				JOIN schedule q ON (q.monhost, q.tool, q.due_at, q.toolspec_id) = (s.monhost, s.tool, k.due, k.id)
 				WHERE q.state = 'due' FOR UPDATE OF q SKIP LOCKED))`, forgetIDs, forgetDues)
 			}
 			for p, c := range due {

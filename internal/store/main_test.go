@@ -18,7 +18,12 @@ import (
 	"sonde/probes/ping"
 )
 
-const worker = "m1/worker-ping/1"
+var worker = of("ping")
+
+// of is the worker of a tool on m1.
+func of(tool string) store.Claimant {
+	return store.Claimant{Monhost: "m1", Tool: tool, Name: "m1/worker-ping/1"}
+}
 
 // world is a migrated database with one monitoring host, one node and one ping.
 type world struct {
@@ -71,9 +76,9 @@ func (w *world) due(spec int64, n int) {
 	w.exec(`INSERT INTO schedule (toolspec_id, due_at) SELECT $1, now() - g * interval '1 second' FROM generate_series(0, $2 - 1) g`, spec, n)
 }
 
-func (w *world) claim(most int) []store.Claim {
+func (w *world) claim(most int) []*store.Claim {
 	w.Helper()
-	c, err := w.Claim(w.Context(), "m1", "ping", worker, 10*time.Second, 2*time.Second, most, time.Time{})
+	c, err := w.Claim(w.Context(), worker, 10*time.Second, 2*time.Second, most, time.Time{})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -109,8 +114,8 @@ func (w *world) lock(sql string, args ...any) {
 	}
 }
 
-func endOf(c store.Claim, outcome measure.Outcome, received int) store.RunEnd {
-	e := store.RunEnd{RunKey: c.RunKey, Attempt: c.Attempt, Place: c.Place, StartedAt: c.DueAt, Took: 1500 * time.Microsecond, Outcome: outcome}
+func endOf(c *store.Claim, outcome measure.Outcome, received int) *store.RunEnd {
+	e := &store.RunEnd{RunKey: c.RunKey, Attempt: c.Attempt, Place: c.Place, StartedAt: c.DueAt, Took: 1500 * time.Microsecond, Outcome: outcome}
 	if outcome != measure.OK {
 		e.Reason = "of some reason"
 		return e
@@ -143,15 +148,15 @@ func pingRow(received int) []any {
 	return row
 }
 
-func ends(claims []store.Claim, outcome measure.Outcome) []store.RunEnd {
-	var list []store.RunEnd
+func ends(claims []*store.Claim, outcome measure.Outcome) []*store.RunEnd {
+	var list []*store.RunEnd
 	for _, c := range claims {
 		list = append(list, endOf(c, outcome, 10))
 	}
 	return list
 }
 
-func spooled(t store.Table, ends ...store.RunEnd) []store.SpoolRow {
+func spooled(t store.Table, ends ...*store.RunEnd) []store.SpoolRow {
 	var rows []store.SpoolRow
 	for _, e := range ends {
 		rows = append(rows, e.Spooled(t))

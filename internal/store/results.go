@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"sonde/internal/measure"
 )
@@ -75,22 +76,19 @@ func optional(v any, absent bool) any {
 	return v
 }
 
-// Finish stores the ends of runs that worker claimed, by COPY into the data
+// Finish stores the ends of runs that w claimed, by COPY into the data
 // table, and deletes their schedule rows, in one transaction. Ends whose lease
 // is lost are given back with ErrLeaseLost and nothing of them is stored; for
 // any other error nothing of the batch is. Either way Load is what comes next.
-func (s *Store) Finish(ctx context.Context, t Table, ends []RunEnd, worker string) (lost []RunEnd, err error) {
-	ids, dues, attempts, places := make([]int64, len(ends)), make([]time.Time, len(ends)), make([]int, len(ends)), make([]Place, len(ends))
+func (s *Store) Finish(ctx context.Context, t Table, ends []*RunEnd, w Claimant) (lost []*RunEnd, err error) {
+	ids, dues, attempts, places := make(bigints, len(ends)), make(instants, len(ends)), make(ints, len(ends)), make(tids, len(ends))
 	placed := true
 	for i, e := range ends {
-		ids[i], dues[i], attempts[i], places[i] = e.ToolspecID, e.DueAt, e.Attempt, e.Place
+		ids[i], dues[i], attempts[i], places[i] = bigint(e.ToolspecID), instant(e.DueAt), pgtype.Int4{Int32: int32(e.Attempt), Valid: true}, e.Place
 		placed = placed && e.Place.Valid
 	}
 	// All who number routes lock the rows of routeno in one order.
-	sorted := make([]*RunEnd, len(ends))
-	for i := range ends {
-		sorted[i] = &ends[i]
-	}
+	sorted := slices.Clone(ends)
 	slices.SortFunc(sorted, func(a, b *RunEnd) int {
 		return cmp.Or(cmp.Compare(a.ToolspecID, b.ToolspecID), a.DueAt.Compare(b.DueAt))
 	})
@@ -144,7 +142,7 @@ func (s *Store) Finish(ctx context.Context, t Table, ends []RunEnd, worker strin
 		return `DELETE FROM schedule WHERE ctid = ANY (ARRAY(
 				SELECT q.ctid FROM unnest($1::bigint[], $2::timestamptz[], $3::int[]) AS k (id, due, attempt)
 				CROSS JOIN LATERAL (SELECT s.ctid FROM schedule s
-					WHERE s.toolspec_id = k.id AND s.due_at = k.due AND s.attempt = k.attempt AND s.state = 'claimed' AND s.claimed_by = $4
+					WHERE s.monhost = $5 AND s.tool = $6 AND s.due_at = k.due AND s.toolspec_id = k.id AND s.attempt = k.attempt AND s.state = 'claimed' AND s.claimed_by = $4
 					` + lock + `) q))
 				AND state = 'claimed' AND claimed_by = $4
 			RETURNING toolspec_id, due_at`
@@ -158,15 +156,15 @@ func (s *Store) Finish(ctx context.Context, t Table, ends []RunEnd, worker strin
 				CROSS JOIN LATERAL (SELECT s.ctid FROM schedule s
 					WHERE s.ctid = k.place AND s.toolspec_id = k.id AND s.due_at = k.due AND s.attempt = k.attempt OFFSET 0) q))
 				AND state = 'claimed' AND claimed_by = $5`,
-			true, places, ids, dues, attempts, worker)
+			true, places, ids, dues, attempts, w.Name)
 	}
 	// Locking each row before it is deleted writes twice as much into the log.
 	// Only a row that a person holds locked makes it worth while.
 	if errors.Is(err, errMoved) {
-		err = finish(byIndexSoon, byKey("OFFSET 0"), false, ids, dues, attempts, worker)
+		err = finish(byIndexSoon, byKey("OFFSET 0"), false, ids, dues, attempts, w.Name, w.Monhost, w.Tool)
 	}
 	if isLockTimeout(err) {
-		err = finish(byIndex, byKey("FOR UPDATE SKIP LOCKED"), false, ids, dues, attempts, worker)
+		err = finish(byIndex, byKey("FOR UPDATE SKIP LOCKED"), false, ids, dues, attempts, w.Name, w.Monhost, w.Tool)
 	}
 	switch {
 	case err != nil:
@@ -178,7 +176,7 @@ func (s *Store) Finish(ctx context.Context, t Table, ends []RunEnd, worker strin
 }
 
 // leased tells the ends whose runs were ours from the others.
-func leased(ends []*RunEnd, ours []measure.RunKey) (keep []*RunEnd, lost []RunEnd) {
+func leased(ends []*RunEnd, ours []measure.RunKey) (keep, lost []*RunEnd) {
 	mine := make(map[measure.RunKey]bool, len(ours))
 	for _, key := range ours {
 		mine[key] = true
@@ -187,7 +185,7 @@ func leased(ends []*RunEnd, ours []measure.RunKey) (keep []*RunEnd, lost []RunEn
 		if mine[measure.RunKey{ToolspecID: e.ToolspecID, DueAt: e.DueAt.UTC()}] {
 			keep = append(keep, e)
 		} else {
-			lost = append(lost, *e)
+			lost = append(lost, e)
 		}
 	}
 	return keep, lost
@@ -201,7 +199,7 @@ type SpoolRow struct {
 }
 
 // Spooled gives the row of an end for the spool.
-func (e RunEnd) Spooled(t Table) SpoolRow {
+func (e *RunEnd) Spooled(t Table) SpoolRow {
 	row := make(map[string]any, len(runColumns)+len(t.Columns))
 	values := e.values(nil, len(t.Columns), true)
 	for i, name := range append(append([]string(nil), runColumns...), t.Columns...) {
@@ -331,7 +329,7 @@ func loadTable(ctx context.Context, tx pgx.Tx, table string, list []map[string]a
 		SELECT DISTINCT ON (r.toolspec_id, r.due_at) `+qualified("r", columns)+`
 		FROM jsonb_populate_recordset(NULL::`+tab+`, $1::jsonb) WITH ORDINALITY r
 		ORDER BY r.toolspec_id, r.due_at, r.outcome = 'missed', r.ordinality
-		ON CONFLICT (toolspec_id, due_at) DO UPDATE SET `+sets+routeNo+`stored_at = clock_timestamp(), stored_xid = pg_current_xact_id()
+		ON CONFLICT (toolspec_id, due_at) DO UPDATE SET `+sets+routeNo+`stored_at = now(), stored_xid = pg_current_xact_id()
 		WHERE d.outcome = 'missed' AND excluded.outcome <> 'missed'`, raw)
 	if err != nil {
 		return err
@@ -340,7 +338,8 @@ func loadTable(ctx context.Context, tx pgx.Tx, table string, list []map[string]a
 	loaded.Doubles += len(list) - int(tag.RowsAffected())
 	_, err = tx.Exec(ctx, `
 		DELETE FROM schedule WHERE ctid = ANY (ARRAY(
-			SELECT q.ctid FROM schedule q JOIN jsonb_to_recordset($1::jsonb) AS k (toolspec_id bigint, due_at timestamptz) USING (toolspec_id, due_at)
+			SELECT q.ctid FROM jsonb_to_recordset($1::jsonb) AS k (toolspec_id bigint, due_at timestamptz) JOIN toolspecs s ON s.id = k.toolspec_id
+			JOIN schedule q ON (q.monhost, q.tool, q.due_at, q.toolspec_id) = (s.monhost, s.tool, k.due_at, k.toolspec_id)
 			FOR UPDATE OF q SKIP LOCKED))`, raw)
 	return err
 }

@@ -31,13 +31,13 @@ func TestFirstOkOrFailWinsAndReplacesMissedOnly(t *testing.T) {
 		{"missed", "ok", "ok 5 attempt 2"}, {"missed", "fail", "fail attempt 2"}, {"missed", "missed", "missed attempt 1"},
 		{"ok", "missed", "ok 10 attempt 1"}, {"fail", "missed", "fail attempt 1"},
 	} {
-		var claim store.Claim
+		claim := &store.Claim{}
 		claim.RunKey = measure.RunKey{ToolspecID: w.spec, DueAt: at.Add(time.Duration(i) * time.Second)}
 		claim.Attempt = 1
 		first := endOf(claim, measure.Outcome(c.first), 10)
 		claim.Attempt = 2
 		second := endOf(claim, measure.Outcome(c.second), 5)
-		for _, e := range []store.RunEnd{first, second} {
+		for _, e := range []*store.RunEnd{first, second} {
 			loaded, err := w.Load(t.Context(), spooled(pings, e))
 			if err != nil || loaded.Stored+loaded.Doubles != 1 {
 				t.Fatalf("%v: %+v %v", c, loaded, err)
@@ -52,7 +52,7 @@ func TestFirstOkOrFailWinsAndReplacesMissedOnly(t *testing.T) {
 // The same run twice in one batch: made by a worker's own plan, and again after its restart.
 func TestTwinsInOneBatchAreOneRow(t *testing.T) {
 	w := newWorld(t)
-	var c store.Claim
+	c := &store.Claim{}
 	c.RunKey = measure.RunKey{ToolspecID: w.spec, DueAt: time.Now().UTC().Truncate(time.Microsecond)}
 	loaded, err := w.Load(t.Context(), spooled(pings, endOf(c, measure.Missed, 0), endOf(c, measure.OK, 7), endOf(c, measure.OK, 3)))
 	if err != nil || loaded.Stored != 1 || loaded.Doubles != 2 {
@@ -88,7 +88,7 @@ func TestRowsThatCanNeverBeStoredAreNamedAndTheRestIsNotTouched(t *testing.T) {
 	w := newWorld(t)
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	good := func(at time.Time) store.SpoolRow {
-		var c store.Claim
+		c := &store.Claim{}
 		c.RunKey = measure.RunKey{ToolspecID: w.spec, DueAt: at}
 		return endOf(c, measure.OK, 10).Spooled(pings)
 	}
@@ -125,7 +125,7 @@ func TestRowsThatCanNeverBeStoredAreNamedAndTheRestIsNotTouched(t *testing.T) {
 
 func TestOldRowsWithinRetentionGetTheirPartition(t *testing.T) {
 	w := newWorld(t)
-	var c store.Claim
+	c := &store.Claim{}
 	c.RunKey = measure.RunKey{ToolspecID: w.spec, DueAt: time.Now().UTC().AddDate(0, 0, -399).Truncate(time.Microsecond)}
 	if loaded, err := w.Load(t.Context(), spooled(pings, endOf(c, measure.OK, 10))); err != nil || loaded.Stored != 1 {
 		t.Errorf("%+v %v", loaded, err)
@@ -135,7 +135,7 @@ func TestOldRowsWithinRetentionGetTheirPartition(t *testing.T) {
 // A missing privilege or a missing table is for a person to mend; results wait meanwhile.
 func TestWhatAPersonCanMendIsNotUnloadable(t *testing.T) {
 	w := newWorld(t)
-	var c store.Claim
+	c := &store.Claim{}
 	c.RunKey = measure.RunKey{ToolspecID: w.spec, DueAt: time.Now().UTC().Truncate(time.Microsecond)}
 	w.exec(`ALTER TABLE data_tables RENAME TO elsewhere`)
 	if _, err := w.Load(t.Context(), spooled(pings, endOf(c, measure.OK, 10))); err == nil || errors.Is(err, store.ErrUnloadable) {
@@ -181,13 +181,13 @@ func TestLoaderAndCopyStoreTheSameRow(t *testing.T) {
 		table := store.Table{Name: tool.Table, Columns: tool.Columns}
 		byCopy, bySpool := w.newSpec(s.tool, fmt.Sprint("copy", i)), w.newSpec(s.tool, fmt.Sprint("spool", i))
 		at := time.Now().UTC().Truncate(time.Microsecond)
-		e := store.RunEnd{RunKey: measure.RunKey{ToolspecID: byCopy, DueAt: at}, Attempt: 1, StartedAt: at.Add(time.Millisecond), Took: 1234567 * time.Nanosecond,
+		e := &store.RunEnd{RunKey: measure.RunKey{ToolspecID: byCopy, DueAt: at}, Attempt: 1, StartedAt: at.Add(time.Millisecond), Took: 1234567 * time.Nanosecond,
 			Outcome: measure.OK, Log: "línea\n\"2\"\t", Address: netip.MustParseAddr("192.0.2.1"), Row: s.row}
 		w.exec(`INSERT INTO schedule (toolspec_id, due_at) VALUES ($1, $2)`, byCopy, at)
-		if c, err := w.Claim(t.Context(), "m1", s.tool, worker, time.Minute, 0, 9, time.Time{}); err != nil || len(c.Runs) != 1 {
+		if c, err := w.Claim(t.Context(), of(s.tool), time.Minute, 0, 9, time.Time{}); err != nil || len(c.Runs) != 1 {
 			t.Fatalf("%s: %d claims, %v", name, len(c.Runs), err)
 		}
-		if _, err := w.Finish(t.Context(), table, []store.RunEnd{e}, worker); err != nil {
+		if _, err := w.Finish(t.Context(), table, []*store.RunEnd{e}, of(s.tool)); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		e.ToolspecID = bySpool
@@ -304,7 +304,7 @@ func TestVersionTooOldForTheSchemaIsSaid(t *testing.T) {
 func TestRouteOfADoubleIsNotSeenTwice(t *testing.T) {
 	w := newWorld(t)
 	spec := w.newSpec("traceroute", "")
-	e := store.RunEnd{RunKey: measure.RunKey{ToolspecID: spec, DueAt: time.Now().UTC().Truncate(time.Microsecond)}, Outcome: measure.OK, Row: extremes()["two hops, one silent"]}
+	e := &store.RunEnd{RunKey: measure.RunKey{ToolspecID: spec, DueAt: time.Now().UTC().Truncate(time.Microsecond)}, Outcome: measure.OK, Row: extremes()["two hops, one silent"]}
 	for range 3 {
 		if _, err := w.Load(t.Context(), spooled(routes, e)); err != nil {
 			t.Fatal(err)
@@ -318,8 +318,8 @@ func TestRouteOfADoubleIsNotSeenTwice(t *testing.T) {
 	}
 	// A missed run that gets its result has its route numbered then.
 	e.DueAt = e.DueAt.Add(time.Second)
-	missed := store.RunEnd{RunKey: e.RunKey, Outcome: measure.Missed, Reason: "away"}
-	for _, end := range []store.RunEnd{missed, e} {
+	missed := &store.RunEnd{RunKey: e.RunKey, Outcome: measure.Missed, Reason: "away"}
+	for _, end := range []*store.RunEnd{missed, e} {
 		if _, err := w.Load(t.Context(), spooled(routes, end)); err != nil {
 			t.Fatal(err)
 		}
@@ -341,23 +341,23 @@ func TestBatchesOfTheSameRoutesDoNotDeadlock(t *testing.T) {
 	}
 	at := time.Now().UTC().Truncate(time.Second).Add(-5 * time.Second)
 	w.exec(`INSERT INTO schedule (toolspec_id, due_at) SELECT s, $1::timestamptz + g * interval '1 ms' FROM unnest($2::bigint[]) s, generate_series(0, 29) g`, at, specs)
-	c, err := w.Claim(t.Context(), "m1", "traceroute", worker, time.Minute, 0, 1000, time.Time{})
+	c, err := w.Claim(t.Context(), of("traceroute"), time.Minute, 0, 1000, time.Time{})
 	if err != nil || len(c.Runs) != 600 {
 		t.Fatalf("%d claims, %v", len(c.Runs), err)
 	}
 	var wg sync.WaitGroup
 	for i := range 30 {
-		var batch []store.RunEnd
+		var batch []*store.RunEnd
 		for _, r := range c.Runs {
 			if r.DueAt.Equal(at.Add(time.Duration(i) * time.Millisecond)) {
-				batch = append(batch, store.RunEnd{RunKey: r.RunKey, Attempt: 1, Outcome: measure.OK, Row: extremes()["two hops, one silent"]})
+				batch = append(batch, &store.RunEnd{RunKey: r.RunKey, Attempt: 1, Outcome: measure.OK, Row: extremes()["two hops, one silent"]})
 			}
 		}
 		if i%2 == 1 {
 			slices.Reverse(batch)
 		}
 		wg.Go(func() {
-			if _, err := w.Finish(t.Context(), routes, batch, worker); err != nil {
+			if _, err := w.Finish(t.Context(), routes, batch, of("traceroute")); err != nil {
 				t.Error(err)
 			}
 		})

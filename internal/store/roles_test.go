@@ -47,19 +47,19 @@ func TestRoleOfDaemonsMayDoWhatDaemonsDo(t *testing.T) {
 	if err := l.Plan(t.Context(), []store.PlannedRun{{ToolspecID: w.spec, DueAt: at, StartBy: at.Add(time.Minute), Monhost: "m1", Tool: "ping"}}, nil, nil, at); err != nil {
 		t.Error(err)
 	}
-	c, err := st.Claim(t.Context(), "m1", "ping", worker, time.Minute, time.Minute, 5, time.Time{})
+	c, err := st.Claim(t.Context(), worker, time.Minute, time.Minute, 5, time.Time{})
 	if err != nil || len(c.Runs) != 1 {
 		t.Fatalf("%d claims, %v", len(c.Runs), err)
 	}
 	if _, err := st.Finish(t.Context(), pings, ends(c.Runs, measure.OK), worker); err != nil {
 		t.Error(err)
 	}
-	var old store.Claim
+	old := &store.Claim{}
 	old.RunKey = measure.RunKey{ToolspecID: w.spec, DueAt: at.AddDate(0, 0, -300)} // its partition is made on the way
 	if loaded, err := st.Load(t.Context(), spooled(pings, endOf(old, measure.OK, 10))); err != nil || loaded.Stored != 1 {
 		t.Errorf("%+v %v", loaded, err)
 	}
-	route := store.RunEnd{RunKey: measure.RunKey{ToolspecID: w.newSpec("traceroute", ""), DueAt: at}, Outcome: measure.OK, Row: extremes()["two hops, one silent"]}
+	route := &store.RunEnd{RunKey: measure.RunKey{ToolspecID: w.newSpec("traceroute", ""), DueAt: at}, Outcome: measure.OK, Row: extremes()["two hops, one silent"]}
 	if _, err := st.Load(t.Context(), spooled(routes, route)); err != nil {
 		t.Error(err)
 	}

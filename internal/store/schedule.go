@@ -16,9 +16,13 @@ import (
 // due_at + tolerance + time_to_run + 5 s.
 const leaseGrace = 5 * time.Second
 
+// Claimant is a worker as schedule knows it: it makes the runs of one tool on
+// one monitoring host. No two processes share a name.
+type Claimant struct{ Monhost, Tool, Name string }
+
 // Claims is what one call of Claim brought.
 type Claims struct {
-	Runs  []Claim
+	Runs  []*Claim
 	Clock Clock     // read in the same call: due_at counts by it
 	To    time.Time // every run due up to here that was there is claimed
 	Full  bool      // there may be more
@@ -51,8 +55,8 @@ const byIndexSoon = byIndex + `, set_config('lock_timeout', '50ms', true)`
 // start_tolerance: what was due before it cannot start any more. Runs due before
 // since are left out; zero leaves out none. Locked rows are passed over: an open
 // psql transaction delays its own rows only.
-func (s *Store) Claim(ctx context.Context, monhost, tool, worker string, tolerance, ahead time.Duration, most int, since time.Time) (Claims, error) {
-	args := []any{monhost, tool, worker, ahead.Seconds(), most, (tolerance + time.Second).Seconds(), optional(since, since.IsZero()), leaseGrace.Seconds()}
+func (s *Store) Claim(ctx context.Context, w Claimant, tolerance, ahead time.Duration, most int, since time.Time) (Claims, error) {
+	args := []any{w.Monhost, w.Tool, w.Name, ahead.Seconds(), most, (tolerance + time.Second).Seconds(), optional(since, since.IsZero()), leaseGrace.Seconds()}
 	// Locking each row before it is updated is a second record in the log. Two
 	// who claim the same row wait a moment, and the state tells the second.
 	c, err := s.claim(ctx, byIndexSoon, "", args)
@@ -60,15 +64,14 @@ func (s *Store) Claim(ctx context.Context, monhost, tool, worker string, toleran
 		c, err = s.claim(ctx, byIndex, "FOR UPDATE SKIP LOCKED", args)
 	}
 	if err != nil {
-		return Claims{}, fmt.Errorf("claim %s runs: %w", tool, err)
+		return Claims{}, fmt.Errorf("claim %s runs: %w", w.Tool, err)
 	}
 	c.To, c.Full = c.Clock.DB.Add(ahead), len(c.Runs) >= most
 	if c.Full {
 		c.To = c.Runs[0].DueAt
 	}
-	for i := range c.Runs {
-		r := &c.Runs[i]
-		r.Monhost, r.Tool, r.TimeToRun = monhost, tool, r.LeaseTo.Sub(r.StartBy)-leaseGrace
+	for _, r := range c.Runs {
+		r.Monhost, r.Tool, r.TimeToRun = w.Monhost, w.Tool, r.LeaseTo.Sub(r.StartBy)-leaseGrace
 		if c.Full && r.DueAt.After(c.To) {
 			c.To = r.DueAt
 		}
@@ -114,7 +117,7 @@ func (s *Store) claim(ctx context.Context, settings, lock string, args []any) (c
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var r Claim
+		r := &Claim{}
 		if err := rows.Scan(&r.ToolspecID, &r.DueAt, &r.Attempt, &r.StartBy, &r.LeaseTo, &r.Place); err != nil {
 			return c, err
 		}
@@ -132,9 +135,9 @@ func (s *Store) claim(ctx context.Context, settings, lock string, args []any) (c
 	return c, nil
 }
 
-// SetLeases makes leases of worker last for TimeToRun: that of their specs has
+// SetLeases makes leases of the worker last for TimeToRun: that of their specs has
 // changed since they were planned.
-func (s *Store) SetLeases(ctx context.Context, runs []Claim, worker string) error {
+func (s *Store) SetLeases(ctx context.Context, runs []*Claim, w Claimant) error {
 	byTime := map[time.Duration][]measure.RunKey{}
 	for _, r := range runs {
 		byTime[r.TimeToRun] = append(byTime[r.TimeToRun], r.RunKey)
@@ -147,8 +150,9 @@ func (s *Store) SetLeases(ctx context.Context, runs []Claim, worker string) erro
 			batch.Queue(`
 			UPDATE schedule SET lease_until = start_by + $4::float8 * interval '1 second' WHERE ctid = ANY (ARRAY(
 				SELECT q.ctid FROM unnest($1::bigint[], $2::timestamptz[]) AS k (id, due)
-				CROSS JOIN LATERAL (SELECT s.ctid FROM schedule s WHERE s.toolspec_id = k.id AND s.due_at = k.due AND s.claimed_by = $3 FOR UPDATE SKIP LOCKED) q))`,
-				ids, dues, worker, (toRun + leaseGrace).Seconds())
+				CROSS JOIN LATERAL (SELECT s.ctid FROM schedule s WHERE s.monhost = $5 AND s.tool = $6 AND s.due_at = k.due AND s.toolspec_id = k.id
+					AND s.claimed_by = $3 FOR UPDATE SKIP LOCKED) q))`,
+				ids, dues, w.Name, (toRun + leaseGrace).Seconds(), w.Monhost, w.Tool)
 		}
 		return tx.SendBatch(ctx, batch).Close()
 	})
@@ -169,13 +173,13 @@ const handedBack = ` RETURNING monhost, tool) SELECT pg_notify('sonde_due', monh
 // HandBack returns claimed runs that were not started, so that another worker
 // may claim them again. Like all that touches schedule it waits for no row that
 // a person holds locked in psql; such a run ends when its lease does.
-func (s *Store) HandBack(ctx context.Context, runs []measure.RunKey, worker string) error {
+func (s *Store) HandBack(ctx context.Context, runs []measure.RunKey, w Claimant) error {
 	ids, dues := keys(runs)
 	_, err := s.pool.Exec(ctx, `
 		WITH back AS (UPDATE schedule SET state = 'due', claimed_by = NULL
 		WHERE ctid = ANY (ARRAY(
-			SELECT q.ctid FROM schedule q JOIN unnest($1::bigint[], $2::timestamptz[]) AS k (id, due) ON q.toolspec_id = k.id AND q.due_at = k.due
-			WHERE q.state = 'claimed' AND q.claimed_by = $3 FOR UPDATE OF q SKIP LOCKED))`+handedBack, ids, dues, worker)
+			SELECT q.ctid FROM schedule q JOIN unnest($1::bigint[], $2::timestamptz[]) AS k (id, due) ON q.monhost = $4 AND q.tool = $5 AND q.due_at = k.due AND q.toolspec_id = k.id
+			WHERE q.state = 'claimed' AND q.claimed_by = $3 FOR UPDATE OF q SKIP LOCKED))`+handedBack, ids, dues, w.Name, w.Monhost, w.Tool)
 	if err != nil {
 		return fmt.Errorf("hand back %d runs: %w", len(runs), err)
 	}
@@ -184,24 +188,16 @@ func (s *Store) HandBack(ctx context.Context, runs []measure.RunKey, worker stri
 
 // Drop deletes claimed runs that were not started and never will be, because
 // their spec was disabled meanwhile.
-func (s *Store) Drop(ctx context.Context, runs []measure.RunKey, worker string) error {
+func (s *Store) Drop(ctx context.Context, runs []measure.RunKey, w Claimant) error {
 	ids, dues := keys(runs)
 	_, err := s.pool.Exec(ctx, `
 		DELETE FROM schedule WHERE ctid = ANY (ARRAY(
-			SELECT q.ctid FROM schedule q JOIN unnest($1::bigint[], $2::timestamptz[]) AS k (id, due) ON q.toolspec_id = k.id AND q.due_at = k.due
-			WHERE q.claimed_by = $3 FOR UPDATE OF q SKIP LOCKED))`, ids, dues, worker)
+			SELECT q.ctid FROM schedule q JOIN unnest($1::bigint[], $2::timestamptz[]) AS k (id, due) ON q.monhost = $4 AND q.tool = $5 AND q.due_at = k.due AND q.toolspec_id = k.id
+			WHERE q.claimed_by = $3 FOR UPDATE OF q SKIP LOCKED))`, ids, dues, w.Name, w.Monhost, w.Tool)
 	if err != nil {
 		return fmt.Errorf("drop %d runs of disabled specs: %w", len(runs), err)
 	}
 	return nil
-}
-
-func keys(runs []measure.RunKey) ([]int64, []time.Time) {
-	ids, dues := make([]int64, len(runs)), make([]time.Time, len(runs))
-	for i, r := range runs {
-		ids[i], dues[i] = r.ToolspecID, r.DueAt
-	}
-	return ids, dues
 }
 
 // sanitized is a table or column name as SQL writes it.
@@ -209,14 +205,14 @@ func sanitized(name string) string { return pgx.Identifier{name}.Sanitize() }
 
 // HandBackOthers returns the runs that worker has claimed but does not know of:
 // claims whose answer was lost on the way.
-func (s *Store) HandBackOthers(ctx context.Context, known []measure.RunKey, worker string) error {
+func (s *Store) HandBackOthers(ctx context.Context, known []measure.RunKey, w Claimant) error {
 	ids, dues := keys(known)
 	_, err := s.pool.Exec(ctx, `
 		WITH back AS (UPDATE schedule SET state = 'due', claimed_by = NULL
 		WHERE ctid = ANY (ARRAY(
-			SELECT q.ctid FROM schedule q WHERE q.state = 'claimed' AND q.claimed_by = $3
+			SELECT q.ctid FROM schedule q WHERE q.monhost = $4 AND q.tool = $5 AND q.state = 'claimed' AND q.claimed_by = $3
 				AND (q.toolspec_id, q.due_at) NOT IN (SELECT k.id, k.due FROM unnest($1::bigint[], $2::timestamptz[]) AS k (id, due)) -- a hash table, which NOT EXISTS need not be
-			FOR UPDATE SKIP LOCKED))`+handedBack, ids, dues, worker)
+			FOR UPDATE SKIP LOCKED))`+handedBack, ids, dues, w.Name, w.Monhost, w.Tool)
 	if err != nil {
 		return fmt.Errorf("hand back unknown runs: %w", err)
 	}

@@ -55,7 +55,7 @@ func TestManyWorkersNeverClaimTheSameRun(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for {
-				c, err := w.Claim(t.Context(), "m1", "ping", worker, 10*time.Second, 0, 7, time.Time{})
+				c, err := w.Claim(t.Context(), worker, 10*time.Second, 0, 7, time.Time{})
 				if err != nil {
 					t.Error(err)
 					return
@@ -120,14 +120,15 @@ func TestAnothersRunIsNotOursToFinishOrHandBack(t *testing.T) {
 	w := newWorld(t)
 	w.due(w.spec, 1)
 	claims := w.claim(1)
-	if _, err := w.Finish(t.Context(), pings, ends(claims, measure.OK), "m1/worker-ping/2"); !errors.Is(err, store.ErrLeaseLost) {
+	another := store.Claimant{Monhost: "m1", Tool: "ping", Name: "m1/worker-ping/2"}
+	if _, err := w.Finish(t.Context(), pings, ends(claims, measure.OK), another); !errors.Is(err, store.ErrLeaseLost) {
 		t.Error(err)
 	}
 	keys := []measure.RunKey{claims[0].RunKey}
-	if err := errors.Join(w.HandBack(t.Context(), keys, "another"), w.Drop(t.Context(), keys, "another"), w.HandBackOthers(t.Context(), nil, "another")); err != nil {
+	if err := errors.Join(w.HandBack(t.Context(), keys, another), w.Drop(t.Context(), keys, another), w.HandBackOthers(t.Context(), nil, another)); err != nil {
 		t.Fatal(err)
 	}
-	if n := one[int](w, `SELECT count(*)::int FROM schedule WHERE claimed_by = $1`, worker); n != 1 {
+	if n := one[int](w, `SELECT count(*)::int FROM schedule WHERE claimed_by = $1`, worker.Name); n != 1 {
 		t.Error("another took our run")
 	}
 }
@@ -277,7 +278,7 @@ func TestResultInsideAGapWins(t *testing.T) {
 	if err := l.Plan(t.Context(), nil, []store.Gap{{ToolspecID: w.spec, From: at, Until: at.Add(time.Minute), Runs: 2, Reason: "database away"}}, nil, at); err != nil {
 		t.Fatal(err)
 	}
-	var c store.Claim
+	c := &store.Claim{}
 	c.RunKey = measure.RunKey{ToolspecID: w.spec, DueAt: at}
 	if _, err := w.Load(t.Context(), spooled(pings, endOf(c, measure.OK, 10))); err != nil {
 		t.Fatal(err)
@@ -378,7 +379,7 @@ func TestClaimLooksNoFurtherBackThanItIsTold(t *testing.T) {
 		since time.Time
 		want  int
 	}{{since, 2}, {since, 0}, {time.Time{}, 2}} {
-		got, err := w.Claim(t.Context(), "m1", "ping", worker, 10*time.Second, 2*time.Second, 100, c.since)
+		got, err := w.Claim(t.Context(), worker, 10*time.Second, 2*time.Second, 100, c.since)
 		if err != nil || len(got.Runs) != c.want {
 			t.Fatalf("%d runs since %v, not %d, %v", len(got.Runs), c.since, c.want, err)
 		}
