@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"log/slog"
+	"runtime/debug"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -61,9 +62,11 @@ func BenchmarkDispatch(b *testing.B) {
 }
 
 // settle clears away what the rounds before have left, outside of the time:
-// autovacuum would do it in the round of the other side, at its cost.
+// autovacuum and the garbage collector would do it in the round of the other
+// side, at its cost.
 func settle(b *testing.B, pools ...*pgxpool.Pool) {
 	b.Helper()
+	debug.FreeOSMemory()
 	for _, pool := range pools {
 		for _, sql := range []string{`VACUUM ANALYZE`, `CHECKPOINT`} {
 			if _, err := pool.Exec(b.Context(), sql); err != nil {

@@ -71,6 +71,7 @@ func startWorker(b *testing.B, dsn string, tool probes.Tool) (w *worker.Worker, 
 		Report:   func(string, time.Duration) {},
 		Register: func(context.Context) error { return nil },
 	}
+	restore := worker.CollectSeldom() // as the program does
 	ctx, end := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx, context.Background()) }()
@@ -79,6 +80,7 @@ func startWorker(b *testing.B, dsn string, tool probes.Tool) (w *worker.Worker, 
 		if err := <-ended; err != nil {
 			b.Error(err)
 		}
+		restore()
 		pool.Close()
 	})
 }

@@ -51,6 +51,7 @@ func runWorker(ctx context.Context, args []string) error {
 			r.Facts = map[string]any{"made": t.Made, "missed": t.Missed, "spooled": t.Spooled, "doubles": t.Doubles, "refused": t.Refused}
 			r.SpoolFiles, _, _ = spool.Usage(d.Spool)
 		})()
+		worker.CollectSeldom()
 		return w.Run(d.Stopping, d.Cancelled)
 	})
 }
