@@ -13,8 +13,9 @@ import (
 )
 
 // nameServer answers on loopback for as long as the test lasts:
-// both.example has an address of each family, four.example one of IPv4, and
-// slow.example never gets an answer. Everything else does not exist.
+// both.example has an address of each family, four.example one of IPv4,
+// moving.example another one each time it is asked for, and slow.example never
+// gets an answer. Everything else does not exist.
 func nameServer(t *testing.T) {
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -24,12 +25,12 @@ func nameServer(t *testing.T) {
 	go func() {
 		defer close(ended)
 		packet := make([]byte, 1500)
-		for {
+		for asked := byte(1); ; asked++ {
 			n, from, err := conn.ReadFrom(packet)
 			if err != nil {
 				return
 			}
-			if answer := answerTo(packet[:n]); answer != nil {
+			if answer := answerTo(packet[:n], asked); answer != nil {
 				_, _ = conn.WriteTo(answer, from) // a lost answer is the test's failure
 			}
 		}
@@ -45,7 +46,7 @@ func nameServer(t *testing.T) {
 	})
 }
 
-func answerTo(query []byte) []byte {
+func answerTo(query []byte, asked byte) []byte {
 	var m dnsmessage.Message
 	if m.Unpack(query) != nil || len(m.Questions) != 1 {
 		return nil
@@ -61,7 +62,9 @@ func answerTo(query []byte) []byte {
 		reply.Answers = []dnsmessage.Resource{{Header: head, Body: &dnsmessage.AAAAResource{AAAA: netip.IPv6Loopback().As16()}}}
 	case (name == "both.example." || name == "four.example.") && q.Type == dnsmessage.TypeA:
 		reply.Answers = []dnsmessage.Resource{{Header: head, Body: &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}}}}
-	case name == "both.example.", name == "four.example.":
+	case name == "moving.example." && q.Type == dnsmessage.TypeA:
+		reply.Answers = []dnsmessage.Resource{{Header: head, Body: &dnsmessage.AResource{A: [4]byte{127, 0, 0, asked}}}}
+	case name == "both.example.", name == "four.example.", name == "moving.example.":
 	default:
 		reply.RCode = dnsmessage.RCodeNameError
 	}
@@ -85,6 +88,18 @@ func TestFamilyChoosesTheAddressOfAName(t *testing.T) {
 	}
 	if a, err := Resolve(t.Context(), "both.example", "auto"); err != nil || a != netip.MustParseAddr(four) && a != netip.MustParseAddr(six) {
 		t.Errorf("both.example is %v, %v", a, err)
+	}
+}
+
+func TestNameThatMovedIsFoundByTheNextRun(t *testing.T) {
+	nameServer(t)
+	seen := map[netip.Addr]bool{}
+	for range 3 {
+		a, err := Resolve(t.Context(), "moving.example", "auto")
+		if err != nil || seen[a] {
+			t.Errorf("%s again, %v", a, err)
+		}
+		seen[a] = true
 	}
 }
 

@@ -108,6 +108,9 @@ func (p *theplan) pass(ctx context.Context) error {
 	if err := p.leader.Plan(ctx, runs, gaps, forget, mark); err != nil {
 		return err
 	}
+	if len(gaps) > 0 {
+		p.Log.Warn("instants were not planned", "specs", len(gaps), "since", gaps[0].From, "reason", gaps[0].Reason)
+	}
 	p.mark, p.away = mark, false
 	p.total.Planned += len(runs)
 	p.total.Gaps += len(gaps)
@@ -224,9 +227,6 @@ func (p *theplan) gap(from time.Time, reason string, quiet bool, until func(stor
 		if err := p.calendar.Put(s, until(p.specs[s.ID])); err != nil {
 			p.Log.Error("a spec has no instants", "spec", s.ID, "error", err) // it had some a moment ago
 		}
-	}
-	if len(gaps) > 0 {
-		p.Log.Warn("instants were not planned", "specs", len(gaps), "since", from, "reason", reason)
 	}
 	return gaps
 }

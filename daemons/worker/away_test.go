@@ -182,6 +182,34 @@ func TestHungDatabaseLosesAndDoublesNothing(t *testing.T) {
 	}
 }
 
+func TestWithoutASchedulerRunsGoOnByTheWorkersOwnPlan(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, do := range []string{"a", "b"} {
+		w.spec(do, "1 second")
+	}
+	stop := w.scheduler("s")
+	a := w.start("a", nil)
+	w.begin(10)
+	from := w.now()
+	stop()
+	w.begin(10 + 16) // what was planned, and then by the worker's own plan
+	w.scheduler("t")
+	w.until(20*time.Second, `SELECT EXISTS (SELECT FROM pingdata WHERE NOT late AND started_at > clock_timestamp() - interval '1 second')`)
+	to := w.now()
+	a.stop()
+	w.settled(to)
+	instants, measured := w.accounted(from, to)
+	t.Logf("%d of %d instants measured", measured, instants)
+	if measured < instants*9/10 {
+		t.Errorf("only %d of %d instants were measured", measured, instants)
+	}
+	if _, _, overlap := w.count(); overlap {
+		t.Error("a spec overlapped itself")
+	}
+	w.log.has(t, "nobody plans; runs go on by our own plan", "somebody plans again")
+}
+
 func TestDatabaseAwayAtStartIsMeasuredByTheCopyOfThePlan(t *testing.T) {
 	t.Parallel()
 	w, pg := ownServer(t)

@@ -44,6 +44,7 @@ type dispatcher struct {
 	clock    store.Clock
 	claimTo  time.Time // every run due up to here was offered to us
 	heard    time.Time // when the database gave us runs last, be it none
+	planless time.Time // since when the leader's plan ends too soon; zero while it does not
 	self     *selfPlan
 	lag      time.Duration
 	reported time.Time
@@ -139,7 +140,7 @@ func (d *dispatcher) run(stopping, cancelled context.Context) {
 			d.self.take(p)
 			d.dropDisabled(p)
 		case away := <-d.link.state:
-			d.self.database(away, d.claimTo)
+			d.self.database(away, d.claimTo, d.clock.Now())
 		case <-d.ended.some: // many at once: one round for all of them
 			ended := d.ended.take(spare)
 			d.end(ended)
@@ -162,7 +163,11 @@ func (d *dispatcher) run(stopping, cancelled context.Context) {
 // claimed takes runs that the database gave us.
 func (d *dispatcher) claimed(c store.Claims) {
 	d.clock, d.claimTo, d.heard = better(d.clock, c.Clock), c.To, time.Now()
-	d.self.database(false, c.To)
+	if d.nobodyPlans(c) {
+		d.self.database(true, c.Planned, d.clock.Now())
+	} else {
+		d.self.database(false, c.To, d.clock.Now())
+	}
 	var void []measure.RunKey
 	for _, claim := range c.Runs {
 		if spec, known := d.self.spec(claim.ToolspecID); known && !spec.Enabled {
@@ -185,6 +190,34 @@ func (d *dispatcher) claimed(c store.Claims) {
 		}
 	}
 	d.drop(void)
+}
+
+// planMayLag is how long the leader's plan may end less than ahead from now before
+// we plan by ourselves: a leader that was killed most often has a successor by
+// then, and a clock that stepped forward is dealt with. It is less than ahead, so
+// that no instant passes. A leader plans five seconds ahead.
+const planMayLag = ahead - 500*time.Millisecond
+
+// nobodyPlans reports whether the database answers and yet nothing is made due,
+// because no scheduler runs or what it plans cannot be stored (a full disk).
+func (d *dispatcher) nobodyPlans(c store.Claims) bool {
+	if c.Planned.IsZero() || c.Planned.Sub(d.clock.Now()) > ahead {
+		if d.self.away && !d.planless.IsZero() {
+			d.w.Log.Info("somebody plans again", "tool", d.w.Tool.Name)
+		}
+		d.planless = time.Time{}
+		return false
+	}
+	if d.planless.IsZero() {
+		d.planless = d.heard
+	}
+	if d.heard.Sub(d.planless) < planMayLag {
+		return false
+	}
+	if !d.self.away {
+		d.w.Log.Warn("the database answers, but nobody plans; runs go on by our own plan", "tool", d.w.Tool.Name, "planned_to", c.Planned)
+	}
+	return true
 }
 
 // better is the reading that knows the database's clock more exactly. A claim
@@ -222,7 +255,7 @@ const silent = ahead - 250*time.Millisecond
 // selfPlan adds the runs of the next seconds while the database is away or silent.
 func (d *dispatcher) selfPlan() {
 	if !d.heard.IsZero() && time.Since(d.heard) > silent {
-		d.self.database(true, d.claimTo)
+		d.self.database(true, d.claimTo, d.clock.Now())
 	}
 	for _, r := range d.self.due(d.clock) {
 		d.mu.Lock()
@@ -479,8 +512,11 @@ func (d *dispatcher) report(stopping bool) {
 	d.mu.Unlock()
 	d.w.count(func(t *Totals) { t.Lag = d.lag })
 	doing := fmt.Sprintf("%d running, %d waiting", len(d.running), held-len(d.running))
-	if d.self.away {
+	switch {
+	case d.self.away && d.w.away.Load():
 		doing += "; the database is away, runs go on by our own plan"
+	case d.self.away:
+		doing += "; nobody plans, runs go on by our own plan"
 	}
 	if stopping {
 		doing = fmt.Sprintf("stopping, %d runs still under way", len(d.running))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sonde/internal/store"
@@ -21,6 +22,8 @@ var errAway = errors.New("no exchange with the database")
 type keeper struct {
 	w     *Worker
 	table store.Table
+
+	failing atomic.Bool // the last batch went astray, which was said
 
 	mu      sync.Mutex
 	waiting []*run
@@ -109,8 +112,12 @@ func (k *keeper) store(ctx context.Context, batch []*run) {
 			k.w.Log.Warn("leases were lost, results take the loader's way", "runs", len(lost), "tool", k.w.Tool.Name)
 			late = append(late, lost...)
 		case err != nil:
-			k.w.Log.Warn("results take the loader's way", "runs", len(leased), "tool", k.w.Tool.Name, "error", err)
+			if !k.failing.Swap(true) {
+				k.w.Log.Warn("results take the loader's way", "runs", len(leased), "tool", k.w.Tool.Name, "error", err)
+			}
 			late = append(late, leased...)
+		default:
+			k.failing.Store(false)
 		}
 	}
 	if len(late) == 0 {

@@ -38,8 +38,9 @@ func (s *selfPlan) spec(id int64) (store.Spec, bool) {
 }
 
 // database hears that the database is away or there; everything due up to
-// claimed was given to us. Zero means that we never spoke to it.
-func (s *selfPlan) database(away bool, claimed time.Time) {
+// claimed was given to us. Zero means that we never spoke to it. now is the
+// database's time.
+func (s *selfPlan) database(away bool, claimed, now time.Time) {
 	if s.away == away {
 		return
 	}
@@ -49,6 +50,10 @@ func (s *selfPlan) database(away bool, claimed time.Time) {
 	}
 	if s.planned = claimed; claimed.IsZero() {
 		s.planned = s.clock().DB
+	}
+	// What is too late to start need not be gone through, an hour of it after a step of the clock, say.
+	if oldest := now.Add(-s.copy.StartTolerance); s.planned.Before(oldest) {
+		s.planned = oldest
 	}
 	s.fill()
 }

@@ -169,7 +169,7 @@ func (l *Leader) Plan(ctx context.Context, runs []PlannedRun, gaps []Gap, forget
 			}
 			batch.Queue(`UPDATE schedule_mark SET planned_to = $1, leader = $2, seen = nullif($3, '')::pg_snapshot, moved_at = clock_timestamp()`, mark, l.name, l.seen)
 			if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-				return fmt.Errorf("make %d runs due: %w", len(runs), err)
+				return fmt.Errorf("make runs due: %w", err)
 			}
 			return insertGaps(ctx, tx, gaps)
 		})

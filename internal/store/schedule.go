@@ -25,7 +25,10 @@ type Claims struct {
 	Runs  []*Claim
 	Clock Clock     // read in the same call: due_at counts by it
 	To    time.Time // every run due up to here that was there is claimed
-	Full  bool      // there may be more
+	// Planned is the instant up to which the leading scheduler has planned; zero
+	// if none ever has. When it lies behind, nobody plans.
+	Planned time.Time
+	Full    bool // there may be more
 }
 
 // Claim is a lease on a run. Node, address and options are not in it: a worker
@@ -100,13 +103,18 @@ func (s *Store) claim(ctx context.Context, settings, lock string, args []any) (c
 	defer conn.Release()
 	before := time.Now() // making a connection may take long and must not count
 	batch := &pgx.Batch{}
-	batch.Queue(`SELECT clock_timestamp()`) // at once: a claim of thousands takes long
+	// At once: a claim of thousands takes long.
+	batch.Queue(`SELECT clock_timestamp(), (SELECT planned_to FROM schedule_mark WHERE leader <> '')`)
 	batch.Queue(settings)
 	batch.Queue(claim, args...)
 	answers := conn.SendBatch(ctx, batch)
 	defer answers.Close()
-	if err := answers.QueryRow().Scan(&c.Clock.DB); err != nil {
+	var planned *time.Time
+	if err := answers.QueryRow().Scan(&c.Clock.DB, &planned); err != nil {
 		return c, err
+	}
+	if planned != nil {
+		c.Planned = planned.UTC()
 	}
 	if _, err := answers.Exec(); err != nil {
 		return c, err
