@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"syscall"
@@ -71,7 +72,7 @@ func startWorker(b *testing.B, dsn string, tool probes.Tool) (w *worker.Worker, 
 		Report:   func(string, time.Duration) {},
 		Register: func(context.Context) error { return nil },
 	}
-	restore := worker.CollectSeldom() // as the program does
+	percent := debug.SetGCPercent(300) // as the program does
 	ctx, end := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx, context.Background()) }()
@@ -80,7 +81,7 @@ func startWorker(b *testing.B, dsn string, tool probes.Tool) (w *worker.Worker, 
 		if err := <-ended; err != nil {
 			b.Error(err)
 		}
-		restore()
+		debug.SetGCPercent(percent)
 		pool.Close()
 	})
 }

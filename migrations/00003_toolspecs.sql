@@ -393,8 +393,8 @@ BEGIN
             INSERT INTO comments (node, toolspec_id, change, text)
             VALUES (NEW.node, NEW.id, true, format('options changed from %s to %s', OLD.options, NEW.options));
         END IF;
-        -- Disabled, or on another grid: what has not started is void, not missed.
-        IF NEW.timing_since IS DISTINCT FROM OLD.timing_since THEN
+        -- Disabled, on another grid or another host: what has not started is void, not missed.
+        IF NEW.timing_since IS DISTINCT FROM OLD.timing_since OR (NEW.monhost, NEW.tool) IS DISTINCT FROM (OLD.monhost, OLD.tool) THEN
             DELETE FROM schedule WHERE monhost = OLD.monhost AND tool = OLD.tool AND toolspec_id = OLD.id AND state = 'due';
         END IF;
     END IF;
@@ -408,6 +408,10 @@ BEGIN
     IF sonde_is_measured(OLD.id) THEN
         PERFORM sonde_refuse('toolspecs', 'id', format('spec %s has results and cannot be deleted', OLD.id),
             format('UPDATE toolspecs SET enabled = false WHERE id = %s', OLD.id));
+    END IF;
+    IF EXISTS (SELECT FROM schedule WHERE monhost = OLD.monhost AND tool = OLD.tool AND toolspec_id = OLD.id AND state = 'claimed') THEN
+        PERFORM sonde_refuse('toolspecs', 'id', format('a run of spec %s is under way, and its result would belong to nothing', OLD.id),
+            format('UPDATE toolspecs SET enabled = false WHERE id = %s, or try again when it has ended', OLD.id));
     END IF;
     DELETE FROM schedule WHERE monhost = OLD.monhost AND tool = OLD.tool AND toolspec_id = OLD.id;
     INSERT INTO toolspecs_removed (toolspec_id) VALUES (OLD.id) ON CONFLICT DO NOTHING;

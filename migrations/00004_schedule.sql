@@ -122,6 +122,6 @@ COMMENT ON COLUMN gaps.until_at IS 'Nothing was planned up to here.';
 COMMENT ON COLUMN gaps.runs IS 'How many instants.';
 COMMENT ON COLUMN gaps.reason IS 'Why, in words.';
 COMMENT ON COLUMN gaps.quiet IS 'True for a stepped clock: no data alert comes of it.';
-COMMENT ON COLUMN gaps.stored_at IS 'When the row was stored.';
+COMMENT ON COLUMN gaps.stored_at IS 'When the transaction began that stored the row.';
 COMMENT ON COLUMN gaps.stored_xid IS 'Transaction that stored it; the analyst reads what is new by it.';
 -- +goose StatementEnd

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -52,9 +54,16 @@ func runDaemon(ctx context.Context, verb string, args []string, least, most int,
 	defer release()
 	d := asDaemon{Config: c, Name: name, DSN: dsn, Args: fs.Args(), Log: log, Stopping: stopping, Cancelled: cancelled,
 		Progress: daemon.NewProgress(c.State, name, version, log)}
+	// One typed by hand beside a supervisor would write into the keepalive of the one that runs, which is killed for it.
+	if other, runs := d.Progress.Another(); runs {
+		return fmt.Errorf("%s runs already on %s, as pid %d: end it first, or give this one a --data folder of its own", name, c.State, other)
+	}
 	log.Info("starting", "version", version, "pid", os.Getpid())
 	d.Progress.Report("starting", daemonStart)
 	if err := f(d); err != nil && cancelled.Err() == nil {
+		if errors.Is(err, errUsage) {
+			d.Progress.Withdraw() // it was never a daemon
+		}
 		log.Error("ended", "error", err)
 		return err
 	}

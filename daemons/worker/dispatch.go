@@ -41,13 +41,16 @@ type dispatcher struct {
 	most    int
 	born    time.Time
 
-	clock    store.Clock
-	claimTo  time.Time // every run due up to here was offered to us
-	heard    time.Time // when the database gave us runs last, be it none
-	planless time.Time // since when the leader's plan ends too soon; zero while it does not
-	self     *selfPlan
-	lag      time.Duration
-	reported time.Time
+	clock     store.Clock
+	claimTo   time.Time // every run due up to here was offered to us
+	heard     time.Time // when the database gave us runs last, be it none
+	planned   time.Time // the leader has planned up to here; zero if none ever has
+	alone     bool      // the database answers, but nobody plans
+	beyond    time.Time // since when the plan ends further ahead than any leader plans
+	saidAlone time.Time
+	self      *selfPlan
+	lag       time.Duration
+	reported  time.Time
 }
 
 // name is the key of a run without a pointer: hundreds of thousands are
@@ -162,11 +165,13 @@ func (d *dispatcher) run(stopping, cancelled context.Context) {
 
 // claimed takes runs that the database gave us.
 func (d *dispatcher) claimed(c store.Claims) {
-	d.clock, d.claimTo, d.heard = better(d.clock, c.Clock), c.To, time.Now()
-	if d.nobodyPlans(c) {
-		d.self.database(true, c.Planned, d.clock.Now())
-	} else {
-		d.self.database(false, c.To, d.clock.Now())
+	d.clock, d.planned, d.heard = better(d.clock, c.Clock), c.Planned, time.Now()
+	// What is due after the leader's plan was not offered to us, though we asked for it.
+	if d.claimTo = c.To; !c.Planned.IsZero() && c.Planned.Before(c.To) {
+		d.claimTo = c.Planned
+	}
+	if !d.nobodyPlans() {
+		d.self.database(false, d.claimTo, d.clock.Now())
 	}
 	var void []measure.RunKey
 	for _, claim := range c.Runs {
@@ -192,32 +197,35 @@ func (d *dispatcher) claimed(c store.Claims) {
 	d.drop(void)
 }
 
-// planMayLag is how long the leader's plan may end less than ahead from now before
-// we plan by ourselves: a leader that was killed most often has a successor by
-// then, and a clock that stepped forward is dealt with. It is less than ahead, so
-// that no instant passes. A leader plans five seconds ahead.
-const planMayLag = ahead - 500*time.Millisecond
+const (
+	// planEnds is how long before its end the leader's plan counts as given up: a
+	// leader plans five seconds ahead. No instant passes before we plan ourselves.
+	planEnds = 500 * time.Millisecond
+	// planBeyond is further than any leader plans: the clock was set back, and for
+	// beyondMost a leader may not have dealt with it yet.
+	planBeyond = 10 * time.Second
+	beyondMost = 3 * time.Second
+)
 
 // nobodyPlans reports whether the database answers and yet nothing is made due,
 // because no scheduler runs or what it plans cannot be stored (a full disk).
-func (d *dispatcher) nobodyPlans(c store.Claims) bool {
-	if c.Planned.IsZero() || c.Planned.Sub(d.clock.Now()) > ahead {
-		if d.self.away && !d.planless.IsZero() {
-			d.w.Log.Info("somebody plans again", "tool", d.w.Tool.Name)
-		}
-		d.planless = time.Time{}
-		return false
+func (d *dispatcher) nobodyPlans() bool {
+	left := d.planned.Sub(d.clock.Now())
+	if left <= planBeyond {
+		d.beyond = time.Time{}
+	} else if d.beyond.IsZero() {
+		d.beyond = time.Now()
 	}
-	if d.planless.IsZero() {
-		d.planless = d.heard
+	alone := !d.planned.IsZero() && (left < planEnds || left > planBeyond && time.Since(d.beyond) > beyondMost)
+	switch {
+	case alone && !d.alone && time.Since(d.saidAlone) > time.Minute:
+		d.saidAlone = time.Now()
+		d.w.Log.Warn("the database answers, but nobody plans; runs go on by our own plan", "tool", d.w.Tool.Name, "planned_to", d.planned)
+	case !alone && d.alone:
+		d.w.Log.Info("somebody plans again", "tool", d.w.Tool.Name)
 	}
-	if d.heard.Sub(d.planless) < planMayLag {
-		return false
-	}
-	if !d.self.away {
-		d.w.Log.Warn("the database answers, but nobody plans; runs go on by our own plan", "tool", d.w.Tool.Name, "planned_to", c.Planned)
-	}
-	return true
+	d.alone = alone
+	return alone
 }
 
 // better is the reading that knows the database's clock more exactly. A claim
@@ -252,9 +260,10 @@ func (d *dispatcher) add(r *run) {
 // us meanwhile is recognised by its key.
 const silent = ahead - 250*time.Millisecond
 
-// selfPlan adds the runs of the next seconds while the database is away or silent.
+// selfPlan adds the runs of the next seconds while the database is away or
+// silent, or nobody plans.
 func (d *dispatcher) selfPlan() {
-	if !d.heard.IsZero() && time.Since(d.heard) > silent {
+	if !d.heard.IsZero() && (time.Since(d.heard) > silent || d.nobodyPlans()) {
 		d.self.database(true, d.claimTo, d.clock.Now())
 	}
 	for _, r := range d.self.due(d.clock) {
@@ -513,10 +522,10 @@ func (d *dispatcher) report(stopping bool) {
 	d.w.count(func(t *Totals) { t.Lag = d.lag })
 	doing := fmt.Sprintf("%d running, %d waiting", len(d.running), held-len(d.running))
 	switch {
-	case d.self.away && d.w.away.Load():
-		doing += "; the database is away, runs go on by our own plan"
-	case d.self.away:
+	case d.alone:
 		doing += "; nobody plans, runs go on by our own plan"
+	case d.self.away:
+		doing += "; the database is away, runs go on by our own plan"
 	}
 	if stopping {
 		doing = fmt.Sprintf("stopping, %d runs still under way", len(d.running))

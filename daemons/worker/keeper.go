@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"sonde/internal/store"
@@ -22,8 +21,6 @@ var errAway = errors.New("no exchange with the database")
 type keeper struct {
 	w     *Worker
 	table store.Table
-
-	failing atomic.Bool // the last batch went astray, which was said
 
 	mu      sync.Mutex
 	waiting []*run
@@ -112,12 +109,12 @@ func (k *keeper) store(ctx context.Context, batch []*run) {
 			k.w.Log.Warn("leases were lost, results take the loader's way", "runs", len(lost), "tool", k.w.Tool.Name)
 			late = append(late, lost...)
 		case err != nil:
-			if !k.failing.Swap(true) {
+			if !k.w.refusing.Load() {
 				k.w.Log.Warn("results take the loader's way", "runs", len(leased), "tool", k.w.Tool.Name, "error", err)
 			}
 			late = append(late, leased...)
 		default:
-			k.failing.Store(false)
+			k.w.refusing.Store(false)
 		}
 	}
 	if len(late) == 0 {
@@ -134,6 +131,9 @@ func (k *keeper) store(ctx context.Context, batch []*run) {
 		loaded, err = k.w.Store.Load(try, rows)
 		cancel()
 		k.w.count(func(t *Totals) { t.Doubles += loaded.Doubles })
+		if refused := err != nil; k.w.refusing.Swap(refused) != refused && refused {
+			k.w.Log.Warn("results go to the spool until the database takes them", "tool", k.w.Tool.Name, "error", err)
+		}
 	}
 	if err == nil {
 		return

@@ -75,7 +75,7 @@ func (l *link) run(ctx context.Context) {
 			return
 		}
 		l.tell(ctx, err)
-		if err == nil {
+		if err == nil && !l.w.refusing.Load() {
 			l.release()
 		}
 		switch {
@@ -239,7 +239,7 @@ func (l *link) tell(ctx context.Context, err error) {
 }
 
 // release lets the loader have what was spooled, as soon as the database
-// answers: also what a call that began before spools only now.
+// takes results: also what a call that began before spools only now.
 func (l *link) release() {
 	if err := l.w.Spool.Release(); err != nil {
 		l.w.Log.Error("the spool's segment did not close well", "error", err)

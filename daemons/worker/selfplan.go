@@ -9,7 +9,8 @@ import (
 )
 
 // selfPlan plans the background runs of the worker's own specs while the
-// database is away. Its instants are those the scheduler would have planned.
+// database is away or nobody plans. Its instants are those the scheduler would
+// have planned.
 type selfPlan struct {
 	w        *Worker
 	copy     *ownPlan
@@ -48,14 +49,28 @@ func (s *selfPlan) database(away bool, claimed, now time.Time) {
 		s.calendar = plan.NewCalendar()
 		return
 	}
-	if s.planned = claimed; claimed.IsZero() {
+	if claimed.IsZero() {
 		s.planned = s.clock().DB
-	}
-	// What is too late to start need not be gone through, an hour of it after a step of the clock, say.
-	if oldest := now.Add(-s.copy.StartTolerance); s.planned.Before(oldest) {
-		s.planned = oldest
+	} else {
+		s.planned = claimed
+		s.near(now)
 	}
 	s.fill()
+}
+
+// near keeps the plan's end where it can be: what lies long behind was given up
+// by somebody else (and may be days of instants, after a step of the clock), and
+// nobody has planned what lies beyond ahead, unless the clock was set back.
+func (s *selfPlan) near(now time.Time) (moved bool) {
+	if oldest := now.Add(-time.Second); s.planned.Before(oldest) {
+		s.planned = oldest
+		return true
+	}
+	if s.planned.After(now.Add(ahead + time.Second)) {
+		s.planned = now
+		return true
+	}
+	return false
 }
 
 func (s *selfPlan) fill() {
@@ -86,6 +101,9 @@ func (s *selfPlan) due(clock store.Clock) []*run {
 		clock = s.clock()
 	}
 	now := clock.Now()
+	if s.near(now) {
+		s.fill()
+	}
 	to := now.Add(ahead)
 	if !to.After(s.planned) {
 		return nil

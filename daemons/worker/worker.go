@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,9 +45,10 @@ type Worker struct {
 	// succeeds. ErrHostTaken and a schema that is too new are its errors too.
 	Register func(ctx context.Context) error
 
-	away  atomic.Bool // no exchange with the database: results go to the spool at once
-	mu    sync.Mutex
-	total Totals
+	away     atomic.Bool // no exchange with the database: results go to the spool at once
+	refusing atomic.Bool // the database takes no results, although it answers
+	mu       sync.Mutex
+	total    Totals
 }
 
 // claimant is the worker as schedule knows it.
@@ -84,18 +84,6 @@ type run struct {
 	end   store.RunEnd
 
 	overtaken []*run // later ones of its spec, which could not start while it ran
-}
-
-// CollectSeldom lets the garbage of this process grow to four times what is in
-// use before it is collected, as long as all of it stays below 64 MiB: what a
-// worker holds is small and turns over fast, and collecting it was a fifth of its
-// work. It is for a process that is a worker and nothing else.
-func CollectSeldom() (restore func()) {
-	percent, limit := debug.SetGCPercent(400), debug.SetMemoryLimit(64<<20)
-	return func() {
-		debug.SetGCPercent(percent)
-		debug.SetMemoryLimit(limit)
-	}
 }
 
 // Run works until stopping ends, lets what runs finish, or cancels it when

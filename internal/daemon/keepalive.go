@@ -99,6 +99,16 @@ func NewProgress(state, name, version string, log *slog.Logger) *Progress {
 	return &Progress{path: path, log: log, k: Keepalive{Ident: proc.Self(), Name: name, Version: version, StartedAt: time.Now().UTC()}}
 }
 
+// Another gives the pid of another living process that reports under this
+// daemon's name.
+func (p *Progress) Another() (pid int, runs bool) {
+	k, err := ReadKeepalive(p.path)
+	return k.Pid, err == nil && k.Ident != p.k.Ident && k.Alive()
+}
+
+// Withdraw removes what was reported.
+func (p *Progress) Withdraw() { _ = os.Remove(p.path) }
+
 // OnReport has f called after each report that was written, by the reporter's
 // own goroutine: f must not block.
 func (p *Progress) OnReport(f func(Keepalive)) {

@@ -296,7 +296,7 @@ func (l *Leader) Expire(ctx context.Context, now time.Time, most int) (int, erro
 					WHEN d.name IS NULL THEN format('no worker for %s has ever run on %s', g.tool, g.monhost)
 					WHEN d.promised_at < clock_timestamp() - interval '5 seconds' THEN format('no worker: the one for %s on %s has been silent since %s UTC', g.tool, g.monhost, to_char(d.reported_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))
 					WHEN d.started_at > g.start_by THEN format('no worker: the one for %s on %s was started only at %s UTC', g.tool, g.monhost, to_char(d.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))
-					ELSE format('overload: the worker for %s on %s did not take it in time', g.tool, g.monhost)
+					ELSE format('not taken: the worker for %s on %s, which reported last at %s UTC, did not claim it in time', g.tool, g.monhost, to_char(d.reported_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))
 				END, g.state
 			FROM gone g JOIN tools t ON t.name = g.tool
 			LEFT JOIN daemons d ON d.monhost = g.monhost AND d.name = 'worker-' || g.tool`, expireGrace.Seconds(), most, optional(l.awayUntil, l.awayUntil.IsZero()), now)

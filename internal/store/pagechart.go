@@ -124,8 +124,9 @@ type PageGap struct {
 
 const mostGaps = 500
 
-// Gaps gives the gaps of a spec that touch [from, until].
+// Gaps gives the gaps of a spec that touch [from, until], less what was measured
+// inside them all the same.
 func (r *Reading) Gaps(ctx context.Context, spec int64, from, until time.Time) ([]PageGap, error) {
-	return collect[PageGap](ctx, r, "gaps", `SELECT * FROM (SELECT toolspec_id, from_at, until_at, runs, reason FROM gaps
-		WHERE toolspec_id = $1 AND from_at <= $3 AND until_at >= $2 ORDER BY from_at DESC LIMIT $4) g ORDER BY from_at`, spec, from, until, mostGaps)
+	return collect[PageGap](ctx, r, "gaps", `SELECT * FROM (SELECT toolspec_id, due_at, until_at, runs, reason FROM runs
+		WHERE toolspec_id = $1 AND until_at IS NOT NULL AND due_at <= $3 AND until_at >= $2 ORDER BY due_at DESC LIMIT $4) g ORDER BY due_at`, spec, from, until, mostGaps)
 }

@@ -158,7 +158,7 @@ func TestRunThatNobodyMadeIsMissedWithTheReason(t *testing.T) {
 		{`INSERT INTO daemons (monhost, name, pid, version, started_at, reported_at, promised_at) VALUES ('m1', 'worker-ping', 1, '1', now(), '2026-11-20 10:00+00', now() - interval '1 min')`, "no worker: the one for ping on m1 has been silent since 2026-11-20 10:00:00 UTC"},
 		{`INSERT INTO daemons (monhost, name, pid, version, started_at, promised_at) VALUES ('m1', 'worker-ping', 1, '1', now(), now() + interval '1 min')`,
 			"no worker: the one for ping on m1 was started only at " + time.Now().UTC().Format("2006-01-02")},
-		{`INSERT INTO daemons (monhost, name, pid, version, started_at, promised_at) VALUES ('m1', 'worker-ping', 1, '1', now() - interval '1 h', now() + interval '1 min')`, "overload: the worker for ping on m1 did not take it in time"},
+		{`INSERT INTO daemons (monhost, name, pid, version, started_at, promised_at) VALUES ('m1', 'worker-ping', 1, '1', now() - interval '1 h', now() + interval '1 min')`, "not taken: the worker for ping on m1, which reported last at "},
 	} {
 		w := newWorld(t)
 		if c.daemon != "" {
@@ -172,6 +172,27 @@ func TestRunThatNobodyMadeIsMissedWithTheReason(t *testing.T) {
 			t.Errorf("%q, want %q", got, c.want)
 		}
 	}
+}
+
+func TestSpecWithARunUnderWayIsNotDeletedAndAMovedOneLeavesNothingBehind(t *testing.T) {
+	w := newWorld(t)
+	w.due(w.spec, 1)
+	claims := w.claim(1)
+	_, err := w.pool.Exec(t.Context(), `DELETE FROM toolspecs WHERE id = $1`, w.spec)
+	if err == nil || !strings.Contains(err.Error(), "under way") {
+		t.Errorf("a result would belong to nothing: %v", err)
+	}
+	if err := w.Drop(t.Context(), []measure.RunKey{claims[0].RunKey}, worker); err != nil {
+		t.Fatal(err)
+	}
+	w.due(w.spec, 1)
+	w.exec(`INSERT INTO nodes (name, address) VALUES ('m2', '127.0.0.1')`)
+	w.exec(`INSERT INTO monhosts (name) VALUES ('m2')`)
+	w.exec(`UPDATE toolspecs SET monhost = 'm2' WHERE id = $1`, w.spec)
+	if n := w.left(); n != 0 {
+		t.Errorf("%d runs wait where the spec is no more", n)
+	}
+	w.exec(`DELETE FROM toolspecs WHERE id = $1`, w.spec)
 }
 
 // An open psql transaction delays its own rows only.
