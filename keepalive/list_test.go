@@ -43,14 +43,15 @@ func TestServerIsKeptAliveUntilItsLineGoes(t *testing.T) {
 		}
 		return 0
 	}
-	wait(t, "the server", func() bool { return pid() != 0 })
-	first := identify(t, pid())
+	seen := 0
+	wait(t, "the server", func() bool { seen = pid(); return seen != 0 })
+	first := identify(t, seen)
 	first.Signal(9)
-	wait(t, "the server again", func() bool { return pid() != 0 && pid() != first.Pid })
+	wait(t, "the server again", func() bool { seen = pid(); return seen != 0 && seen != first.Pid })
 	if !log.has("line=3") || !log.has("line=4") {
 		t.Error("the wrong lines are not named")
 	}
-	second := identify(t, pid())
+	second := identify(t, seen)
 	write(t, list, "\n")
 	wait(t, "its end", func() bool { return !second.Alive() })
 }
