@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -60,27 +59,42 @@ func (e *examination) medium(m store.ExaminedMedium) {
 		e.fail(what, "mend the row, or what it refers to", "%v", err)
 		return
 	}
-	if m.Type == "smstools" {
-		e.smsSpool(what, y, m.Options)
+	o, err := measure.ReadOptions(y.Options, m.Options)
+	switch {
+	case err != nil:
+		e.fail(what, "UPDATE mediums SET options = …", "%v", err)
+	case m.Type == "smstools":
+		e.smsSpool(what, o)
+	case m.Type == "log" && o.Text("path") != "":
+		e.logFile(what, o.Text("path"))
+	default:
+		e.ok(what, "%s", m.Type)
+	}
+}
+
+// logFile looks whether the notifier could make the file of a log medium.
+func (e *examination) logFile(what, path string) {
+	dir := filepath.Dir(path)
+	if !isFolder(dir) {
+		e.fail(what, "make it, or mend the option path", "there is no folder %s", dir)
 		return
 	}
-	e.ok(what, "%s", m.Type)
+	if err := writable(dir); err != nil {
+		e.fail(what, "give the user that runs sonde the right to write there", "%s cannot be written to: %v", dir, err)
+		return
+	}
+	e.ok(what, "log, %s", path)
 }
 
 // smsSpool tries smsd's folders with the rights of this process.
-func (e *examination) smsSpool(what string, y notify.Type, raw json.RawMessage) {
-	o, err := measure.ReadOptions(y.Options, raw)
-	if err != nil {
-		e.fail(what, "UPDATE mediums SET options = …", "%v", err)
-		return
-	}
+func (e *examination) smsSpool(what string, o measure.Options) {
 	for _, name := range []string{"outgoing", "checked", "sent", "failed"} {
 		dir := o.Text(name)
 		if dir == "" {
 			dir = filepath.Join(o.Text("spool"), name)
 		}
 		if !isFolder(dir) {
-			e.fail(what, "install smstools, or mend the option", "there is no folder %s", dir)
+			e.fail(what, "install smstools, or mend the option spool", "there is no folder %s", dir)
 			return
 		}
 		// From checked a message that is too old is withdrawn; sent and failed are only read.

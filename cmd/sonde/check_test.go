@@ -124,6 +124,10 @@ func TestCheckOfMediumsTriesTheirFolders(t *testing.T) {
 		}
 	}
 	demand(t, examined(t, c), "OK   medium sms: smstools, spool "+spool+" can be written to")
+	if _, err := pool.Exec(t.Context(), `INSERT INTO mediums (name, type, options) VALUES ('file', 'log', '{"path": "/no/such/folder/x.log"}')`); err != nil {
+		t.Fatal(err)
+	}
+	demand(t, examined(t, c), "FAIL medium file: there is no folder /no/such/folder: make it")
 	if _, err := pool.Exec(t.Context(), `UPDATE mediums SET enabled = false`); err != nil {
 		t.Fatal(err)
 	}

@@ -189,7 +189,7 @@ func printNotices(w io.Writer, list []store.ToldNotice, findings []store.ToldFin
 		case n.Done != "":
 			fmt.Fprintf(w, "      %s\n", n.Done)
 		case len(n.Deliveries) == 0:
-			fmt.Fprintln(w, "      not sent yet: no notifier has taken it up")
+			fmt.Fprintln(w, "      not sent yet: the message before it is still under way, or no notifier has taken it up")
 		}
 	}
 }

@@ -10,9 +10,10 @@
 // Another talks to the database: it claims, and keeps a copy of the worker's own
 // specs in memory and on disk. With the database away, or silent for two
 // seconds, or without a scheduler that plans (none runs, or the disk is full),
-// the dispatcher plans the background runs of that copy by itself; instants are a pure function of the spec, so both arrive at the same ones.
-// What was made that way takes the loader's way; the first result of a run
-// wins, so a run made twice is counted and dropped, never doubled.
+// the dispatcher plans the background runs of that copy by itself; instants are
+// a pure function of the spec, so both arrive at the same ones. What was made
+// that way takes the loader's way; the first result of a run wins, so a run made
+// twice is counted and dropped, never doubled.
 //
 // Instants are due_at − now() of the last exchange with the database, counted
 // on the monotonic clock: a step of any wall clock moves nothing.

@@ -291,6 +291,8 @@ func (l *Leader) Expire(ctx context.Context, now time.Time, most int) (int, erro
 				RETURNING toolspec_id, due_at, start_by, monhost, tool, state, attempt, claimed_by)
 			SELECT g.toolspec_id, g.due_at, g.attempt, t.table_name,
 				CASE
+					WHEN g.state = 'claimed' AND d.pid IS NOT NULL AND g.claimed_by LIKE '%, pid %' AND g.claimed_by NOT LIKE '%, pid ' || d.pid || ' of %'
+						THEN format('no result: %s claimed it and ended before it showed one', g.claimed_by)
 					WHEN g.due_at <= $3 THEN CASE g.state WHEN 'due' THEN 'the database was away when it was due' ELSE format('the database was away when %s should have shown its result', g.claimed_by) END
 					WHEN g.state = 'claimed' THEN format('no result: %s claimed it and showed none before its lease ended', g.claimed_by)
 					WHEN d.name IS NULL THEN format('no worker for %s has ever run on %s', g.tool, g.monhost)
