@@ -284,7 +284,7 @@ BEGIN
             'known monitoring hosts: ' || sonde_some(ARRAY(SELECT name FROM monhosts ORDER BY name)));
     END IF;
     IF NEW.label IS NULL OR NEW.label <> btrim(NEW.label) OR NEW.label ~ '[[:cntrl:]]' OR length(NEW.label) > 100 THEN
-        PERFORM sonde_refuse('toolspecs', 'label', CASE WHEN NEW.label IS NULL THEN 'NULL is no label' ELSE format('"%s" is no good label', left(NEW.label, 120)) END, 'at most 100 characters, no blanks at either end; '''' is right');
+        PERFORM sonde_refuse('toolspecs', 'label', CASE WHEN NEW.label IS NULL THEN 'NULL is no good label' ELSE format('"%s" is no good label', left(NEW.label, 120)) END, 'at most 100 characters, no blanks at either end; '''' is right');
     END IF;
 
     IF NOT is_new AND (NEW.node, NEW.monhost, NEW.tool) IS DISTINCT FROM (OLD.node, OLD.monhost, OLD.tool) AND sonde_is_measured(OLD.id) THEN
