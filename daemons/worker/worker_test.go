@@ -129,9 +129,9 @@ func TestOverloadIsMissedNeverLossy(t *testing.T) {
 func TestStoppingWorkerFinishesAndHandsBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a := w.start("a", nil)
 	long := w.spec("wait", "1 day")
 	w.exec(`UPDATE toolspecs SET time_to_run = '20 seconds' WHERE id = $1`, long)
+	a := w.start("a", nil) // a change counts within a second, not for a claim under way
 	running := w.due(long, 0, 1)
 	<-w.begun
 	var waiting []time.Time
@@ -167,9 +167,9 @@ func TestStoppingWorkerFinishesAndHandsBack(t *testing.T) {
 func TestSecondSignalCancels(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a := w.start("a", nil)
 	id := w.spec("hang", "1 day")
 	w.exec(`UPDATE toolspecs SET time_to_run = '10 minutes' WHERE id = $1`, id)
+	a := w.start("a", nil)
 	due := w.due(id, 0, 1)
 	<-w.begun
 	a.signal()
