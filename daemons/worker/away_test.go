@@ -120,6 +120,22 @@ func (w *world) settled(to time.Time) {
 	w.load()
 }
 
+// measuredSince waits until results come by the straight way again, stops the
+// worker, and says that all instants since then are accounted for and so many
+// tenths of them measured.
+func (w *world) measuredSince(from time.Time, a *started, tenths int) {
+	w.Helper()
+	w.until(60*time.Second, `SELECT EXISTS (SELECT FROM pingdata WHERE NOT late AND started_at > clock_timestamp() - interval '1 second')`)
+	to := w.now()
+	a.stop() // what it has learnt last is stored or spooled
+	w.settled(to)
+	instants, measured := w.accounted(from, to)
+	w.Logf("%d of %d instants measured", measured, instants)
+	if measured < instants*tenths/10 {
+		w.Errorf("only %d of %d instants were measured", measured, instants)
+	}
+}
+
 func TestDatabaseKilledInTheMiddleLosesAndDoublesNothing(t *testing.T) {
 	t.Parallel()
 	w, pg := ownServer(t)
@@ -171,15 +187,7 @@ func TestHungDatabaseLosesAndDoublesNothing(t *testing.T) {
 	w.begin(4 + 12) // what was claimed, and then by the worker's own plan
 	resume()
 	w.begin(10)
-	w.until(20*time.Second, `SELECT EXISTS (SELECT FROM pingdata WHERE NOT late AND started_at > clock_timestamp() - interval '1 second')`)
-	to := w.now()
-	a.stop() // what it has learnt last is stored or spooled
-	w.settled(to)
-	instants, measured := w.accounted(from, to)
-	t.Logf("%d of %d instants measured", measured, instants)
-	if measured < instants*9/10 {
-		t.Errorf("only %d of %d instants were measured", measured, instants)
-	}
+	w.measuredSince(from, a, 9)
 }
 
 func TestWithoutASchedulerRunsGoOnByTheWorkersOwnPlan(t *testing.T) {
@@ -195,15 +203,7 @@ func TestWithoutASchedulerRunsGoOnByTheWorkersOwnPlan(t *testing.T) {
 	stop()
 	w.begin(10 + 16) // what was planned, and then by the worker's own plan
 	w.scheduler("t")
-	w.until(20*time.Second, `SELECT EXISTS (SELECT FROM pingdata WHERE NOT late AND started_at > clock_timestamp() - interval '1 second')`)
-	to := w.now()
-	a.stop()
-	w.settled(to)
-	instants, measured := w.accounted(from, to)
-	t.Logf("%d of %d instants measured", measured, instants)
-	if measured < instants*9/10 {
-		t.Errorf("only %d of %d instants were measured", measured, instants)
-	}
+	w.measuredSince(from, a, 9)
 	if _, _, overlap := w.count(); overlap {
 		t.Error("a spec overlapped itself")
 	}
