@@ -131,6 +131,13 @@ var owned struct {
 }
 
 func TestMain(m *testing.M) {
+	if os.Getenv(proBingAsked) != "" {
+		if err := proBingMain(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	code := m.Run()
 	owned.Lock()
 	if owned.server != nil {

@@ -136,6 +136,8 @@ CREATE TABLE pingdata (
     ipdv_iqr_ms   double precision,
     clp_pct       double precision,
     icmp_errors   jsonb,
+    corrupted     int,
+    user_stamped  int,
     PRIMARY KEY (toolspec_id, due_at)
 ) PARTITION BY RANGE (due_at);
 COMMENT ON TABLE pingdata IS 'Results of ping: one row per run, the whole sample kept.';
@@ -152,10 +154,12 @@ COMMENT ON COLUMN pingdata.rtt_mean_ms IS 'Mean round-trip time.';
 COMMENT ON COLUMN pingdata.rtt_max_ms IS 'Greatest round-trip time.';
 COMMENT ON COLUMN pingdata.rtt_stddev_ms IS 'Sample standard deviation of the round-trip times (n − 1); NULL with fewer than two answers.';
 COMMENT ON COLUMN pingdata.ttl IS 'Time to live of the answers as they arrived; NULL when not known.';
-COMMENT ON COLUMN pingdata.ipdv_mean_ms IS 'Mean of the absolute differences of successive answers'' round-trip times (PingER''s IPD); NULL: not measured by this version.';
-COMMENT ON COLUMN pingdata.ipdv_iqr_ms IS 'Interquartile range of those differences; NULL: not measured by this version.';
-COMMENT ON COLUMN pingdata.clp_pct IS 'Conditional loss probability (Bolot 1993); NULL: not measured by this version.';
-COMMENT ON COLUMN pingdata.icmp_errors IS 'Refusals of our own kernel by errno, {"ENETUNREACH": 10}; those packets count as sent and lost.';
+COMMENT ON COLUMN pingdata.ipdv_mean_ms IS 'Mean of the absolute differences of successive answers'' round-trip times (PingER''s IPD); NULL with fewer than two.';
+COMMENT ON COLUMN pingdata.ipdv_iqr_ms IS 'Interquartile range of those differences.';
+COMMENT ON COLUMN pingdata.clp_pct IS 'Share of the losses, the first left out, that follow a lost packet (conditional loss probability, Bolot 1993); NULL with fewer than two.';
+COMMENT ON COLUMN pingdata.icmp_errors IS 'Refusals of our own kernel by errno, and ICMP errors by name and sender: {"ENETUNREACH": 10, "ttl_exceeded 192.0.2.1": 3}. Such packets count as sent and, unless answered all the same, lost.';
+COMMENT ON COLUMN pingdata.corrupted IS 'Replies that brought back something else than was sent; they answer nothing.';
+COMMENT ON COLUMN pingdata.user_stamped IS 'Round-trip times of which the kernel did not stamp both ends: tens of microseconds less exact.';
 
 CREATE TABLE routeno (
     toolspec_id   bigint NOT NULL,

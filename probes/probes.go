@@ -12,16 +12,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"time"
 
 	"sonde/internal/measure"
 )
 
-// Somebody decides by these two.
+// Somebody decides by these.
 var (
-	ErrSpec  = errors.New("wrong spec")    // a person must mend the row
-	ErrLocal = errors.New("local trouble") // ours, not the target's; the next run may work
+	ErrSpec  = errors.New("wrong spec")     // a person must mend the row
+	ErrLocal = errors.New("local trouble")  // ours, not the target's; the next run may work
+	ErrBusy  = errors.New(measure.Overload) // this machine was too busy to measure: the run is missed
 )
 
 // Probe measures one target once. It obeys ctx, starts nothing that outlives
@@ -83,4 +85,18 @@ type Tool struct {
 
 	// New checks the spec and builds a probe; it opens nothing.
 	New func(spec json.RawMessage, env Env) (Probe, error)
+
+	// Lines measures many targets at once and writes a line for each answer, for
+	// `sonde probe TOOL --file`; nil if the tool cannot. When ctx ends it sends
+	// nothing more, waits for what is under way, and returns as usual.
+	Lines func(ctx context.Context, job Lines) error
+}
+
+// Lines is what many targets are measured by at once.
+type Lines struct {
+	Spec    json.RawMessage
+	Targets []string
+	Rate    float64 // packets a second over all targets; 0: as fast as it can
+	Out     io.Writer
+	Log     *slog.Logger
 }

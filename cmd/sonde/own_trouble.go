@@ -10,7 +10,6 @@ import (
 
 	"sonde/probes"
 	tools "sonde/probes/catalog"
-	"sonde/probes/ping"
 )
 
 // socketTrial is what came of trying a tool's sockets.
@@ -21,17 +20,20 @@ type socketTrial struct {
 
 // trySockets tries what the probes need of the kernel, with the rights of this process.
 func trySockets(ctx context.Context) []socketTrial {
-	text, err := ping.Sockets()
-	trials := []socketTrial{{"ping", text, err}}
+	var trials []socketTrial
 	for _, tool := range tools.All() {
 		if tool.Open == nil {
 			continue
 		}
+		text := "its sockets open"
 		engine, err := tool.Open(ctx, probes.Env{Log: slog.New(slog.DiscardHandler)})
 		if err == nil {
+			if what, ok := engine.(fmt.Stringer); ok {
+				text = what.String()
+			}
 			err = engine.Close()
 		}
-		trials = append(trials, socketTrial{tool.Name, "its sockets open", err})
+		trials = append(trials, socketTrial{tool.Name, text, err})
 	}
 	return trials
 }

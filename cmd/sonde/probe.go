@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -11,6 +12,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -44,6 +46,10 @@ func probeOnce(ctx context.Context, args []string, tools []probes.Tool, stdout, 
 	given := fs.StringArrayP("option", "o", nil, "an option of the tool, `name=value`; may be given often")
 	asJSON := fs.Bool("json", false, "print JSON")
 	asNagios := fs.Bool("nagios", false, "print one line for Nagios and its kin, and end with its exit code")
+	file := fs.String("file", "", "measure all targets of this `file` at once, one a line; - is standard input")
+	format := fs.String("format", "lines", "with --file: lines, the only one there is")
+	count := fs.Int("count", 0, "with --file: the option count of the tool")
+	rate := fs.Float64("rate", 0, "with --file: `packets` a second over all targets; 0 is as fast as it can")
 	timeToRun := fs.String("time-to-run", "", "give up after this `duration` (default: what the tool usually gets, or what the options need)")
 	fs.Usage = func() { probeHelp(stdout, fs.FlagUsages(), tools, fs.Arg(0)) }
 
@@ -61,6 +67,23 @@ func probeOnce(ctx context.Context, args []string, tools []probes.Tool, stdout, 
 		i := slices.IndexFunc(tools, func(t probes.Tool) bool { return t.Name == fs.Arg(0) })
 		if i < 0 {
 			return probeRun{}, usageError("there is no tool %q; `sonde probe` lists the tools", fs.Arg(0))
+		}
+		if *file != "" {
+			if *asJSON || *asNagios || *timeToRun != "" || fs.NArg() > 1 {
+				return probeRun{}, usageError("--file goes with neither a target, --json, --nagios nor --time-to-run")
+			}
+			if *format != "lines" {
+				return probeRun{}, usageError("--format %s: there is only lines", *format)
+			}
+			if fs.Changed("count") {
+				*given = append(*given, fmt.Sprint("count=", *count))
+			}
+			return probeRun{}, cmp.Or(probeLines(ctx, tools[i], *file, *given, *rate, stdout, stderr), errShown)
+		}
+		for _, name := range []string{"format", "count", "rate"} {
+			if fs.Changed(name) {
+				return probeRun{}, usageError("--%s goes with --file", name)
+			}
 		}
 		if fs.NArg() == 1 {
 			return probeRun{}, usageError("name the target to measure; `sonde probe %s --help` shows the options", tools[i].Name)
@@ -89,6 +112,60 @@ func probeOnce(ctx context.Context, args []string, tools []probes.Tool, stdout, 
 		printProbe(stdout, run)
 	}
 	return run.err
+}
+
+// probeLines measures the targets of a file and prints a line for each answer.
+func probeLines(ctx context.Context, tool probes.Tool, file string, given []string, rate float64, stdout, stderr io.Writer) error {
+	if tool.Lines == nil {
+		return usageError("%s measures one target at a time", tool.Name)
+	}
+	if rate < 0 || math.IsNaN(rate) {
+		return usageError("--rate %v: say how many packets a second", rate)
+	}
+	spec, err := specOf(tool.Options, given)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	if _, err := tool.New(spec, probes.Env{Log: log}); err != nil {
+		return usageError("%s", strings.TrimPrefix(err.Error(), probes.ErrSpec.Error()+": "))
+	}
+	targets, err := readTargets(file)
+	if err != nil {
+		return err
+	}
+	// What a tool needs for its targets it makes at once and keeps: room for as much again would lie idle.
+	debug.SetGCPercent(25)
+	return tool.Lines(ctx, probes.Lines{Spec: spec, Targets: targets, Rate: rate, Out: stdout, Log: log})
+}
+
+// readTargets reads one target a line. What begins with # is a remark.
+func readTargets(file string) ([]string, error) {
+	in := os.Stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, usageError("--file: %v", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	var targets []string
+	lines := bufio.NewScanner(in)
+	for lines.Scan() {
+		target := strings.TrimSpace(lines.Text())
+		if target == "" || target[0] == '#' {
+			continue
+		}
+		targets = append(targets, target)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("read the targets: %w", err)
+	}
+	if len(targets) == 0 {
+		return nil, usageError("--file %s names no target", file)
+	}
+	return targets, nil
 }
 
 var errShown = errors.New("shown")

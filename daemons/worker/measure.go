@@ -38,6 +38,9 @@ func (w *Worker) measure(ctx context.Context, e *engine, r *run, started time.Ti
 	case err != nil && context.Cause(probeCtx) == errStopped:
 		end.Outcome, end.Reason = measure.Missed, errStopped.Error()
 		return end
+	case errors.Is(err, probes.ErrBusy):
+		end.Outcome, end.Reason = measure.Missed, printable(err.Error(), 1000)
+		return end
 	case err != nil && probeCtx.Err() != nil:
 		err = fmt.Errorf("%w (%s): %w", context.Cause(probeCtx), measure.FormatDuration(r.TimeToRun), err)
 	}

@@ -1,6 +1,6 @@
 // Package ping measures loss and round-trip time with ICMP echo.
 //
-//	options ──New──▶ probe ──Run──▶ resolve ──▶ wire ──▶ sample ──rows.go──▶ one row of pingdata
+//	options ──New──▶ probe ──Run──▶ resolve ──▶ engine ──▶ sample ──rows.go──▶ one row of pingdata
 //
 // One run sends count packets, one each interval, and waits timeout after the
 // last one, or until every packet that was sent has been answered. The whole
@@ -9,24 +9,26 @@
 //
 // Silence is data. So is a packet that our own kernel refuses to send (no
 // route, no neighbour, a firewall): it counts as sent and lost, and its errno
-// stands in icmp_errors. Only a name that does not resolve, a socket that cannot
-// be had and a deadline that passes are errors.
+// stands in icmp_errors, as does what routers say. Only a name that does not
+// resolve, a socket that cannot be had, a deadline that passes and replies that this
+// machine dropped unread are errors.
 //
-// # Sockets
+// # Engine
 //
-// Datagram sockets (net.ipv4.ping_group_range) need no privilege, and each one
-// hears its own replies only. Where our group is not in that range raw sockets
-// are used; each of them hears the replies to all of them, and with hundreds at
-// once the kernel drops some, which would look like loss. Therefore at most
-// rawAtOnce runs share raw sockets. With neither, every run fails with
-// probes.ErrLocal and the sentence that tells what to do.
+// All runs of a worker share one socket per family and one goroutine (engine.go),
+// which sends in batches, reads the kernel's stamps of sending and of arrival,
+// and matches replies (traffic.go). Sockets and control messages are in
+// socket.go and mmsg.go, bytes in wire.go.
+//
+// A reply answers a packet when it comes from the packet's target and brings back
+// its token and its payload unchanged. Whatever else comes with our identifier is
+// counted for what it is: a duplicate, a damaged reply, a reply that came after
+// its run had ended, a forged one. See docs/decisions/go-ping.md for the reasons.
 //
 // # What it cannot tell
 //
-// The wire is go-ping v1.1.0, used in wire.go only. It hears echo replies and
-// nothing else, so that errors reported by routers are not known (they show as
-// silence), and it stops listening when the last awaited reply is in, so that
-// duplicates of the very last reply are not counted. It stamps packets in user
-// space: tens of microseconds of our own kernel and scheduler are part of every
-// round-trip time. IPDV and conditional loss are NULL until an engine fills them.
+// Stamps are those of the kernel, not of the card: what a driver's queue takes
+// is part of the round-trip time. Datagram sockets, which are used without
+// CAP_NET_RAW, show no damaged replies, for the kernel drops them. A target that
+// answers from another address than was asked counts as silent.
 package ping

@@ -5,12 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	goping "github.com/go-ping/ping"
 
 	"sonde/internal/lab"
 	"sonde/probes"
@@ -18,11 +22,21 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
 
-// from makes one run on a host of the lab. The socket belongs to the network of
-// the thread that opens it, and Run opens it on its own goroutine.
+// from makes one run on a host of the lab, with each kind of socket, which must
+// agree in what must not differ. It gives what the raw one saw. Sockets belong to
+// the network of the thread that opens them.
 func from(t *testing.T, h *lab.Host, to netip.Addr, spec string) (f map[string]any) {
 	t.Helper()
-	h.Do(func() { _, f = measureOnce(t, to.String(), spec) })
+	var second map[string]any
+	h.Do(func() {
+		_, f = measureOnce(t, to.String(), spec, raw)
+		_, second = measureOnce(t, to.String(), spec, datagram)
+	})
+	for _, name := range []string{"sent", "received", "loss_pct", "ttl", "duplicates", "icmp_errors", "user_stamped"} {
+		if fmt.Sprintf("%s", f[name]) != fmt.Sprintf("%s", second[name]) {
+			t.Errorf("%s of %s with %s: %s on raw sockets, %s on datagram sockets", name, to, spec, f[name], second[name])
+		}
+	}
 	return f
 }
 
@@ -129,7 +143,7 @@ func TestPacketsOurKernelRefusesAreSentAndLost(t *testing.T) {
 	})
 	t.Run("firewall opens on the way", func(t *testing.T) {
 		src, _, dst := lab.New(t).Chain(0)
-		// Packets 0, 1 and 3 are refused: the first ends go-ping's Run, a later one does not.
+		// Packets 0, 1 and 3 of each run are refused.
 		src.Forbid("icmp type echo-request numgen inc mod 4 != 2")
 		f := from(t, src, dst.V4(), spec)
 		want(t, f, 1, map[string]int{"EPERM": 3})
@@ -151,80 +165,61 @@ func TestDuplicatesAreNotReplies(t *testing.T) {
 	if f["received"] != int64(5) || f["loss_pct"] != 0.0 {
 		t.Errorf("received %v of 5", f["received"])
 	}
-	// Nobody listens any more when the duplicate of the last reply comes.
-	if n := f["duplicates"].(int64); n < 4 || n > 5 {
-		t.Errorf("%d duplicates of 5 replies, want 4 or 5", n)
+	// The run ends with the first reply to its last packet.
+	if f["duplicates"] != int64(4) {
+		t.Errorf("%v duplicates of 5 replies, want 4", f["duplicates"])
 	}
 }
 
 func TestCancelEndsTheRunAtOnceWithASilentPeer(t *testing.T) {
 	src, _, dst := lab.New(t).Chain(0)
 	dst.Silence()
-	p, err := Tool().New(json.RawMessage(`{"count": 2, "interval": "10ms", "timeout": "1m"}`), probes.Env{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var p probes.Probe
+	src.Do(func() { p = probeOf(t, `{"count": 2, "interval": "10ms", "timeout": "1m"}`) })
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	began := time.Now()
+	var err error
 	src.Do(func() { _, err = p.Run(ctx, target(t, dst.V4().String())) })
 	if took := time.Since(began); took > time.Second || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("ended after %s with %v", took, err)
 	}
 }
 
-func TestRawSocketsWorkWhereDatagramSocketsAreForbidden(t *testing.T) {
-	src, _, dst := lab.New(t).Chain(0)
-	src.Sysctl("net/ipv4/ping_group_range", "1 0")
-	src.Do(func() {
-		if k, err := socketKind(); k != raw || err != nil {
-			t.Fatalf("sockets are %s, %v; want raw", k, err)
-		}
-		if n := Tool().AtOnce; n != rawAtOnce {
-			t.Errorf("%d runs at once on raw sockets, want %d", n, rawAtOnce)
-		}
-	})
-	for _, to := range []netip.Addr{dst.V4(), dst.V6()} {
-		f := from(t, src, to, `{"count": 3, "interval": "10ms"}`)
-		if f["received"] != int64(3) || f["ttl"] != int64(64) {
-			t.Errorf("%s: received %v of 3, ttl %v", to, f["received"], f["ttl"])
-		}
+func TestWithoutAnySocketOneLineSaysWhatToDo(t *testing.T) {
+	for groups, want := range map[string]error{"0 0": nil, "1 0": probes.ErrLocal} {
+		alone := lab.New(t).Host("alone")
+		alone.Sysctl("net/ipv4/ping_group_range", groups)
+		alone.Do(func() {
+			e, err := open(slog.Default(), usualPace, datagram)
+			if err == nil {
+				e.Close()
+			}
+			if !errors.Is(err, want) || err != nil && !strings.Contains(err.Error(), "CAP_NET_RAW") {
+				t.Errorf("range %q: %v", groups, err)
+			}
+		})
 	}
 }
 
 // As many as a worker makes at once, on both kinds of socket.
 func TestManyRunsAtOnceLoseNothing(t *testing.T) {
-	src, _, dst := lab.New(t).Chain(0)
-	for _, c := range []struct {
-		kind   kind
-		groups string
-	}{{raw, "1 0"}, {datagram, "0 0"}} {
-		src.Sysctl("net/ipv4/ping_group_range", c.groups)
-		var tool probes.Tool
-		src.Do(func() {
-			tool = Tool()
-			if k, err := socketKind(); k != c.kind {
-				t.Fatalf("sockets are %q, %v; want %s", k, err, c.kind)
-			}
-		})
-		ends := make(chan string, tool.AtOnce)
-		for range tool.AtOnce {
-			p, err := tool.New(json.RawMessage(`{"count": 5, "interval": "200ms"}`), probes.Env{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			go src.Do(func() {
-				res, err := p.Run(t.Context(), target(t, dst.V4().String()))
-				if err != nil {
-					ends <- err.Error()
-					return
-				}
-				ends <- fmt.Sprint("received ", fields(res.Row)["received"])
-			})
+	src, _ := crowd(t)
+	for _, k := range []kind{raw, datagram} {
+		var e *engine
+		src.Do(func() { e = started(t, k) })
+		const runs = 5000
+		ends := make(chan string, runs)
+		for i := range runs {
+			to := netip.AddrFrom4([4]byte{10, 200, byte(i >> 8), byte(i)})
+			go func() {
+				s, err := e.measure(t.Context(), plan{to: to, count: 5, size: 56, interval: 300 * time.Millisecond, timeout: 2 * time.Second, ttl: usualTTL})
+				ends <- fmt.Sprint(s.stats().received, " ", s.userStamped, " ", err)
+			}()
 		}
-		for range tool.AtOnce {
-			if got := <-ends; got != "received 5" {
-				t.Errorf("%d runs at once on %s sockets: %s, want 5", tool.AtOnce, c.kind, got)
+		for range runs {
+			if got := <-ends; got != "5 0 <nil>" {
+				t.Fatalf("%d runs at once on %s sockets: %s, want 5 0 <nil>", runs, k, got)
 			}
 		}
 	}
@@ -244,6 +239,8 @@ func TestSizeAndTTLAreOnTheWire(t *testing.T) {
 		{`"ttl": 9`, "icmp type echo-request ip ttl 9", 100},
 		{`"ttl": 2`, "icmp type echo-request ip ttl 9", 100}, // ends at the second router
 		{`"ttl": 3`, "icmp type echo-request ip ttl 9", 0},
+		{`"dscp": 46`, "icmp type echo-request ip dscp ef", 100},
+		{`"dscp": 0`, "icmp type echo-request ip dscp != 0", 0},
 		{`"source": "` + src.V4().String() + `"`, "icmp type echo-request ip saddr " + src.V4().String(), 100},
 	} {
 		routers[0].Drop(c.drop)
@@ -253,4 +250,57 @@ func TestSizeAndTTLAreOnTheWire(t *testing.T) {
 			t.Errorf("%s with %q dropped: loss %v, want %v", c.spec, c.drop, f["loss_pct"], c.loss)
 		}
 	}
+}
+
+func TestDeviceChoosesTheWayOut(t *testing.T) {
+	network := lab.New(t)
+	src, _, dst := network.Chain(1)
+	to := lab.Uplink(dst, false)
+	// The other way leads nowhere.
+	other := network.Connect(src, network.Host("other"))
+	for link, want := range map[*lab.Link]float64{network.Links()[0]: 0, other: 100} {
+		f := from(t, src, to, `{"count": 3, "interval": "10ms", "timeout": "150ms", "device": "`+link.A.Name+`"}`)
+		if f["loss_pct"] != want {
+			t.Errorf("through %s: loss %v, want %v", link.A.Name, f["loss_pct"], want)
+		}
+	}
+	src.Do(func() {
+		_, err := probeOf(t, `{"device": "nosuch0"}`).Run(t.Context(), target(t, to.String()))
+		if !errors.Is(err, probes.ErrLocal) || !strings.Contains(err.Error(), "nosuch0") {
+			t.Errorf("a device that is not there gave %v", err)
+		}
+	})
+}
+
+func asJSON(v any) []byte {
+	b, _ := json.Marshal(v)
+	return b
+}
+
+// go-ping is the second opinion: another's sockets, another's clock.
+func TestGoPingSeesTheSame(t *testing.T) {
+	network := lab.New(t)
+	src, dst := network.Host("src"), network.Host("dst")
+	network.Wire(src, dst, func(forth bool, n int, _ []byte) []time.Duration {
+		if forth && n%5 == 3 {
+			return nil
+		}
+		return []time.Duration{10 * time.Millisecond}
+	})
+	src.Do(func() {
+		_, f := measureOnce(t, dst.V4().String(), `{"count": 10, "interval": "20ms", "timeout": "300ms"}`, raw)
+		p := goping.New(dst.V4().String())
+		p.Count, p.Interval, p.Timeout = 10, 20*time.Millisecond, time.Second
+		p.SetPrivileged(true)
+		if err := p.Run(); err != nil {
+			t.Fatal(err)
+		}
+		theirs, ours := p.Statistics(), f["rtt_min_ms"].(float64)
+		if f["received"] != int64(theirs.PacketsRecv) {
+			t.Errorf("received %v, go-ping %d", f["received"], theirs.PacketsRecv)
+		}
+		if their := theirs.MinRtt.Seconds() * 1000; ours < 20 || ours > their+0.5 {
+			t.Errorf("the least round-trip time is %.3f ms, go-ping says %.3f", ours, their)
+		}
+	})
 }

@@ -11,30 +11,18 @@ import (
 	"sonde/probes"
 )
 
-// Sizes of a run. A payload of 24 bytes is what go-ping needs for its time
-// stamp and its mark; 65,507 is the largest that one IPv4 packet carries.
+// 65,507 bytes of payload are the most that one IPv4 packet carries.
 const (
-	leastSize = 24
 	mostSize  = 65507
 	mostCount = 10000
+	usualTTL  = 64
 )
 
-// rawAtOnce is how many runs may share raw sockets: with 200 at once, more
-// than a third of the replies were lost on the way from the kernel to us.
-// Datagram sockets hear only their own replies, and the limit there is the
-// work of the process.
-const (
-	rawAtOnce      = 32
-	datagramAtOnce = 256
-)
+// atOnce bounds the memory of a worker; the engine bears more.
+const atOnce = 10000
 
-// Tool describes ping. It asks the kernel which kind of socket this process
-// may have, because the number of runs at once depends on it.
+// Tool describes ping.
 func Tool() probes.Tool {
-	atOnce := rawAtOnce
-	if kind, err := socketKind(); err == nil && kind == datagram {
-		atOnce = datagramAtOnce
-	}
 	return probes.Tool{
 		Name:      "ping",
 		Meaning:   "loss and round-trip time by ICMP echo",
@@ -48,9 +36,11 @@ func Tool() probes.Tool {
 		Describe:  describe,
 		Print:     printRow,
 		Perf:      perf,
-		New: func(spec json.RawMessage, env probes.Env) (probes.Probe, error) {
-			return newProbe(spec, atOnce)
+		Open: func(ctx context.Context, env probes.Env) (probes.Engine, error) {
+			return open(env.Log, usualPace)
 		},
+		New:   newProbe,
+		Lines: lines,
 	}
 }
 
@@ -66,10 +56,14 @@ func options() []measure.Option {
 			Meaning: "how long to wait for replies after the last packet"},
 		{Name: "ttl", Type: measure.IntOption, Default: 64, Min: 1, Max: 255,
 			Meaning: "time to live (hop limit) of the packets"},
+		{Name: "dscp", Type: measure.IntOption, Default: 0, Min: 0, Max: 63,
+			Meaning: "differentiated services code point of the packets (RFC 2474): 46 is EF"},
 		{Name: "source", Type: measure.AddressOption,
 			Meaning: "address of this host to send from; not set: the kernel chooses"},
 		{Name: "family", Type: measure.EnumOption, Default: "auto", Values: []string{"auto", "4", "6"},
 			Meaning: "IPv4, IPv6, or what the name resolves to first"},
+		{Name: "device", Type: measure.TextOption,
+			Meaning: "interface or VRF to send through; not set: the kernel chooses"},
 	}
 }
 
@@ -80,28 +74,31 @@ func metrics() []measure.Metric {
 		{Name: "rtt_median_ms", Column: "rtt_median_ms", Unit: "ms", Meaning: "median round-trip time of a run"},
 		{Name: "rtt_mean_ms", Column: "rtt_mean_ms", Unit: "ms", Meaning: "mean round-trip time of a run"},
 		{Name: "rtt_max_ms", Column: "rtt_max_ms", Unit: "ms", Meaning: "greatest round-trip time of a run"},
+		{Name: "ipdv_mean_ms", Column: "ipdv_mean_ms", Unit: "ms", Meaning: "mean difference between the round-trip times of successive answers (PingER's IPD)"},
 		{Name: "rtt_stddev_ms", Column: "rtt_stddev_ms", Unit: "ms", Meaning: "standard deviation (n-1) of the round-trip times of a run"},
 	}
 }
 
-// plan is one run as the wire is to make it.
+// plan is one run as the engine is to make it.
 type plan struct {
 	to       netip.Addr
 	source   netip.Addr // zero: the kernel chooses
+	device   string     // empty: the kernel chooses
 	count    int
 	size     int
 	interval time.Duration
 	timeout  time.Duration
 	ttl      int
+	dscp     int
 }
 
 type probe struct {
 	plan   plan
 	family string // auto, 4, 6
-	atOnce int
+	engine *engine
 }
 
-func newProbe(spec json.RawMessage, atOnce int) (probes.Probe, error) {
+func newProbe(spec json.RawMessage, env probes.Env) (probes.Probe, error) {
 	o, err := measure.ReadOptions(options(), spec)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", probes.ErrSpec, err)
@@ -109,18 +106,20 @@ func newProbe(spec json.RawMessage, atOnce int) (probes.Probe, error) {
 	p := &probe{
 		plan: plan{
 			source:   o.Address("source").Unmap(),
+			device:   o.Text("device"),
 			count:    o.Int("count"),
 			size:     o.Int("size"),
 			interval: o.Duration("interval"),
 			timeout:  o.Duration("timeout"),
 			ttl:      o.Int("ttl"),
+			dscp:     o.Int("dscp"),
 		},
 		family: o.Text("family"),
-		atOnce: atOnce,
 	}
 	if p.family, err = probes.SourceFamily(p.plan.source, p.family); err != nil {
 		return nil, err
 	}
+	p.engine, _ = env.Engine.(*engine) // there is none yet when only the spec is checked
 	return p, nil
 }
 
@@ -130,18 +129,12 @@ func (p *probe) Run(ctx context.Context, t measure.Target) (measure.Result, erro
 	if err != nil {
 		return measure.Result{}, err
 	}
-	kind, err := socketKind()
-	if err != nil {
-		return measure.Result{}, err
-	}
-	if kind == raw && p.atOnce > rawAtOnce {
-		// Somebody took the permission away while we ran. Going on with so
-		// many raw sockets would count our own trouble as the target's loss.
-		return measure.Result{}, fmt.Errorf("%w: %s; restart the worker to go on with fewer runs at once", probes.ErrLocal, howToAllow)
+	if p.engine == nil {
+		return measure.Result{}, fmt.Errorf("%w: ping runs without its engine", probes.ErrLocal)
 	}
 	plan := p.plan
 	plan.to = to
-	s, err := send(ctx, plan, kind, t.Log)
+	s, err := p.engine.measure(ctx, plan)
 	if err != nil {
 		return measure.Result{}, fmt.Errorf("ping %s: %w", to, err)
 	}

@@ -18,14 +18,31 @@ func target(t *testing.T, address string) measure.Target {
 	return measure.Target{Node: "target", Address: address, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 }
 
-// measureOnce makes one run and gives its row by column name.
-func measureOnce(t *testing.T, address, spec string) (measure.Result, map[string]any) {
+// started gives an engine that lasts as long as the test.
+func started(t *testing.T, kinds ...kind) *engine {
 	t.Helper()
-	p, err := Tool().New(json.RawMessage(spec), probes.Env{Log: slog.Default()})
+	e, err := open(slog.New(slog.NewTextHandler(t.Output(), nil)), usualPace, kinds...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := p.Run(t.Context(), target(t, address))
+	t.Cleanup(func() { e.Close() })
+	return e
+}
+
+// probeOf builds a probe on an engine of its own.
+func probeOf(t *testing.T, spec string, kinds ...kind) probes.Probe {
+	t.Helper()
+	p, err := Tool().New(json.RawMessage(spec), probes.Env{Engine: started(t, kinds...)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// measureOnce makes one run and gives its row by column name.
+func measureOnce(t *testing.T, address, spec string, kinds ...kind) (measure.Result, map[string]any) {
+	t.Helper()
+	res, err := probeOf(t, spec, kinds...).Run(t.Context(), target(t, address))
 	if err != nil {
 		t.Fatalf("ping %s with %s: %v", address, spec, err)
 	}
@@ -47,8 +64,11 @@ func TestLoopbackAnswersEveryPacket(t *testing.T) {
 		if f["ttl"] != int64(64) {
 			t.Errorf("%s: ttl %v, want 64, which loopback answers with", address, f["ttl"])
 		}
-		if f["icmp_errors"] != nil || f["ipdv_mean_ms"] != nil || f["ipdv_iqr_ms"] != nil || f["clp_pct"] != nil {
+		if f["icmp_errors"] != nil || f["clp_pct"] != nil {
 			t.Errorf("%s: what is not known must be NULL: %v", address, f)
+		}
+		if f["user_stamped"] != int64(0) || f["corrupted"] != int64(0) || f["ipdv_mean_ms"] == nil || f["ipdv_iqr_ms"] == nil {
+			t.Errorf("%s: %v", address, f)
 		}
 		rtts := f["rtts_us"].([]*int32)
 		for i, us := range rtts {
@@ -78,11 +98,7 @@ func TestSourceIsUsed(t *testing.T) {
 	if f["received"] != int64(2) {
 		t.Errorf("from 127.0.0.9: %v", res.Row)
 	}
-	p, err := Tool().New(json.RawMessage(`{"count": 1, "source": "192.0.2.77"}`), probes.Env{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = p.Run(t.Context(), target(t, "127.0.0.1"))
+	_, err := probeOf(t, `{"count": 1, "source": "192.0.2.77"}`).Run(t.Context(), target(t, "127.0.0.1"))
 	if !errors.Is(err, probes.ErrLocal) || !strings.Contains(err.Error(), "192.0.2.77") {
 		t.Errorf("a source that is not ours gave %v", err)
 	}
@@ -105,14 +121,11 @@ func TestSourceOfOtherFamilyIsWrongSpec(t *testing.T) {
 }
 
 func TestDeadlineThatPassesIsAnError(t *testing.T) {
-	p, err := Tool().New(json.RawMessage(`{"count": 100, "interval": "100ms"}`), probes.Env{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := probeOf(t, `{"count": 100, "interval": "100ms"}`)
 	ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
 	defer cancel()
 	began := time.Now()
-	_, err = p.Run(ctx, target(t, "127.0.0.1"))
+	_, err := p.Run(ctx, target(t, "127.0.0.1"))
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}

@@ -13,7 +13,7 @@ func columns() []string {
 	return []string{
 		"size_bytes", "sent", "received", "duplicates", "reordered", "loss_pct", "rtts_us",
 		"rtt_min_ms", "rtt_median_ms", "rtt_mean_ms", "rtt_max_ms", "rtt_stddev_ms", "ttl",
-		"ipdv_mean_ms", "ipdv_iqr_ms", "clp_pct", "icmp_errors",
+		"ipdv_mean_ms", "ipdv_iqr_ms", "clp_pct", "icmp_errors", "corrupted", "user_stamped",
 	}
 }
 
@@ -31,13 +31,13 @@ func rowOf(p plan, s sample) []any {
 		}
 	}
 	var ttl any
-	if v := s.ttl(); v > 0 {
-		ttl = int64(v)
+	if s.ttl > 0 {
+		ttl = int64(s.ttl)
 	}
 	return []any{
 		int64(p.size), int64(len(s.rtts)), int64(st.received), int64(s.duplicates), int64(s.reordered), orNull(st.lossPct), rtts,
 		orNull(st.min), orNull(st.median), orNull(st.mean), orNull(st.max), orNull(st.stddev), ttl,
-		nil, nil, nil, probes.Errnos(s.errnos),
+		orNull(st.ipdvMean), orNull(st.ipdvIQR), orNull(st.clpPct), probes.Errnos(s.errors), int64(s.corrupted), int64(s.userStamped),
 	}
 }
 
@@ -70,6 +70,12 @@ func printRow(row []any) string {
 	if n, _ := f["reordered"].(int64); n > 0 {
 		fmt.Fprintf(&b, ", %d reordered", n)
 	}
+	if n, _ := f["corrupted"].(int64); n > 0 {
+		fmt.Fprintf(&b, ", %d corrupted replies", n)
+	}
+	if f["clp_pct"] != nil {
+		fmt.Fprintf(&b, ", %.4g%% after a lost one", f["clp_pct"])
+	}
 	fmt.Fprintf(&b, "\npayload     %d bytes\n", f["size_bytes"])
 	if f["rtt_min_ms"] != nil {
 		fmt.Fprintf(&b, "rtt         min %.3f, median %.3f, mean %.3f, max %.3f ms", f["rtt_min_ms"], f["rtt_median_ms"], f["rtt_mean_ms"], f["rtt_max_ms"])
@@ -77,6 +83,12 @@ func printRow(row []any) string {
 			fmt.Fprintf(&b, ", stddev %.3f ms", f["rtt_stddev_ms"])
 		}
 		b.WriteByte('\n')
+		if f["ipdv_mean_ms"] != nil {
+			fmt.Fprintf(&b, "ipdv        mean %.3f, interquartile range %.3f ms\n", f["ipdv_mean_ms"], f["ipdv_iqr_ms"])
+		}
+		if n, _ := f["user_stamped"].(int64); n > 0 {
+			fmt.Fprintf(&b, "            the kernel did not stamp %d of them: tens of microseconds too long\n", n)
+		}
 	}
 	if rtts, _ := f["rtts_us"].([]*int32); len(rtts) > 0 {
 		const most = 20
@@ -100,7 +112,7 @@ func printRow(row []any) string {
 		fmt.Fprintf(&b, "reply ttl   %d\n", f["ttl"])
 	}
 	if refused := probes.Refusals(f["icmp_errors"]); refused != "" {
-		fmt.Fprintf(&b, "refused by our own kernel: %s\n", refused)
+		fmt.Fprintf(&b, "errors      %s\n", refused)
 	}
 	return b.String()
 }
@@ -122,7 +134,7 @@ func perf(row []any) (state int, text, perfdata string) {
 		rta = fmt.Sprintf("%.3gms", mean)
 	}
 	if refused := probes.Refusals(f["icmp_errors"]); refused != "" {
-		text += ", refused by our own kernel: " + refused
+		text += ", " + refused
 	}
 	return state, text, fmt.Sprintf("'rta'=%s;;;0 'pl'=%.4g%%;;;0;100", rta, loss)
 }

@@ -6,13 +6,33 @@ import (
 	"time"
 )
 
-// sample is what one run saw, whatever engine made it.
+// sample is what one run saw.
 type sample struct {
-	rtts       []time.Duration // one for each packet in order of sending; lost stands for none
-	duplicates int             // replies to a packet that had been answered already
-	reordered  int             // replies that came after the reply to a later packet (RFC 4737, type-P-reordered)
-	ttls       map[int]int     // TTL of the replies → how many; empty if not known
-	errnos     map[string]int  // packets our own kernel refused, by errno; nil if none
+	rtts        []time.Duration // one for each packet in order of sending; lost stands for none
+	duplicates  int32           // replies to a packet that had been answered already
+	reordered   int32           // replies that came after the reply to a later packet (RFC 4737, type-P-reordered)
+	corrupted   int32           // replies that brought back something else than was sent; they answer nothing
+	userStamped int32           // round-trip times of which the kernel did not stamp both ends
+	latest      int32           // packet that was answered and sent last; -1 before the first
+	errors      map[string]int  // packets our own kernel refused, by errno; ICMP errors, by name and sender; nil if none
+
+	// The TTL that most replies had, as far as more than half of them agree, by
+	// the vote of Boyer and Moore (1981): one counter for any number of candidates.
+	ttl   int32
+	votes int32
+}
+
+// sawTTL counts the TTL of a reply; 0 is none.
+func (s *sample) sawTTL(ttl int) {
+	switch {
+	case ttl <= 0:
+	case s.votes == 0:
+		s.ttl, s.votes = int32(ttl), 1
+	case s.ttl == int32(ttl):
+		s.votes++
+	default:
+		s.votes--
+	}
 }
 
 // lost is the round-trip time of a packet that was not answered.
@@ -23,6 +43,8 @@ type stats struct {
 	received                       int
 	lossPct                        float64
 	min, median, mean, max, stddev float64 // ms
+	ipdvMean, ipdvIQR              float64 // ms
+	clpPct                         float64
 }
 
 func (s sample) stats() stats {
@@ -33,12 +55,21 @@ func (s sample) stats() stats {
 		}
 	}
 	none := math.NaN()
-	out := stats{received: len(got), lossPct: none, min: none, median: none, mean: none, max: none, stddev: none}
+	out := stats{received: len(got), lossPct: none, min: none, median: none, mean: none, max: none, stddev: none, ipdvMean: none, ipdvIQR: none}
 	if len(s.rtts) > 0 {
 		out.lossPct = 100 * float64(len(s.rtts)-len(got)) / float64(len(s.rtts))
 	}
+	out.clpPct = conditionalLoss(s.rtts)
 	if len(got) == 0 {
 		return out
+	}
+	if len(got) > 1 {
+		steps := make([]float64, 0, len(got)-1)
+		for i := 1; i < len(got); i++ {
+			steps = append(steps, math.Abs(got[i]-got[i-1]))
+		}
+		slices.Sort(steps)
+		out.ipdvMean, out.ipdvIQR = mean(steps), quantile(steps, 0.75)-quantile(steps, 0.25)
 	}
 	slices.Sort(got)
 	out.min, out.max = got[0], got[len(got)-1]
@@ -47,11 +78,7 @@ func (s sample) stats() stats {
 	if len(got)%2 == 0 {
 		out.median = (got[middle-1] + got[middle]) / 2
 	}
-	sum := 0.0
-	for _, v := range got {
-		sum += v
-	}
-	out.mean = sum / float64(len(got))
+	out.mean = mean(got)
 	// One reply has no spread: the deviation is not 0, it is not known.
 	if len(got) > 1 {
 		squares := 0.0
@@ -63,13 +90,40 @@ func (s sample) stats() stats {
 	return out
 }
 
-// ttl is the TTL that most replies had, 0 if not known.
-func (s sample) ttl() int {
-	best := 0
-	for ttl, n := range s.ttls {
-		if n > s.ttls[best] || n == s.ttls[best] && ttl > best {
-			best = ttl
+// conditionalLoss is 100 times the share of lost packets, the first one left
+// out, whose predecessor was lost as well, as PingER has it after Bolot 1993.
+// It is not known with fewer than two losses.
+func conditionalLoss(rtts []time.Duration) float64 {
+	all, pairs := 0, 0
+	for i, rtt := range rtts {
+		if rtt == lost {
+			all++
+			if i > 0 && rtts[i-1] == lost {
+				pairs++
+			}
 		}
 	}
-	return best
+	if all < 2 {
+		return math.NaN()
+	}
+	return 100 * float64(pairs) / float64(all-1)
+}
+
+func mean(v []float64) float64 {
+	sum := 0.0
+	for _, x := range v {
+		sum += x
+	}
+	return sum / float64(len(v))
+}
+
+// quantile interpolates between the two nearest of sorted values (Hyndman and
+// Fan 1996, type 7, as R and NumPy do).
+func quantile(sorted []float64, q float64) float64 {
+	at := q * float64(len(sorted)-1)
+	below := int(at)
+	if below+1 == len(sorted) {
+		return sorted[below]
+	}
+	return sorted[below] + (at-float64(below))*(sorted[below+1]-sorted[below])
 }

@@ -10,21 +10,24 @@ import (
 )
 
 func TestStatsOfASample(t *testing.T) {
-	ms := time.Millisecond
+	ms, none := time.Millisecond, math.NaN()
 	for name, c := range map[string]struct {
 		rtts []time.Duration
 		want stats
 	}{
-		"odd number, a hole":  {[]time.Duration{30 * ms, lost, 10 * ms, 20 * ms}, stats{3, 25, 10, 20, 20, 30, 10}},
-		"even number":         {[]time.Duration{10 * ms, 20 * ms, 30 * ms, 60 * ms}, stats{4, 0, 10, 25, 30, 60, math.Sqrt(1400. / 3)}},
-		"one reply":           {[]time.Duration{lost, 7 * ms}, stats{1, 50, 7, 7, 7, 7, math.NaN()}},
-		"no reply":            {[]time.Duration{lost, lost}, stats{0, 100, math.NaN(), math.NaN(), math.NaN(), math.NaN(), math.NaN()}},
-		"shorter than the µs": {[]time.Duration{500, 500}, stats{2, 0, 0.0005, 0.0005, 0.0005, 0.0005, 0}},
+		"odd number, a hole":  {[]time.Duration{30 * ms, lost, 10 * ms, 20 * ms}, stats{3, 25, 10, 20, 20, 30, 10, 15, 5, none}},
+		"even number":         {[]time.Duration{10 * ms, 20 * ms, 30 * ms, 60 * ms}, stats{4, 0, 10, 25, 30, 60, math.Sqrt(1400. / 3), 50. / 3, 10, none}},
+		"one reply":           {[]time.Duration{lost, 7 * ms}, stats{1, 50, 7, 7, 7, 7, none, none, none, none}},
+		"no reply":            {[]time.Duration{lost, lost}, stats{0, 100, none, none, none, none, none, none, none, 100}},
+		"shorter than the µs": {[]time.Duration{500, 500}, stats{2, 0, 0.0005, 0.0005, 0.0005, 0.0005, 0, 0, 0, none}},
+		// Losses 1, 2, 4, 5 and 6: three of the four after the first follow a lost packet.
+		"losses in bursts": {[]time.Duration{ms, lost, lost, ms, lost, lost, lost, ms}, stats{3, 62.5, 1, 1, 1, 1, 0, 0, 0, 75}},
 	} {
 		got := sample{rtts: c.rtts}.stats()
 		for _, pair := range [][2]float64{
 			{float64(got.received), float64(c.want.received)}, {got.lossPct, c.want.lossPct}, {got.min, c.want.min},
 			{got.median, c.want.median}, {got.mean, c.want.mean}, {got.max, c.want.max}, {got.stddev, c.want.stddev},
+			{got.ipdvMean, c.want.ipdvMean}, {got.ipdvIQR, c.want.ipdvIQR}, {got.clpPct, c.want.clpPct},
 		} {
 			if math.Abs(pair[0]-pair[1]) > 1e-9 || math.IsNaN(pair[0]) != math.IsNaN(pair[1]) {
 				t.Errorf("%s: got %+v, want %+v", name, got, c.want)
@@ -35,23 +38,24 @@ func TestStatsOfASample(t *testing.T) {
 }
 
 func TestTTLIsThatOfMostReplies(t *testing.T) {
-	if got := (sample{ttls: map[int]int{63: 2, 57: 7, 255: 1}}).ttl(); got != 57 {
-		t.Errorf("got %d, want 57", got)
+	var s sample
+	for _, ttl := range []int{63, 57, 255, 57, 0, 57, 63, 57, 57} {
+		s.sawTTL(ttl)
 	}
-	if got := (sample{}).ttl(); got != 0 {
-		t.Errorf("without replies got %d", got)
+	if s.ttl != 57 {
+		t.Errorf("got %d, want 57", s.ttl)
 	}
 }
 
 // A row goes to the spool as JSON when the database is away, and must come
 // back with the same meaning.
 func TestRowSurvivesJSON(t *testing.T) {
-	s := sample{rtts: []time.Duration{1500 * time.Microsecond, lost}, errnos: map[string]int{"EPERM": 1}}
+	s := sample{rtts: []time.Duration{1500 * time.Microsecond, lost}, errors: map[string]int{"EPERM": 1}}
 	b, err := json.Marshal(rowOf(plan{size: 56}, s))
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `[56,2,1,0,0,50,[1500,null],1.5,1.5,1.5,1.5,null,null,null,null,null,{"EPERM":1}]`
+	const want = `[56,2,1,0,0,50,[1500,null],1.5,1.5,1.5,1.5,null,null,null,null,null,{"EPERM":1},0,0]`
 	if string(b) != want {
 		t.Errorf("got  %s\nwant %s", b, want)
 	}

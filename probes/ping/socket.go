@@ -1,9 +1,16 @@
 package ping
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"syscall"
+	"net"
+	"net/netip"
+	"time"
+	"unsafe"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
 
 	"sonde/probes"
 )
@@ -12,51 +19,295 @@ import (
 type kind string
 
 const (
-	datagram kind = "datagram"
 	raw      kind = "raw"
+	datagram kind = "datagram"
 )
 
-const howToAllow = `this process may not send ICMP: as root, run sysctl -w net.ipv4.ping_group_range="0 2147483647" (also in /etc/sysctl.d), or give the program CAP_NET_RAW`
+const howToAllow = `this process may not send ICMP: give the program CAP_NET_RAW, or, as root, run sysctl -w net.ipv4.ping_group_range="0 2147483647" (also in /etc/sysctl.d)`
 
-// socketKind tells which ICMP sockets this process may have. The kernel is
-// asked by opening one: what it decides by (groups, capabilities, network
-// namespace) cannot be read more reliably than that. The same range of groups
-// covers IPv6.
-func socketKind() (kind, error) {
-	err := tryOpen(syscall.SOCK_DGRAM)
-	if err == nil {
-		return datagram, nil
-	}
-	if !errors.Is(err, syscall.EACCES) && !errors.Is(err, syscall.EPERM) && !errors.Is(err, syscall.EPROTONOSUPPORT) {
-		return "", fmt.Errorf("%w: open an ICMP socket: %w", probes.ErrLocal, err) // too many open files, say
-	}
-	err = tryOpen(syscall.SOCK_RAW)
-	if err == nil {
-		return raw, nil
-	}
-	if errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM) {
-		return "", fmt.Errorf("%w: %s", probes.ErrLocal, howToAllow)
-	}
-	return "", fmt.Errorf("%w: open an ICMP socket: %w", probes.ErrLocal, err)
+// How many packets go to the kernel, and come from it, in one call.
+const (
+	batch     = 64
+	inboxSize = batch + batch/2 // so that one call takes all replies to a batch, and sees that there are no more
+)
+
+// socket is an ICMP socket of one family, which all runs share.
+//
+// On datagram sockets the kernel gives the identifier and the checksum, hands us
+// replies to it and nothing else, and reports errors of routers through the
+// error queue. Raw sockets see all ICMP there is, without a filter.
+type socket struct {
+	fd   int
+	v6   bool
+	kind kind
+	id   uint16
+
+	under int  // packets under way
+	some  bool // the kernel says that something has come
+
+	out   [batch]mmsg
+	heads [batch][headSize]byte
+	iov   [batch][2]unix.Iovec
+	to    [batch]unix.RawSockaddrInet6 // has room for either family
+	in    *inbox
+	errs  *inbox
 }
 
-// Sockets says for sonde check what this process may use and how many runs at
-// once that allows, or what is to be done.
-func Sockets() (string, error) {
-	k, err := socketKind()
-	if err != nil {
-		return "", err
+const (
+	// usualReply is room for a reply; it grows when a run sends larger packets.
+	usualReply = 512
+	// mostBuffer is asked for on each socket. Without CAP_NET_ADMIN the kernel
+	// gives net.core.rmem_max, most often 208 KiB, which is why the loop comes by often.
+	mostBuffer = 16 << 20
+)
+
+// openSocket opens a socket of the first kind that this process may have.
+func openSocket(v6 bool, id uint16, kinds ...kind) (*socket, error) {
+	s := &socket{v6: v6, id: id}
+	domain, protocol := unix.AF_INET, unix.IPPROTO_ICMP
+	if v6 {
+		domain, protocol = unix.AF_INET6, unix.IPPROTO_ICMPV6
 	}
-	if k == raw {
-		return fmt.Sprintf("raw sockets, at most %d runs at once; more with sysctl -w net.ipv4.ping_group_range=\"0 2147483647\"", rawAtOnce), nil
+	var err error
+	for _, s.kind = range kinds {
+		of := unix.SOCK_RAW
+		if s.kind == datagram {
+			of = unix.SOCK_DGRAM
+		}
+		if s.fd, err = unix.Socket(domain, of|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol); !forbidden(err) {
+			break
+		}
 	}
-	return fmt.Sprintf("datagram sockets, at most %d runs at once", datagramAtOnce), nil
+	switch {
+	case forbidden(err):
+		return nil, fmt.Errorf("%w: %s", probes.ErrLocal, howToAllow)
+	case err != nil:
+		return nil, fmt.Errorf("%w: open an ICMP socket: %w", probes.ErrLocal, err) // too many open files, say
+	}
+	if err := s.set(); err != nil {
+		s.close()
+		return nil, fmt.Errorf("%w: prepare an ICMP socket: %w", probes.ErrLocal, err)
+	}
+	for i := range batch {
+		m := &s.out[i].Msghdr
+		s.iov[i][0].Base = &s.heads[i][0]
+		s.iov[i][0].SetLen(headSize)
+		m.Name, m.Namelen, m.Iov = (*byte)(unsafe.Pointer(&s.to[i])), unix.SizeofSockaddrInet4, &s.iov[i][0]
+		if v6 {
+			m.Namelen = unix.SizeofSockaddrInet6
+		}
+	}
+	s.in, s.errs = s.newInbox(usualReply), s.newInbox(160)
+	return s, nil
 }
 
-func tryOpen(socketType int) error {
-	fd, err := syscall.Socket(syscall.AF_INET, socketType|syscall.SOCK_CLOEXEC, syscall.IPPROTO_ICMP)
+func forbidden(err error) bool {
+	return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EPROTONOSUPPORT)
+}
+
+func (s *socket) set() error {
+	// Stamps of the kernel: of sending by the error queue, of arrival with each
+	// reply. SO_TIMESTAMPING_NEW has 64-bit seconds on every machine; a kernel
+	// before 5.1 refuses it, and each stamp is then made in user space.
+	const stamps = unix.SOF_TIMESTAMPING_TX_SOFTWARE | unix.SOF_TIMESTAMPING_RX_SOFTWARE | unix.SOF_TIMESTAMPING_SOFTWARE
+	_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPING_NEW, stamps)
+	for _, o := range [][2]int{{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF}, {unix.SO_SNDBUFFORCE, unix.SO_SNDBUF}} {
+		if unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, o[0], mostBuffer) != nil {
+			_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, o[1], mostBuffer)
+		}
+	}
+	level, hops, tell, errs := unix.IPPROTO_IP, unix.IP_TTL, unix.IP_RECVTTL, unix.IP_RECVERR
+	if s.v6 {
+		level, hops, tell, errs = unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, unix.IPV6_RECVHOPLIMIT, unix.IPV6_RECVERR
+	}
+	if err := unix.SetsockoptInt(s.fd, level, hops, usualTTL); err != nil {
+		return err
+	}
+	if s.v6 || s.kind == datagram { // a raw socket of IPv4 sees the header
+		if err := unix.SetsockoptInt(s.fd, level, tell, 1); err != nil {
+			return err
+		}
+	}
+	if s.kind == datagram {
+		return unix.SetsockoptInt(s.fd, level, errs, 1)
+	}
+	return s.filter()
+}
+
+// filter lets through replies with our identifier and errors that quote it:
+// all other ICMP of this host would wake us for nothing.
+func (s *socket) filter() error {
+	prog, err := bpf.Assemble(filterFor(s.v6, s.id))
 	if err != nil {
 		return err
 	}
-	return syscall.Close(fd)
+	sock := make([]unix.SockFilter, len(prog))
+	for i, p := range prog {
+		sock[i] = unix.SockFilter{Code: p.Op, Jt: p.Jt, Jf: p.Jf, K: p.K}
+	}
+	return unix.SetsockoptSockFprog(s.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(sock)), Filter: &sock[0]})
+}
+
+func filterFor(v6 bool, id uint16) []bpf.Instruction {
+	const all = 0xffffffff
+	if v6 { // the packet begins with the ICMP header
+		return []bpf.Instruction{
+			bpf.LoadAbsolute{Off: 0, Size: 1},
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: echoReply6, SkipTrue: 3},
+			bpf.LoadAbsolute{Off: 4, Size: 2},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(id), SkipTrue: 5},
+			bpf.RetConstant{Val: 0},
+			bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: 127, SkipTrue: 4}, // no error
+			bpf.LoadAbsolute{Off: 8 + 40 + 4, Size: 2},
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(id), SkipTrue: 2},
+			bpf.RetConstant{Val: all},
+			bpf.RetConstant{Val: all},
+			bpf.RetConstant{Val: 0},
+		}
+	}
+	return []bpf.Instruction{ // it begins with the IP header, as does what an error quotes
+		bpf.LoadMemShift{Off: 0},
+		bpf.LoadIndirect{Off: 0, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: echoReply4, SkipTrue: 2},
+		bpf.LoadIndirect{Off: 4, Size: 2},
+		bpf.Jump{Skip: 12},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: echoRequest4, SkipTrue: 10}, // somebody pings us
+		bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: 12, SkipTrue: 9},
+		bpf.LoadIndirect{Off: 8 + 9, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.IPPROTO_ICMP, SkipTrue: 7},
+		bpf.LoadIndirect{Off: 8, Size: 1},
+		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 0xf},
+		bpf.ALUOpConstant{Op: bpf.ALUOpShiftLeft, Val: 2},
+		bpf.ALUOpX{Op: bpf.ALUOpAdd},
+		bpf.TAX{},
+		bpf.LoadIndirect{Off: 8 + 4, Size: 2},
+		bpf.Jump{Skip: 1},
+		bpf.RetConstant{Val: 0},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(id), SkipTrue: 1},
+		bpf.RetConstant{Val: all},
+		bpf.RetConstant{Val: 0},
+	}
+}
+
+func (s *socket) close() { unix.Close(s.fd) }
+
+// drops is how many messages found no room since the socket was opened.
+func (s *socket) drops() uint32 {
+	var info [9]uint32 // SK_MEMINFO_VARS of linux/sock_diag.h; the last one is SK_MEMINFO_DROPS
+	size := uint32(unsafe.Sizeof(info))
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(s.fd), unix.SOL_SOCKET, unix.SO_MEMINFO, uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return 0
+	}
+	return info[8]
+}
+
+// address fills in to whom the i-th message of a batch goes.
+func (s *socket) address(i int, to netip.Addr, scope uint32) {
+	if s.v6 {
+		s.to[i] = unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: to.As16(), Scope_id: scope}
+		return
+	}
+	*(*unix.RawSockaddrInet4)(unsafe.Pointer(&s.to[i])) = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: to.As4()}
+}
+
+// namesAreInPackets says that the kernel need not tell who sent a message.
+func (s *socket) namesAreInPackets() bool { return s.kind == raw && !s.v6 }
+
+func (s *socket) newInbox(data int) *inbox {
+	return newInbox(inboxSize, data, 256, !s.namesAreInPackets())
+}
+
+// from is who sent the i-th message of an inbox (of the error queue: to whom the packet went).
+func (s *socket) from(in *inbox, i int) netip.Addr {
+	name := &in.names[i]
+	if s.v6 {
+		return netip.AddrFrom16(name.Addr)
+	}
+	return netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(name)).Addr)
+}
+
+// roomFor lets replies with so much payload be read whole.
+func (s *socket) roomFor(size int) {
+	if need := 60 + 8 + size; need > len(s.in.data[0]) {
+		s.in = s.newInbox(need)
+	}
+}
+
+// options are the control messages that give packets of a run what differs from
+// the socket's own; nil if nothing does.
+func controls(v6 bool, ttl, tos int, source netip.Addr, device int) []byte {
+	var b []byte
+	add := func(level, kind int, data []byte) {
+		at := len(b)
+		b = append(b, make([]byte, unix.CmsgSpace(len(data)))...)
+		h := (*unix.Cmsghdr)(unsafe.Pointer(&b[at]))
+		h.Level, h.Type = int32(level), int32(kind)
+		h.SetLen(unix.CmsgLen(len(data)))
+		copy(b[at+unix.CmsgLen(0):], data)
+	}
+	number := func(n int) []byte { return binary.NativeEndian.AppendUint32(nil, uint32(n)) }
+	level, hops, class := unix.IPPROTO_IP, unix.IP_TTL, unix.IP_TOS
+	if v6 {
+		level, hops, class = unix.IPPROTO_IPV6, unix.IPV6_HOPLIMIT, unix.IPV6_TCLASS
+	}
+	if ttl != usualTTL {
+		add(level, hops, number(ttl))
+	}
+	if tos != 0 {
+		add(level, class, number(tos))
+	}
+	switch {
+	case !source.IsValid() && device == 0:
+	case v6:
+		var data [unix.SizeofInet6Pktinfo]byte
+		if source.IsValid() {
+			a := source.As16()
+			copy(data[:], a[:])
+		}
+		binary.NativeEndian.PutUint32(data[16:], uint32(device))
+		add(level, unix.IPV6_PKTINFO, data[:])
+	default:
+		var data [unix.SizeofInet4Pktinfo]byte
+		binary.NativeEndian.PutUint32(data[:], uint32(device))
+		if source.IsValid() {
+			a := source.As4()
+			copy(data[4:], a[:])
+		}
+		add(level, unix.IP_PKTINFO, data[:])
+	}
+	return b
+}
+
+// haveAddress asks the kernel whether this host has an address to send from.
+func haveAddress(a netip.Addr) error {
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 0)))
+	if err != nil {
+		return fmt.Errorf("%w: this host has no address %s to send from", probes.ErrLocal, a)
+	}
+	return c.Close()
+}
+
+// stampOf reads a kernel's time of arrival or sending: ns since 1970, 0 for none.
+func stampOf(data []byte) int64 {
+	if len(data) < 16 {
+		return 0
+	}
+	sec, ns := int64(binary.NativeEndian.Uint64(data)), int64(binary.NativeEndian.Uint64(data[8:]))
+	if sec == 0 && ns == 0 {
+		return 0
+	}
+	return sec*int64(time.Second) + ns
+}
+
+// indexOf is the number of a network device; 0 for no name.
+func indexOf(device string) (int, error) {
+	if device == "" {
+		return 0, nil
+	}
+	i, err := net.InterfaceByName(device)
+	if err != nil {
+		return 0, fmt.Errorf("%w: there is no network device %q: %w", probes.ErrLocal, device, err)
+	}
+	return i.Index, nil
 }

@@ -1,228 +1,225 @@
 package ping
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"log/slog"
-	"net"
-	"syscall"
-	"time"
-
-	goping "github.com/go-ping/ping"
-	"golang.org/x/sys/unix"
-
-	"sonde/probes"
+	"encoding/binary"
+	"hash/maphash"
+	"net/netip"
 )
 
-// send makes one run with go-ping v1.1.0. This is the only file that knows it;
-// what had to be worked around, seen in its ping.go:
+// An echo request of ours, from its ICMP header on:
 //
-//   - it knows no context: ctx stops it through Stop, and it ends within the
-//     100 ms of its longest read;
-//   - its Timeout counts from the start: ours is a timer set by the last packet;
-//   - a refused first packet ends its Run; a later one is only logged, not
-//     counted, and tried again under the same number: both are counted here as
-//     sent and lost, and a new Pinger takes over after a refused first packet;
-//   - its round-trip times are wall-clock differences, the start read back from
-//     the reply's own payload: see honest;
-//   - its statistics are not used: they count refused packets as not sent.
+//	 0  type, code, checksum            RFC 792, RFC 4443
+//	 4  identifier, sequence number     the lower 16 bits of k
+//	 8  slot, run, k                    which packet of which run, 4 bytes each
+//	20  size of the payload
+//	24  mac over 8 to 24, 8 bytes       nobody else can make one
+//	32  pattern
 //
-// All its callbacks come from one goroutine, which ends before Run returns.
-func send(ctx context.Context, p plan, k kind, log *slog.Logger) (sample, error) {
-	r := &run{plan: p, log: log, latest: -1, clock: readClock, sample: sample{ttls: map[int]int{}}}
-	for len(r.rtts) < p.count {
-		refused, err := r.pinger(ctx, k)
-		if ctx.Err() != nil {
-			return sample{}, fmt.Errorf("stopped after %d of %d packets: %w", len(r.rtts), p.count, ctx.Err())
+// A reply brings all of it back. An error of a router quotes the packet's
+// beginning, most often beyond the mac, at least up to the sequence number.
+const (
+	headSize  = 32
+	leastSize = headSize - 8 // of a payload
+
+	echoRequest4, echoReply4 = 8, 0
+	echoRequest6, echoReply6 = 128, 129
+)
+
+// pattern fills payloads behind the head; a reply that brings something else back is damaged.
+var pattern = func() []byte {
+	b := make([]byte, mostSize-leastSize)
+	for i := range b {
+		b[i] = byte(i)
+	}
+	return b
+}()
+
+// token names one packet of this engine.
+type token struct {
+	slot uint32 // of the engine's table
+	run  uint32 // of all runs of the engine, because slots are used again
+	k    uint32 // packet of the run, from 0
+	size uint32 // of the payload
+}
+
+// key makes and knows the engine's own tokens. maphash is no cryptographic MAC,
+// but its seed never leaves the process: who does not see our packets cannot
+// forge a reply to them, and who does could have answered them anyway.
+type key maphash.Seed
+
+// put writes the head of an echo request. sum is that of the pattern behind
+// it; the checksum is left to the kernel where it makes it itself.
+func (k key) put(b *[headSize]byte, v6 bool, id uint16, t token, sum uint32) {
+	b[0], b[1], b[2], b[3] = echoRequest4, 0, 0, 0
+	if v6 {
+		b[0] = echoRequest6
+	}
+	binary.BigEndian.PutUint16(b[4:], id)
+	binary.BigEndian.PutUint16(b[6:], uint16(t.k))
+	binary.BigEndian.PutUint32(b[8:], t.slot)
+	binary.BigEndian.PutUint32(b[12:], t.run)
+	binary.BigEndian.PutUint32(b[16:], t.k)
+	binary.BigEndian.PutUint32(b[20:], t.size)
+	binary.BigEndian.PutUint64(b[24:], maphash.Bytes(maphash.Seed(k), b[8:24]))
+	if !v6 {
+		binary.BigEndian.PutUint16(b[2:], ^fold(sum+sumOf(b[:])))
+	}
+}
+
+// read gives the token of a packet from its ICMP header on; ok says that it is
+// one of ours, undamaged.
+func (k key) read(icmp []byte) (t token, ok bool) {
+	if len(icmp) < headSize {
+		return token{}, false
+	}
+	t = token{
+		slot: binary.BigEndian.Uint32(icmp[8:]), run: binary.BigEndian.Uint32(icmp[12:]),
+		k: binary.BigEndian.Uint32(icmp[16:]), size: binary.BigEndian.Uint32(icmp[20:]),
+	}
+	return t, binary.BigEndian.Uint64(icmp[24:]) == maphash.Bytes(maphash.Seed(k), icmp[8:24]) && sequence(icmp) == uint16(t.k)
+}
+
+func sequence(icmp []byte) uint16 { return binary.BigEndian.Uint16(icmp[6:]) }
+
+// sumOf is the sum of 16-bit words of RFC 1071, not folded; an odd last byte
+// counts as the upper half of a word.
+func sumOf(b []byte) uint32 {
+	sum := uint32(0)
+	for ; len(b) >= 2; b = b[2:] {
+		sum += uint32(b[0])<<8 | uint32(b[1])
+	}
+	if len(b) == 1 {
+		sum += uint32(b[0]) << 8
+	}
+	return sum
+}
+
+func fold(sum uint32) uint16 {
+	for sum>>16 != 0 {
+		sum = sum&0xffff + sum>>16
+	}
+	return uint16(sum)
+}
+
+// intact reports whether the checksum of an ICMP message of IPv4 is right.
+func intact(icmp []byte) bool { return fold(sumOf(icmp)) == 0xffff }
+
+// refusal is an ICMP error about a packet of ours.
+type refusal struct {
+	about netip.Addr // to whom the packet went
+	seq   uint16
+	name  string
+	quote []byte // the packet from its ICMP header on, as far as it is quoted
+}
+
+// parseRefusal4 reads an ICMP error from its ICMP header on (RFC 792); ok says
+// that it quotes an echo request with that identifier.
+func parseRefusal4(icmp []byte, id uint16) (r refusal, ok bool) {
+	if len(icmp) < 8+20 {
+		return r, false
+	}
+	name := errorName4(icmp[0], icmp[1])
+	ip := icmp[8:]
+	head := int(ip[0]&0xf) * 4
+	if name == "" || ip[0]>>4 != 4 || head < 20 || len(ip) < head+8 || ip[9] != 1 {
+		return r, false
+	}
+	to, _ := netip.AddrFromSlice(ip[16:20])
+	return quoted(to, ip[head:], name, echoRequest4, id)
+}
+
+// parseRefusal6 is parseRefusal4 for RFC 4443. Extension headers are none of
+// ours, so that a packet that has some was not ours either.
+func parseRefusal6(icmp []byte, id uint16) (r refusal, ok bool) {
+	if len(icmp) < 8+40+8 {
+		return r, false
+	}
+	name := errorName6(icmp[0], icmp[1])
+	ip := icmp[8:]
+	if name == "" || ip[0]>>4 != 6 || ip[6] != 58 {
+		return r, false
+	}
+	to, _ := netip.AddrFromSlice(ip[24:40])
+	return quoted(to, ip[40:], name, echoRequest6, id)
+}
+
+func quoted(to netip.Addr, icmp []byte, name string, kind byte, id uint16) (refusal, bool) {
+	if icmp[0] != kind || binary.BigEndian.Uint16(icmp[4:]) != id {
+		return refusal{}, false
+	}
+	return refusal{about: to, seq: sequence(icmp), name: name, quote: icmp}, true
+}
+
+// errorName4 names an ICMP error; empty for what is none.
+func errorName4(kind, code byte) string {
+	switch kind {
+	case 3:
+		if int(code) < len(unreachable4) {
+			return unreachable4[code]
 		}
-		if err != nil {
-			return sample{}, err
+		return "unreachable"
+	case 4:
+		return "source_quench"
+	case 5:
+		return "redirect"
+	case 11:
+		if code == 1 {
+			return "reassembly_time_exceeded"
 		}
-		if refused {
-			// This number's turn is over; the next one comes an interval later,
-			// or, after the last, nobody can answer and there is nothing to wait for.
-			if len(r.rtts) < p.count && !wait(ctx, p.interval) {
-				return sample{}, fmt.Errorf("stopped after %d of %d packets: %w", len(r.rtts), p.count, ctx.Err())
+		return "ttl_exceeded"
+	case 12:
+		return "parameter_problem"
+	}
+	return ""
+}
+
+// unreachable4 are the codes of RFC 792, RFC 1122 and RFC 1812.
+var unreachable4 = [...]string{
+	"net_unreachable", "host_unreachable", "protocol_unreachable", "port_unreachable", "fragmentation_needed", "source_route_failed",
+	"net_unknown", "host_unknown", "source_isolated", "net_prohibited", "host_prohibited", "net_unreachable_for_tos", "host_unreachable_for_tos",
+	"admin_prohibited", "precedence_violation", "precedence_cutoff",
+}
+
+func errorName6(kind, code byte) string {
+	switch kind {
+	case 1:
+		if int(code) < len(unreachable6) {
+			return unreachable6[code]
+		}
+		return "unreachable"
+	case 2:
+		return "packet_too_big"
+	case 3:
+		if code == 1 {
+			return "reassembly_time_exceeded"
+		}
+		return "ttl_exceeded"
+	case 4:
+		return "parameter_problem"
+	}
+	return ""
+}
+
+// unreachable6 are the codes of RFC 4443, section 3.1.
+var unreachable6 = [...]string{
+	"no_route", "admin_prohibited", "beyond_scope", "address_unreachable", "port_unreachable", "policy_failed", "route_rejected",
+}
+
+// sentPacket finds our ICMP message in a packet that the kernel gives back with
+// its time of sending: it begins with the header of whatever link it went over.
+func sentPacket(b []byte, v6 bool) []byte {
+	for _, link := range [...]int{14, 0, 18, 22} { // Ethernet, none (TUN, PPP), one VLAN tag, two
+		if len(b) < link+20+8 {
+			continue
+		}
+		switch ip := b[link:]; {
+		case !v6 && ip[0]>>4 == 4 && ip[9] == 1:
+			if head := int(ip[0]&0xf) * 4; head >= 20 && len(ip) >= head+headSize && ip[head] == echoRequest4 {
+				return ip[head:]
 			}
+		case v6 && ip[0]>>4 == 6 && len(ip) >= 40+headSize && ip[6] == 58 && ip[40] == echoRequest6:
+			return ip[40:]
 		}
 	}
-	return r.sample, nil
-}
-
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// run collects what all pingers of one run see.
-type run struct {
-	sample
-	plan   plan
-	log    *slog.Logger
-	latest int // index of the latest packet that was answered
-	clock  func() clock
-
-	// of the pinger at work
-	p     *goping.Pinger
-	sent  []departure // by its sequence number
-	timer *time.Timer // fires timeout after the last packet
-}
-
-type departure struct {
-	index int // in rtts
-	at    clock
-}
-
-// pinger lets one Pinger send what is left. refused says that its first packet
-// was refused by our kernel, which is in the sample already.
-func (r *run) pinger(ctx context.Context, k kind) (refused bool, err error) {
-	p := goping.New("")
-	p.SetIPAddr(&net.IPAddr{IP: r.plan.to.AsSlice(), Zone: r.plan.to.Zone()})
-	p.SetPrivileged(k == raw)
-	p.SetLogger(wireLog{r})
-	if r.plan.source.IsValid() {
-		p.Source = r.plan.source.String()
-	}
-	p.Count = r.plan.count - len(r.rtts)
-	p.Size = r.plan.size
-	p.Interval = r.plan.interval
-	p.TTL = r.plan.ttl
-	p.RecordRtts = false
-	p.OnSend = r.onSend
-	p.OnRecv = r.onRecv
-	p.OnDuplicateRecv = func(*goping.Packet) { r.duplicates++ }
-	r.p, r.sent, r.timer = p, nil, nil
-	defer context.AfterFunc(ctx, p.Stop)()
-	defer func() {
-		if r.timer != nil {
-			r.timer.Stop()
-		}
-	}()
-
-	err = p.Run()
-	var op *net.OpError
-	switch {
-	case err == nil || ctx.Err() != nil:
-		return false, nil
-	case len(r.sent) == 0 && errors.As(err, &op) && op.Op == "write" && errno(err) != 0:
-		r.refuse(err)
-		return true, nil
-	case errors.Is(err, syscall.EADDRNOTAVAIL) && r.plan.source.IsValid():
-		return false, fmt.Errorf("%w: this host has no address %s to send from", probes.ErrLocal, r.plan.source)
-	case errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM):
-		return false, fmt.Errorf("%w: %s (%w)", probes.ErrLocal, howToAllow, err)
-	}
-	return false, fmt.Errorf("%w: %w", probes.ErrLocal, err)
-}
-
-func (r *run) onSend(pkt *goping.Packet) {
-	r.sent = append(r.sent, departure{len(r.rtts), r.clock()})
-	r.departed()
-}
-
-// refuse counts a packet that our kernel would not send.
-func (r *run) refuse(err error) {
-	if r.errnos == nil {
-		r.errnos = map[string]int{}
-	}
-	name := unix.ErrnoName(errno(err))
-	if r.errnos[name] == 0 {
-		r.log.Warn("our own kernel refused a packet", "errno", name, "error", err)
-	}
-	r.errnos[name]++
-	r.departed()
-}
-
-// departed gives the packet its place in the sample.
-func (r *run) departed() {
-	r.rtts = append(r.rtts, lost)
-	if len(r.rtts) == r.plan.count {
-		r.timer = time.AfterFunc(r.plan.timeout, r.p.Stop)
-	}
-}
-
-func (r *run) onRecv(pkt *goping.Packet) {
-	if pkt.Seq < 0 || pkt.Seq >= len(r.sent) {
-		return // go-ping awaits only what it sent; this costs nothing and holds without it
-	}
-	d := r.sent[pkt.Seq]
-	r.rtts[d.index] = honest(pkt.Rtt, d.at, r.clock())
-	if d.index < r.latest {
-		r.reordered++
-	} else {
-		r.latest = d.index
-	}
-	if pkt.Ttl > 0 {
-		r.ttls[pkt.Ttl]++
-	}
-}
-
-// wireLog hears what go-ping only logs: a packet that could not be sent.
-type wireLog struct{ r *run }
-
-func (l wireLog) Fatalf(format string, v ...any) {
-	if len(v) == 1 && format == "sending packet: %s" {
-		if err, ok := v[0].(error); ok && errno(err) != 0 {
-			// go-ping will try this number again, and count it then: take it
-			// from what is left to send. The first packet was sent (otherwise
-			// Run would have ended), so that Count never falls to 0, for ever.
-			l.r.p.Count--
-			l.r.refuse(err)
-			return
-		}
-	}
-	l.r.log.Debug("go-ping: " + fmt.Sprintf(format, v...))
-}
-func (l wireLog) Errorf(format string, v ...any) { l.Fatalf(format, v...) }
-func (l wireLog) Warnf(format string, v ...any)  { l.Fatalf(format, v...) }
-func (l wireLog) Infof(format string, v ...any)  { l.Fatalf(format, v...) }
-func (l wireLog) Debugf(format string, v ...any) { l.Fatalf(format, v...) }
-
-func errno(err error) syscall.Errno {
-	var e syscall.Errno
-	errors.As(err, &e)
-	return e
-}
-
-// clock is one reading of both clocks.
-type clock struct {
-	steady time.Duration // monotonic
-	wall   int64         // ns
-}
-
-var started = time.Now()
-
-func readClock() clock {
-	now := time.Now()
-	return clock{steady: now.Sub(started), wall: now.UnixNano()}
-}
-
-// tolerated is how far a round-trip time may lie from what we saw ourselves.
-const tolerated = 50 * time.Millisecond
-
-// honest makes a round-trip time out of what go-ping says and what our own two
-// clocks say when its callbacks come: sent when the packet had been handed to
-// the kernel, got when the reply had been taken from it.
-//
-// go-ping's value is the sharper one, but it is a difference of wall clocks,
-// and its start comes back in a payload that the target could have changed. A
-// step or slew of the wall clock is taken out; a value that lies far from our
-// own is not believed. Ours begins after the system call and so is a little
-// short on a path as short as loopback, where the answer is there before the
-// call returns.
-func honest(told time.Duration, sent, got clock) time.Duration {
-	own := got.steady - sent.steady
-	step := time.Duration(got.wall-sent.wall) - own
-	told -= step
-	if told <= 0 || (told-own).Abs() > tolerated {
-		return own
-	}
-	return told
+	return nil
 }
