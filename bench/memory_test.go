@@ -84,13 +84,7 @@ func memory(b *testing.B, c *child) (total float64, each string) {
 		if err != nil {
 			continue // gone meanwhile
 		}
-		name := "postgres"
-		if filepath.Base(p.args[0]) == "sonde" {
-			name = strings.Join(p.args[1:min(3, len(p.args))], " ")
-			if strings.HasPrefix(name, "up") {
-				name = "up (supervisor)"
-			}
-		}
+		name := role(p)
 		sums[name] += float64(held) / (1 << 20)
 		total += float64(held) / (1 << 20)
 	}
@@ -98,4 +92,15 @@ func memory(b *testing.B, c *child) (total float64, each string) {
 		each += fmt.Sprintf("%s %.1f MiB, ", name, sums[name])
 	}
 	return total, each + fmt.Sprintf("together %.1f MiB", total)
+}
+
+// role is the daemon that a process is; PostgreSQL is one.
+func role(p process) string {
+	if filepath.Base(p.args[0]) != "sonde" {
+		return "postgres"
+	}
+	if name := strings.Join(p.args[1:min(3, len(p.args))], " "); !strings.HasPrefix(name, "up") {
+		return name
+	}
+	return "up (supervisor)"
 }

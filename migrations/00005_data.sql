@@ -138,6 +138,7 @@ CREATE TABLE pingdata (
     icmp_errors   jsonb,
     corrupted     int,
     user_stamped  int,
+    addresses     inet[],
     PRIMARY KEY (toolspec_id, due_at)
 ) PARTITION BY RANGE (due_at);
 COMMENT ON TABLE pingdata IS 'Results of ping: one row per run, the whole sample kept.';
@@ -159,6 +160,7 @@ COMMENT ON COLUMN pingdata.ipdv_iqr_ms IS 'Interquartile range of those differen
 COMMENT ON COLUMN pingdata.clp_pct IS 'Share of the losses, the first left out, that follow a lost packet (conditional loss probability, Bolot 1993); NULL with fewer than two.';
 COMMENT ON COLUMN pingdata.icmp_errors IS 'Refusals of our own kernel by errno, and ICMP errors by name and sender: {"ENETUNREACH": 10, "ttl_exceeded 192.0.2.1": 3}. Such packets count as sent and, unless answered all the same, lost.';
 COMMENT ON COLUMN pingdata.corrupted IS 'Replies that brought back something else than was sent; they answer nothing.';
+COMMENT ON COLUMN pingdata.addresses IS 'With the option addresses = each: those measured, in the order of rtts_us, which holds as many packets of each; NULL when it was one.';
 COMMENT ON COLUMN pingdata.user_stamped IS 'Round-trip times of which the kernel did not stamp both ends: tens of microseconds less exact.';
 
 CREATE TABLE routeno (

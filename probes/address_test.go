@@ -14,7 +14,8 @@ import (
 
 // nameServer answers on loopback for as long as the test lasts:
 // both.example has an address of each family, four.example one of IPv4,
-// moving.example another one each time it is asked for, and slow.example never
+// moving.example another one each time it is asked for, shuffled.example three
+// in another order, and slow.example never
 // gets an answer. Everything else does not exist.
 func nameServer(t *testing.T) {
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -35,12 +36,12 @@ func nameServer(t *testing.T) {
 			}
 		}
 	}()
-	usual := resolver
-	resolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "udp", conn.LocalAddr().String())
-	}}
+	usual := dial
+	dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return usual(ctx, "udp", conn.LocalAddr().String())
+	}
 	t.Cleanup(func() {
-		resolver = usual
+		dial = usual
 		conn.Close()
 		<-ended
 	})
@@ -55,6 +56,9 @@ func answerTo(query []byte, asked byte) []byte {
 	reply := dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true, Authoritative: true, RecursionAvailable: true}, Questions: m.Questions}
 	head := dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, TTL: 60}
 	name := q.Name.String()
+	if name == "moving.example." {
+		head.TTL = 1
+	}
 	switch {
 	case strings.HasPrefix(name, "slow.example."):
 		return nil
@@ -64,7 +68,11 @@ func answerTo(query []byte, asked byte) []byte {
 		reply.Answers = []dnsmessage.Resource{{Header: head, Body: &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}}}}
 	case name == "moving.example." && q.Type == dnsmessage.TypeA:
 		reply.Answers = []dnsmessage.Resource{{Header: head, Body: &dnsmessage.AResource{A: [4]byte{127, 0, 0, asked}}}}
-	case name == "both.example.", name == "four.example.", name == "moving.example.":
+	case name == "shuffled.example." && q.Type == dnsmessage.TypeA:
+		for i := range byte(3) {
+			reply.Answers = append(reply.Answers, dnsmessage.Resource{Header: head, Body: &dnsmessage.AResource{A: [4]byte{10, 0, 0, 1 + (asked+i)%3}}})
+		}
+	case name == "both.example.", name == "shuffled.example.", name == "four.example.", name == "moving.example.":
 	default:
 		reply.RCode = dnsmessage.RCodeNameError
 	}
@@ -82,25 +90,107 @@ func TestFamilyChoosesTheAddressOfAName(t *testing.T) {
 		{"both.example", "4", four}, {"both.example", "6", six}, {"four.example", "auto", four},
 		{"four.example", "4", four}, {"::ffff:127.0.0.1", "4", four}, {"::1", "6", six}, {"::1", "auto", six},
 	} {
-		if a, err := Resolve(t.Context(), c.name, c.family); err != nil || a != netip.MustParseAddr(c.want) {
+		if a, err := NewNames().Resolve(t.Context(), c.name, c.family); err != nil || a != netip.MustParseAddr(c.want) {
 			t.Errorf("%s over family %s is %v, %v; want %s", c.name, c.family, a, err, c.want)
 		}
 	}
-	if a, err := Resolve(t.Context(), "both.example", "auto"); err != nil || a != netip.MustParseAddr(four) && a != netip.MustParseAddr(six) {
+	if a, err := NewNames().Resolve(t.Context(), "both.example", "auto"); err != nil || a != netip.MustParseAddr(four) && a != netip.MustParseAddr(six) {
 		t.Errorf("both.example is %v, %v", a, err)
 	}
 }
 
-func TestNameThatMovedIsFoundByTheNextRun(t *testing.T) {
+// moving.example has a TTL of a second, and moves with each question.
+func TestNameIsAskedForAgainWhenItsTimeIsOver(t *testing.T) {
 	nameServer(t)
-	seen := map[netip.Addr]bool{}
-	for range 3 {
-		a, err := Resolve(t.Context(), "moving.example", "auto")
-		if err != nil || seen[a] {
-			t.Errorf("%s again, %v", a, err)
+	n := NewNames()
+	defer n.Close()
+	resolve := func() netip.Addr {
+		a, err := n.Resolve(t.Context(), "moving.example", "4")
+		if err != nil {
+			t.Fatal(err)
 		}
-		seen[a] = true
+		return a
 	}
+	first := resolve()
+	began := time.Now()
+	seen := map[netip.Addr]int{}
+	for len(seen) < 4 && time.Since(began) < 20*time.Second {
+		asked := time.Now()
+		a := resolve()
+		if a != first && time.Since(began) < 700*time.Millisecond {
+			t.Fatalf("%s after %s: the answer held for a second", a, time.Since(began))
+		}
+		if took := time.Since(asked); took > 200*time.Millisecond {
+			t.Errorf("a name in use was waited for, %s", took)
+		}
+		if seen[a]++; seen[a] == 1 {
+			first = a
+			began = time.Now()
+		}
+		tick := time.NewTimer(10 * time.Millisecond)
+		<-tick.C
+	}
+	if len(seen) < 4 {
+		t.Errorf("the addresses were %v", seen)
+	}
+}
+
+func TestHostThatIsStillThereGoesOnBeingMeasured(t *testing.T) {
+	nameServer(t)
+	n := NewNames()
+	defer n.Close()
+	first, err := n.Resolve(t.Context(), "shuffled.example", "4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		if _, err := n.ask(t.Context(), question{"shuffled.example", "4"}); err != nil { // what the background does
+			t.Fatal(err)
+		}
+		all, err := n.ResolveAll(t.Context(), "shuffled.example", "4")
+		if err != nil || len(all) != 3 || all[0] != first {
+			t.Errorf("%v, %v; %s was there all the time", all, err, first)
+		}
+	}
+}
+
+func TestNameThatIsGoneFailsWhenItsTimeIsOver(t *testing.T) {
+	nameServer(t)
+	n := NewNames()
+	defer n.Close()
+	q := question{"nobody.example", "4"}
+	n.known[q] = &answer{addrs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, renew: time.Now().Add(-time.Second), until: time.Now().Add(300 * time.Millisecond)}
+	if _, err := n.Resolve(t.Context(), q.host, q.family); err != nil {
+		t.Errorf("its time is not over: %v", err)
+	}
+	for {
+		_, err := n.Resolve(t.Context(), q.host, q.family)
+		if err == nil {
+			continue
+		}
+		if !strings.Contains(err.Error(), "nobody.example") {
+			t.Error(err)
+		}
+		return
+	}
+}
+
+// The TTL comes from outside bytes.
+func FuzzAnswerOfANameServer(f *testing.F) {
+	f.Add([]byte{})
+	q := dnsmessage.Message{Questions: []dnsmessage.Question{{Name: dnsmessage.MustNewName("shuffled.example."), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}}}
+	b, err := q.Pack()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(answerTo(b, 1))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var heard ttls
+		heard.hear(b)
+		if ttl := heard.least(); ttl < leastTTL || ttl > mostTTL {
+			t.Errorf("%s", ttl)
+		}
+	})
 }
 
 func TestNameThatDoesNotResolveIsAnErrorThatNamesIt(t *testing.T) {
@@ -112,12 +202,12 @@ func TestNameThatDoesNotResolveIsAnErrorThatNamesIt(t *testing.T) {
 		{"", "auto", `resolve ""`},
 		{"127.0.0.1:80", "auto", `resolve "127.0.0.1:80"`},
 	} {
-		_, err := Resolve(t.Context(), c.name, c.family)
+		_, err := NewNames().Resolve(t.Context(), c.name, c.family)
 		if err == nil || !strings.Contains(err.Error(), c.want) || errors.Is(err, ErrSpec) || errors.Is(err, ErrLocal) {
 			t.Errorf("%q over family %s gave %v, want %q", c.name, c.family, err, c.want)
 		}
 	}
-	_, err := Resolve(t.Context(), "127.0.0.1", "6")
+	_, err := NewNames().Resolve(t.Context(), "127.0.0.1", "6")
 	if !errors.Is(err, ErrSpec) || !strings.Contains(err.Error(), "127.0.0.1") {
 		t.Errorf("an IPv4 address over IPv6 gave %v; a person must mend that", err)
 	}
@@ -128,7 +218,7 @@ func TestNameServerThatDoesNotAnswerIsGivenUpWithTheDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	began := time.Now()
-	_, err := Resolve(ctx, "slow.example", "auto")
+	_, err := NewNames().Resolve(ctx, "slow.example", "auto")
 	if err == nil || !strings.Contains(err.Error(), "slow.example") || time.Since(began) > time.Second {
 		t.Errorf("after %s: %v", time.Since(began), err)
 	}

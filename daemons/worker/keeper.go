@@ -12,7 +12,7 @@ import (
 
 const (
 	batchMost = 2500                  // ends in one transaction
-	gather    = 20 * time.Millisecond // how long the first end of a batch waits for others
+	gather    = 100 * time.Millisecond // how long the first end of a batch waits for others
 )
 
 var errAway = errors.New("no exchange with the database")

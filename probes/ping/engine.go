@@ -29,8 +29,9 @@ import (
 // Everything below incoming belongs to the loop: no packet costs a lock or an
 // allocation.
 type engine struct {
-	log  *slog.Logger
-	pace time.Duration // least time from one packet to the next, on average
+	log   *slog.Logger
+	names *probes.Names
+	pace  time.Duration // least time from one packet to the next, on average
 
 	mu       sync.Mutex
 	incoming []*run // new, or to be cancelled
@@ -72,10 +73,10 @@ const (
 	usualPace = 10 * time.Microsecond
 	// quantum is how long what is due next may wait for company: waking costs as
 	// much as sending.
-	quantum = 2 * time.Millisecond
+	quantum = 5 * time.Millisecond
 	// often is how long replies may lie in the kernel while we send anyway. They
 	// carry their time, and nobody waits for one; but the buffer is limited.
-	often = 4 * time.Millisecond
+	often = 10 * time.Millisecond
 	// debt is how much of what was not sent in time is caught up with.
 	debt = 10 * time.Millisecond
 	// grace is how exactly stamps of the kernel must agree with our own clock.
@@ -92,7 +93,7 @@ func open(log *slog.Logger, pace time.Duration, kinds ...kind) (*engine, error) 
 	}
 	var id [2]byte
 	rand.Read(id[:])
-	e := &engine{log: log, pace: pace, key: key(maphash.MakeSeed()), born: time.Now(), ended: make(chan struct{}), down: make(chan struct{}),
+	e := &engine{log: log, names: probes.NewNames(), pace: pace, key: key(maphash.MakeSeed()), born: time.Now(), ended: make(chan struct{}), down: make(chan struct{}),
 		to: map[[16]byte]*run{}}
 	e.v4, e.err4 = openSocket(false, binary.NativeEndian.Uint16(id[:]), kinds...)
 	e.v6, e.err6 = openSocket(true, binary.NativeEndian.Uint16(id[:]), kinds...)
@@ -149,6 +150,7 @@ func (e *engine) Close() error {
 	e.mu.Unlock()
 	e.nudge()
 	<-e.ended
+	e.names.Close()
 	return nil
 }
 
@@ -203,29 +205,45 @@ func rttOf(packet time.Duration) time.Duration {
 	return -2 - packet
 }
 
-// measure makes one run and gives what it saw.
-func (e *engine) measure(ctx context.Context, p plan) (sample, error) {
-	r, err := e.newRun(p)
-	if err != nil {
-		return sample{}, err
+// measure makes one run, to several addresses at the same time if it has several
+// plans, and gives what it saw: all packets of the first plan, then of the next.
+func (e *engine) measure(ctx context.Context, plans ...plan) (sample, error) {
+	runs := make([]*run, len(plans))
+	var left sync.WaitGroup
+	for i, p := range plans {
+		r, err := e.newRun(p)
+		if err != nil {
+			return sample{}, err
+		}
+		r.ended = func(*run) { left.Done() }
+		runs[i] = r
 	}
 	if ctx.Err() != nil {
 		return sample{}, fmt.Errorf("stopped before it began: %w", ctx.Err())
 	}
-	done := make(chan struct{})
-	r.ended = func(*run) { close(done) }
-	e.add(r)
-	select {
-	case <-done:
-	case <-ctx.Done():
-		r.cancel.Store(true)
-		e.add(r)
-		<-done
+	left.Add(len(runs))
+	e.add(runs...)
+	cancelled := context.AfterFunc(ctx, func() {
+		for _, r := range runs {
+			r.cancel.Store(true)
+		}
+		e.add(runs...)
+	})
+	left.Wait()
+	cancelled()
+	whole := runs[0].sample
+	for i, r := range runs {
 		if errors.Is(r.err, errCancelled) {
-			return sample{}, fmt.Errorf("stopped after %d of %d packets: %w", r.next, p.count, ctx.Err())
+			return sample{}, fmt.Errorf("stopped after %d of %d packets: %w", r.next, r.count, ctx.Err())
+		}
+		if r.err != nil {
+			return sample{}, r.err
+		}
+		if i > 0 {
+			whole.join(r.sample)
 		}
 	}
-	return r.sample, r.err
+	return whole, nil
 }
 
 func (e *engine) newRun(p plan) (*run, error) {

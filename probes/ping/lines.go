@@ -25,9 +25,11 @@ func lines(ctx context.Context, job probes.Lines) error {
 		return err
 	}
 	p := made.(*probe)
+	names := probes.NewNames()
+	defer names.Close()
 	to := make([]netip.Addr, 0, len(job.Targets))
 	for _, target := range job.Targets {
-		a, err := probes.Resolve(ctx, target, p.family)
+		a, err := names.Resolve(ctx, target, p.family)
 		if err != nil {
 			job.Log.Error("not measured", "target", target, "error", err)
 			continue

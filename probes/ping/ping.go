@@ -16,6 +16,8 @@ const (
 	mostSize  = 65507
 	mostCount = 10000
 	usualTTL  = 64
+
+	mostAddresses = 16 // of one name
 )
 
 // atOnce bounds the memory of a worker; the engine bears more.
@@ -62,6 +64,8 @@ func options() []measure.Option {
 			Meaning: "address of this host to send from; not set: the kernel chooses"},
 		{Name: "family", Type: measure.EnumOption, Default: "auto", Values: []string{"auto", "4", "6"},
 			Meaning: "IPv4, IPv6, or what the name resolves to first"},
+		{Name: "addresses", Type: measure.EnumOption, Default: "one", Values: []string{"one", "each"},
+			Meaning: "of a name with several addresses measure one, or each of them with count packets"},
 		{Name: "device", Type: measure.TextOption,
 			Meaning: "interface or VRF to send through; not set: the kernel chooses"},
 	}
@@ -95,6 +99,7 @@ type plan struct {
 type probe struct {
 	plan   plan
 	family string // auto, 4, 6
+	each   bool   // of a name's addresses
 	engine *engine
 }
 
@@ -115,6 +120,7 @@ func newProbe(spec json.RawMessage, env probes.Env) (probes.Probe, error) {
 			dscp:     o.Int("dscp"),
 		},
 		family: o.Text("family"),
+		each:   o.Text("addresses") == "each",
 	}
 	if p.family, err = probes.SourceFamily(p.plan.source, p.family); err != nil {
 		return nil, err
@@ -125,19 +131,29 @@ func newProbe(spec json.RawMessage, env probes.Env) (probes.Probe, error) {
 
 // Run makes one run. See doc.go for what is data and what is an error.
 func (p *probe) Run(ctx context.Context, t measure.Target) (measure.Result, error) {
-	to, err := probes.Resolve(ctx, t.Address, p.family)
-	if err != nil {
-		return measure.Result{}, err
-	}
 	if p.engine == nil {
 		return measure.Result{}, fmt.Errorf("%w: ping runs without its engine", probes.ErrLocal)
 	}
-	plan := p.plan
-	plan.to = to
-	s, err := p.engine.measure(ctx, plan)
+	to, err := p.engine.names.ResolveAll(ctx, t.Address, p.family)
 	if err != nil {
-		return measure.Result{}, fmt.Errorf("ping %s: %w", to, err)
+		return measure.Result{}, err
+	}
+	if !p.each {
+		to = to[:1]
+	}
+	to = to[:min(len(to), mostAddresses)]
+	plans := make([]plan, len(to))
+	for i, a := range to {
+		if err := probes.OneHost(a); err != nil {
+			return measure.Result{}, err
+		}
+		plans[i] = p.plan
+		plans[i].to = a
+	}
+	s, err := p.engine.measure(ctx, plans...)
+	if err != nil {
+		return measure.Result{}, fmt.Errorf("ping %s: %w", to[0], err)
 	}
 	// The column is an inet, which knows no zones.
-	return measure.Result{Address: to.WithZone(""), Row: rowOf(plan, s)}, nil
+	return measure.Result{Address: to[0].WithZone(""), Row: rowOf(plans, s)}, nil
 }

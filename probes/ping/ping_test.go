@@ -83,6 +83,33 @@ func TestLoopbackAnswersEveryPacket(t *testing.T) {
 	}
 }
 
+func TestEachAddressOfANameIsMeasured(t *testing.T) {
+	e := started(t)
+	var plans []plan
+	for _, to := range []string{"127.0.0.1", "::1", "127.0.0.7"} {
+		plans = append(plans, plan{to: netip.MustParseAddr(to), count: 4, size: 56, interval: 10 * time.Millisecond, timeout: time.Second, ttl: usualTTL})
+	}
+	s, err := e.measure(t.Context(), plans...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := fields(rowOf(plans, s))
+	if f["sent"] != int64(12) || f["received"] != int64(12) || len(f["rtts_us"].([]*int32)) != 12 || f["ttl"] != int64(64) {
+		t.Errorf("got %v", f)
+	}
+	if got := string(asJSON(f["addresses"])); got != `["127.0.0.1","::1","127.0.0.7"]` {
+		t.Errorf("addresses are %s", got)
+	}
+}
+
+func TestAddressOfManyHostsIsWrongSpec(t *testing.T) {
+	for _, to := range []string{"0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "ff02::1"} {
+		if _, err := probeOf(t, `{"count": 1}`).Run(t.Context(), target(t, to)); !errors.Is(err, probes.ErrSpec) {
+			t.Errorf("%s gave %v", to, err)
+		}
+	}
+}
+
 func TestTimeoutIsTheWaitAfterTheLastPacket(t *testing.T) {
 	// 127.0.0.1 answers every packet, so that the run ends with the last
 	// reply: at two intervals, long before the timeout.
@@ -110,11 +137,7 @@ func TestSourceOfOtherFamilyIsWrongSpec(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	// The source decides the family of a name that has both.
-	p, err := Tool().New(json.RawMessage(`{"source": "127.0.0.1"}`), probes.Env{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = p.Run(t.Context(), target(t, "::1"))
+	_, err = probeOf(t, `{"source": "127.0.0.1"}`).Run(t.Context(), target(t, "::1"))
 	if !errors.Is(err, probes.ErrSpec) || !strings.Contains(err.Error(), "::1") {
 		t.Errorf("an IPv4 source to an IPv6 target gave %v", err)
 	}

@@ -3,6 +3,7 @@ package ping
 import (
 	"fmt"
 	"math"
+	"net/netip"
 	"strings"
 
 	"sonde/internal/measure"
@@ -13,13 +14,13 @@ func columns() []string {
 	return []string{
 		"size_bytes", "sent", "received", "duplicates", "reordered", "loss_pct", "rtts_us",
 		"rtt_min_ms", "rtt_median_ms", "rtt_mean_ms", "rtt_max_ms", "rtt_stddev_ms", "ttl",
-		"ipdv_mean_ms", "ipdv_iqr_ms", "clp_pct", "icmp_errors", "corrupted", "user_stamped",
+		"ipdv_mean_ms", "ipdv_iqr_ms", "clp_pct", "icmp_errors", "corrupted", "user_stamped", "addresses",
 	}
 }
 
 // rowOf gives the sample in the order of columns. All values are such that
 // JSON and PostgreSQL read them the same: numbers, arrays, nil for NULL.
-func rowOf(p plan, s sample) []any {
+func rowOf(plans []plan, s sample) []any {
 	st := s.stats()
 	rtts := make([]*int32, len(s.rtts))
 	for i, rtt := range s.rtts {
@@ -34,10 +35,18 @@ func rowOf(p plan, s sample) []any {
 	if s.ttl > 0 {
 		ttl = int64(s.ttl)
 	}
+	var addresses any
+	if len(plans) > 1 {
+		all := make([]netip.Addr, len(plans))
+		for i, p := range plans {
+			all[i] = p.to.WithZone("")
+		}
+		addresses = all
+	}
 	return []any{
-		int64(p.size), int64(len(s.rtts)), int64(st.received), int64(s.duplicates), int64(s.reordered), orNull(st.lossPct), rtts,
+		int64(plans[0].size), int64(len(s.rtts)), int64(st.received), int64(s.duplicates), int64(s.reordered), orNull(st.lossPct), rtts,
 		orNull(st.min), orNull(st.median), orNull(st.mean), orNull(st.max), orNull(st.stddev), ttl,
-		orNull(st.ipdvMean), orNull(st.ipdvIQR), orNull(st.clpPct), probes.Errnos(s.errors), int64(s.corrupted), int64(s.userStamped),
+		orNull(st.ipdvMean), orNull(st.ipdvIQR), orNull(st.clpPct), probes.Errnos(s.errors), int64(s.corrupted), int64(s.userStamped), addresses,
 	}
 }
 
@@ -107,6 +116,9 @@ func printRow(row []any) string {
 			}
 		}
 		fmt.Fprintf(&b, "each (ms)   %s\n", strings.Join(words, " "))
+	}
+	if all, ok := f["addresses"].([]netip.Addr); ok {
+		fmt.Fprintf(&b, "addresses   %s\n", strings.Trim(fmt.Sprint(all), "[]"))
 	}
 	if f["ttl"] != nil {
 		fmt.Fprintf(&b, "reply ttl   %d\n", f["ttl"])

@@ -22,6 +22,25 @@ type sample struct {
 	votes int32
 }
 
+// join adds what another address of the same name did.
+func (s *sample) join(other sample) {
+	s.rtts = append(s.rtts, other.rtts...)
+	s.duplicates += other.duplicates
+	s.reordered += other.reordered
+	s.corrupted += other.corrupted
+	s.userStamped += other.userStamped
+	if s.errors == nil {
+		s.errors = other.errors
+	} else {
+		for name, n := range other.errors {
+			s.errors[name] += n
+		}
+	}
+	if other.votes > s.votes {
+		s.ttl, s.votes = other.ttl, other.votes
+	}
+}
+
 // sawTTL counts the TTL of a reply; 0 is none.
 func (s *sample) sawTTL(ttl int) {
 	switch {

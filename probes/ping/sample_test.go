@@ -51,11 +51,11 @@ func TestTTLIsThatOfMostReplies(t *testing.T) {
 // back with the same meaning.
 func TestRowSurvivesJSON(t *testing.T) {
 	s := sample{rtts: []time.Duration{1500 * time.Microsecond, lost}, errors: map[string]int{"EPERM": 1}}
-	b, err := json.Marshal(rowOf(plan{size: 56}, s))
+	b, err := json.Marshal(rowOf([]plan{{size: 56}}, s))
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `[56,2,1,0,0,50,[1500,null],1.5,1.5,1.5,1.5,null,null,null,null,null,{"EPERM":1},0,0]`
+	const want = `[56,2,1,0,0,50,[1500,null],1.5,1.5,1.5,1.5,null,null,null,null,null,{"EPERM":1},0,0,null]`
 	if string(b) != want {
 		t.Errorf("got  %s\nwant %s", b, want)
 	}
@@ -73,7 +73,7 @@ func TestNagiosStateFollowsTheLoss(t *testing.T) {
 		{[]time.Duration{2 * ms, lost}, 1, "1 of 2 packets lost, rta 2 ms", "'rta'=2ms;;;0 'pl'=50%;;;0;100"},
 		{[]time.Duration{lost, lost}, 2, "no answer, 2 of 2 packets lost", "'rta'=U;;;0 'pl'=100%;;;0;100"},
 	} {
-		state, text, perfdata := perf(rowOf(plan{}, sample{rtts: c.rtts}))
+		state, text, perfdata := perf(rowOf([]plan{{}}, sample{rtts: c.rtts}))
 		if state != c.state || text != c.text || perfdata != c.perf {
 			t.Errorf("got %d, %q, %q; want %d, %q, %q", state, text, perfdata, c.state, c.text, c.perf)
 		}

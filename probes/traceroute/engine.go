@@ -21,6 +21,7 @@ import (
 // for the answer to which packet.
 type engine struct {
 	v4, v6 family
+	names  *probes.Names
 	mark   [markSize]byte // of this engine's packets, against another program's at the same flow
 
 	mu      sync.Mutex
@@ -76,7 +77,7 @@ const howToAllow = "traceroute needs raw sockets: run it as root, or grant CAP_N
 
 // open makes the sockets. One family is enough: a host may have no IPv6.
 func open() (*engine, error) {
-	e := &engine{waiting: map[name]*probeSent{}, down: make(chan struct{})}
+	e := &engine{names: probes.NewNames(), waiting: map[name]*probeSent{}, down: make(chan struct{})}
 	rand.Read(e.mark[:])
 	e.mark[0] |= 1 // never zero, which means: not quoted
 	e.seq = uint16(e.mark[6])<<8 | uint16(e.mark[7])
@@ -150,6 +151,7 @@ func (e *engine) Close() error {
 	e.v4.close()
 	e.v6.close()
 	e.readers.Wait()
+	e.names.Close()
 	return nil
 }
 

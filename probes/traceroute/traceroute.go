@@ -139,19 +139,20 @@ func newProbe(spec json.RawMessage, env probes.Env) (*probe, error) {
 
 // Run makes one run. See doc.go for what is data and what is an error.
 func (p *probe) Run(ctx context.Context, t measure.Target) (measure.Result, error) {
-	to, err := probes.Resolve(ctx, t.Address, p.family)
-	if err != nil {
-		return measure.Result{}, err
-	}
-	if to.IsUnspecified() || to.IsMulticast() || to == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
-		return measure.Result{}, fmt.Errorf("%w: address %s is not one host's", probes.ErrSpec, to)
-	}
 	e := p.engine
 	if e == nil {
+		var err error
 		if e, err = open(); err != nil {
 			return measure.Result{}, err
 		}
 		defer e.Close()
+	}
+	to, err := e.names.Resolve(ctx, t.Address, p.family)
+	if err != nil {
+		return measure.Result{}, err
+	}
+	if err := probes.OneHost(to); err != nil {
+		return measure.Result{}, err
 	}
 	if err := e.family(to).err; err != nil {
 		return measure.Result{}, err

@@ -1,0 +1,221 @@
+package probes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+// Names keeps what names resolve to for as long as their name servers say (the
+// TTL of RFC 1035). A name that is used in the last quarter of that time is asked for
+// again in the background, so that runs which come more often never wait for a
+// name server. What is out of date is never used: a name that does not resolve any
+// more fails its runs.
+type Names struct {
+	stop    context.Context
+	cancel  context.CancelFunc
+	renewal sync.WaitGroup
+
+	mu    sync.Mutex
+	known map[question]*answer
+	swept time.Time
+}
+
+type question struct{ host, family string }
+
+// answer is what a name resolved to. addrs are in the order in which they are
+// preferred; the one that was measured last stays first as long as it is among them.
+type answer struct {
+	addrs    []netip.Addr
+	renew    time.Time // ask again from here on
+	until    time.Time
+	renewing bool
+}
+
+const (
+	// usualTTL holds where no name server says one: /etc/hosts, answers by TCP.
+	usualTTL = 10 * time.Second
+	leastTTL = time.Second
+	mostTTL  = time.Hour
+	askTime  = 10 * time.Second
+)
+
+// NewNames begins without any.
+func NewNames() *Names {
+	n := &Names{known: map[question]*answer{}}
+	n.stop, n.cancel = context.WithCancel(context.Background())
+	return n
+}
+
+// Close ends what goes on in the background.
+func (n *Names) Close() {
+	n.cancel()
+	n.renewal.Wait()
+}
+
+// Resolve gives the address of a host that is to be measured. family is what the
+// option of that name says: "4", "6", or "auto" for what the name resolves to first.
+func (n *Names) Resolve(ctx context.Context, host, family string) (netip.Addr, error) {
+	all, err := n.ResolveAll(ctx, host, family)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	return all[0], nil
+}
+
+// ResolveAll gives all addresses of a host, at least one.
+func (n *Names) ResolveAll(ctx context.Context, host, family string) ([]netip.Addr, error) {
+	if a, err, is := literal(host, family); is {
+		return []netip.Addr{a}, err
+	}
+	q := question{host, family}
+	now := time.Now()
+	n.mu.Lock()
+	a := n.known[q]
+	if a != nil && now.Before(a.until) {
+		renew := !a.renewing && now.After(a.renew) && n.stop.Err() == nil
+		if renew {
+			a.renewing = true
+			n.renewal.Add(1)
+		}
+		addrs := a.addrs
+		n.mu.Unlock()
+		if renew {
+			go func() {
+				defer n.renewal.Done()
+				ctx, cancel := context.WithTimeout(n.stop, askTime)
+				defer cancel()
+				_, _ = n.ask(ctx, q) // the run that comes after its end asks itself, and hears why
+			}()
+		}
+		return addrs, nil
+	}
+	n.mu.Unlock()
+	return n.ask(ctx, q)
+}
+
+func (n *Names) ask(ctx context.Context, q question) ([]netip.Addr, error) {
+	began := time.Now()
+	addrs, ttl, err := lookup(ctx, q.host, q.family)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	old := n.known[q]
+	if err != nil {
+		if old != nil {
+			old.renewing = false
+			old.renew = began.Add(min(leastTTL, old.until.Sub(began))) // not with each run
+		}
+		return nil, err
+	}
+	if old != nil {
+		// Name servers shuffle: a host that is still there goes on being measured.
+		if i := slices.Index(addrs, old.addrs[0]); i > 0 {
+			addrs = slices.Insert(slices.Delete(addrs, i, i+1), 0, old.addrs[0])
+		}
+	}
+	if began.Sub(n.swept) > time.Minute {
+		n.swept = began
+		for known, a := range n.known {
+			if began.After(a.until) {
+				delete(n.known, known) // nobody has asked for it lately
+			}
+		}
+	}
+	n.known[q] = &answer{addrs: addrs, renew: began.Add(ttl * 3 / 4), until: began.Add(ttl)}
+	return addrs, nil
+}
+
+// dial reaches a name server.
+var dial = new(net.Dialer).DialContext
+
+// lookup asks for a name, and tells how long the answer holds. The resolver is the
+// pure Go one, which gives up with ctx; that of the C library would leave a
+// thread behind. It tells no TTL, so that we read along.
+func lookup(ctx context.Context, host, family string) ([]netip.Addr, time.Duration, error) {
+	var heard ttls
+	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if udp, ok := c.(*net.UDPConn); ok && err == nil {
+			return &readAlong{udp, &heard}, nil
+		}
+		return c, err
+	}}
+	network := "ip"
+	if family != "auto" {
+		network += family
+	}
+	addrs, err := resolver.LookupNetIP(ctx, network, host)
+	if err != nil {
+		var dns *net.DNSError
+		if ctx.Err() == nil && errors.As(err, &dns) && dns.IsNotFound && family != "auto" {
+			return nil, 0, fmt.Errorf("resolve %q: no IPv%s address: %w", host, family, err)
+		}
+		return nil, 0, fmt.Errorf("resolve %q: %w", host, err)
+	}
+	if len(addrs) == 0 {
+		return nil, 0, fmt.Errorf("resolve %q: no address", host)
+	}
+	for i, a := range addrs {
+		addrs[i] = a.Unmap()
+	}
+	return addrs, heard.least(), nil
+}
+
+// ttls is the least TTL of what name servers answered.
+type ttls struct {
+	mu   sync.Mutex
+	some bool
+	ttl  time.Duration
+}
+
+func (t *ttls) least() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.some {
+		return usualTTL
+	}
+	return min(max(t.ttl, leastTTL), mostTTL)
+}
+
+// hear reads an answer of a name server. What it cannot read the resolver judges.
+func (t *ttls) hear(message []byte) {
+	var p dnsmessage.Parser
+	if _, err := p.Start(message); err != nil || p.SkipAllQuestions() != nil {
+		return
+	}
+	for {
+		h, err := p.AnswerHeader()
+		if err != nil {
+			return
+		}
+		t.mu.Lock()
+		if ttl := time.Duration(h.TTL) * time.Second; !t.some || ttl < t.ttl {
+			t.some, t.ttl = true, ttl
+		}
+		t.mu.Unlock()
+		if p.SkipAnswer() != nil {
+			return
+		}
+	}
+}
+
+// readAlong is a connection to a name server.
+type readAlong struct {
+	*net.UDPConn
+	heard *ttls
+}
+
+func (r *readAlong) Read(b []byte) (int, error) {
+	n, err := r.UDPConn.Read(b)
+	if err == nil {
+		r.heard.hear(b[:n])
+	}
+	return n, err
+}
