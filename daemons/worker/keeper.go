@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	batchMost = 2500                  // ends in one transaction
+	batchMost = 2500                   // ends in one transaction
 	gather    = 100 * time.Millisecond // how long the first end of a batch waits for others
 )
 
