@@ -41,6 +41,10 @@
 // it. That needs CAP_NET_RAW. Datagram sockets with IP_RECVERR need no
 // privilege, but hide the checksum by which packets of one flow are told apart.
 //
+// Many targets at once, for sonde probe --file, are a survey (survey.go), which
+// shares hops between targets and paces what it asks of each router. A worker's
+// runs do not share: each is a measurement of its own.
+//
 // Not heard are targets that answer UDP with UDP: choose a port nobody listens
 // on. The package knows nothing of route numbers, names or AS numbers.
 package traceroute

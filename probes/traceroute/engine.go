@@ -69,6 +69,7 @@ type heard struct {
 	*probeSent
 	answer answer
 	from   netip.Addr
+	ttl    int // with which it arrived; 0 if the kernel did not tell
 	rtt    time.Duration
 }
 
@@ -158,9 +159,10 @@ func (e *engine) Close() error {
 // read takes what arrives until the socket is closed or fails.
 func (e *engine) read(f *family, v6 bool) {
 	defer e.readers.Done()
+	receive := receiver(f.hear, v6)
 	buf := make([]byte, 2048) // what we look at is in the first hundred bytes
 	for {
-		n, addr, err := f.hear.ReadFrom(buf)
+		n, ttl, addr, err := receive(buf)
 		at := time.Now()
 		if err != nil {
 			e.fall.Do(func() { close(e.down) })
@@ -175,12 +177,36 @@ func (e *engine) read(f *family, v6 bool) {
 			continue // somebody else's
 		}
 		if ip, ok := netip.AddrFromSlice(from.IP); ok {
-			e.deliver(a, ip.Unmap(), at)
+			e.deliver(a, ip.Unmap(), ttl, at)
 		}
 	}
 }
 
-func (e *engine) deliver(a answer, from netip.Addr, at time.Time) {
+// receiver reads messages with the time to live they arrived with.
+func receiver(c net.PacketConn, v6 bool) func(b []byte) (n, ttl int, from net.Addr, err error) {
+	if v6 {
+		p := ipv6.NewPacketConn(c)
+		_ = p.SetControlMessage(ipv6.FlagHopLimit, true) // without it the distance of a target is found step by step
+		return func(b []byte) (n, ttl int, from net.Addr, err error) {
+			n, cm, from, err := p.ReadFrom(b)
+			if cm != nil {
+				ttl = cm.HopLimit
+			}
+			return n, ttl, from, err
+		}
+	}
+	p := ipv4.NewPacketConn(c)
+	_ = p.SetControlMessage(ipv4.FlagTTL, true)
+	return func(b []byte) (n, ttl int, from net.Addr, err error) {
+		n, cm, from, err := p.ReadFrom(b)
+		if cm != nil {
+			ttl = cm.TTL
+		}
+		return n, ttl, from, err
+	}
+}
+
+func (e *engine) deliver(a answer, from netip.Addr, ttl int, at time.Time) {
 	if a.mark != e.mark && a.mark != [markSize]byte{} {
 		return
 	}
@@ -193,7 +219,7 @@ func (e *engine) deliver(a answer, from netip.Addr, at time.Time) {
 	delete(e.waiting, n)
 	e.mu.Unlock()
 	if s != nil {
-		s.heard <- heard{s, a, from, at.Sub(s.at)} // has room for every packet of the run
+		s.heard <- heard{s, a, from, ttl, at.Sub(s.at)} // has room for every packet of the run
 	}
 }
 

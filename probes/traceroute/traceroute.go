@@ -44,6 +44,7 @@ func Tool() probes.Tool {
 		New: func(spec json.RawMessage, env probes.Env) (probes.Probe, error) {
 			return newProbe(spec, env)
 		},
+		Lines: lines,
 	}
 }
 
