@@ -249,6 +249,8 @@ CREATE TABLE routedata (
     rtt_ms        double precision,
     end_reason    text,
     icmp_errors   jsonb,
+    hop_ttls      int[],
+    hop_labels    text[],
     route_no      int,
     PRIMARY KEY (toolspec_id, due_at)
 ) PARTITION BY RANGE (due_at);
@@ -264,6 +266,8 @@ COMMENT ON COLUMN routedata.reached IS 'Whether the target answered.';
 COMMENT ON COLUMN routedata.rtt_ms IS 'Round-trip time to the target; NULL when it was not reached.';
 COMMENT ON COLUMN routedata.end_reason IS 'Why the route ends there: target, loop, silent, max_ttl, or the error.';
 COMMENT ON COLUMN routedata.icmp_errors IS 'Refusals of our own kernel by errno, {"ENETUNREACH": 3}.';
+COMMENT ON COLUMN routedata.hop_ttls IS 'Hops × probes: time to live with which the answer arrived. A way back of another length than the way there shows here; NULL is silence.';
+COMMENT ON COLUMN routedata.hop_labels IS 'Hops × probes: MPLS labels the packet had at that router (RFC 4950), outermost first, as traceroute -e writes them: L=16004,E=0,S=1,T=1. NULL when no hop had any.';
 COMMENT ON COLUMN routedata.route_no IS 'Number of the route in routeno; filled by the database.';
 CREATE TRIGGER number_route BEFORE INSERT ON routedata FOR EACH ROW WHEN (NEW.outcome = 'ok') EXECUTE FUNCTION sonde_number_route();
 

@@ -15,6 +15,9 @@ type slot struct {
 	code  string     // "!X", "" for none
 	from  netip.Addr // zero: no answer
 	rtt   time.Duration
+
+	ttl    int    // time to live with which the answer arrived; 0 if not known
+	labels string // MPLS, see labelStack
 }
 
 // hop is all packets of one time to live.

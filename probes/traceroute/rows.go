@@ -14,7 +14,7 @@ import (
 func columns() []string {
 	return []string{
 		"method", "first_ttl", "hops", "hop_addresses", "hop_rtts_us", "hop_codes",
-		"hop_count", "reached", "rtt_ms", "end_reason", "icmp_errors",
+		"hop_count", "reached", "rtt_ms", "end_reason", "icmp_errors", "hop_ttls", "hop_labels",
 	}
 }
 
@@ -26,11 +26,16 @@ func rowOf(p plan, found *path) []any {
 	addresses := make([][]*netip.Addr, n)
 	rtts := make([][]*int32, n)
 	codes := make([][]*string, n)
+	ttls := make([][]*int32, n)
+	labels := make([][]*string, n)
+	labelled := false
 	for i, h := range found.hops {
 		hops[i] = addrOrNull(found.address(i))
 		addresses[i] = make([]*netip.Addr, len(h.slots))
 		rtts[i] = make([]*int32, len(h.slots))
 		codes[i] = make([]*string, len(h.slots))
+		ttls[i] = make([]*int32, len(h.slots))
+		labels[i] = make([]*string, len(h.slots))
 		for j, s := range h.slots {
 			addresses[i][j] = addrOrNull(s.from)
 			if s.from.IsValid() {
@@ -39,6 +44,13 @@ func rowOf(p plan, found *path) []any {
 			}
 			if s.code != "" {
 				codes[i][j] = &s.code
+			}
+			if s.ttl > 0 {
+				ttl := int32(s.ttl)
+				ttls[i][j] = &ttl
+			}
+			if s.labels != "" {
+				labels[i][j], labelled = &s.labels, true
 			}
 		}
 	}
@@ -50,9 +62,13 @@ func rowOf(p plan, found *path) []any {
 	if d, ok := found.rtt(); ok {
 		rtt = float64(d) / float64(time.Millisecond)
 	}
+	var stacks any // most routes have none
+	if labelled {
+		stacks = labels
+	}
 	return []any{
 		method, int64(p.firstTTL), hops, addresses, rtts, codes,
-		int64(n), found.reached, rtt, found.reason, probes.Errnos(found.errnos),
+		int64(n), found.reached, rtt, found.reason, probes.Errnos(found.errnos), ttls, stacks,
 	}
 }
 
@@ -91,6 +107,7 @@ func printRow(row []any) string {
 	addresses, _ := f["hop_addresses"].([][]*netip.Addr)
 	rtts, _ := f["hop_rtts_us"].([][]*int32)
 	codes, _ := f["hop_codes"].([][]*string)
+	labels, _ := f["hop_labels"].([][]*string)
 	first, _ := f["first_ttl"].(int64)
 	var b strings.Builder
 	for i := range addresses {
@@ -110,6 +127,9 @@ func printRow(row []any) string {
 			}
 			if i < len(codes) && j < len(codes[i]) && codes[i][j] != nil {
 				b.WriteString(" " + *codes[i][j])
+			}
+			if i < len(labels) && j < len(labels[i]) && labels[i][j] != nil {
+				b.WriteString(" <MPLS:" + *labels[i][j] + ">")
 			}
 		}
 		b.WriteByte('\n')

@@ -22,7 +22,11 @@ func exampleRow(t *testing.T) []any {
 		if hop == 0 && n == 1 {
 			return slot{}
 		}
-		return chain("1 * 3!")(hop, n, try)
+		s := chain("1 * 3!")(hop, n, try)
+		if hop == 0 {
+			s.ttl, s.labels = 255, "L=16004,E=0,S=1,T=1"
+		}
+		return s
 	})
 	found.errnos["EPERM"] = 2
 	return rowOf(p, found)
@@ -68,7 +72,8 @@ func TestRowFitsTheTableByCopyAndByJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "[icmp 1 {192.0.2.1,NULL,192.0.2.3} {{192.0.2.1,NULL},{NULL,NULL},{192.0.2.3,192.0.2.3}} {{1000,NULL},{NULL,NULL},{0,0}} " +
-		"{{NULL,NULL},{NULL,NULL},{!H,!H}} 3 false <nil> unreachable !H from 192.0.2.3 {\"EPERM\": 2}]"
+		"{{NULL,NULL},{NULL,NULL},{!H,!H}} 3 false <nil> unreachable !H from 192.0.2.3 {\"EPERM\": 2} " +
+		"{{255,NULL},{NULL,NULL},{NULL,NULL}} {{\"L=16004,E=0,S=1,T=1\",NULL},{NULL,NULL},{NULL,NULL}}]"
 	texts := make([]string, len(Tool().Columns))
 	for i, name := range Tool().Columns {
 		texts[i] = name + "::text"
@@ -107,7 +112,7 @@ func TestRowFitsTheTableByCopyAndByJSON(t *testing.T) {
 }
 
 func TestPrintedLikeTraceroute(t *testing.T) {
-	want := ` 1  192.0.2.1  1.000 ms *
+	want := ` 1  192.0.2.1  1.000 ms <MPLS:L=16004,E=0,S=1,T=1> *
  2  * *
  3  192.0.2.3  0.000 ms !H  0.000 ms !H
 ended: unreachable !H from 192.0.2.3

@@ -63,6 +63,7 @@ type surveyed struct {
 	distance   int        // hops to the target; 0 as long as it is not known
 	sure       bool       // the target answered at distance
 	at         int        // hop to be asked next
+	unheard    int        // packets to routers that were not answered
 	tries      int        // packets lost in a row
 	seen       []sighting // its own
 	met        bool       // a place that another target's route goes through
@@ -91,6 +92,7 @@ const (
 	limitedEvery = 1050 * time.Millisecond
 	fairNumber   = 5 // answers that speak for a target which got none
 	surveyTries  = 2
+	mostLost     = 10 // packets that limited routers may leave unanswered
 
 	leastPatience = 250 * time.Millisecond
 )
@@ -195,13 +197,14 @@ func (s *survey) run(ctx context.Context) error {
 
 // wake is when something is to do without an answer.
 func (s *survey) wake() time.Time {
-	next := time.Now().Add(time.Second)
+	now := time.Now()
+	next := now.Add(time.Second)
 	if len(s.flights) > 0 {
 		next = earlier(next, s.flights[0].at.Add(s.patience()))
 	}
 	if len(s.blocked) > 0 {
 		for i := range s.levels {
-			if l := &s.levels[i]; l.limited && l.under == 0 {
+			if l := &s.levels[i]; l.limited && l.allowed.After(now) {
 				next = earlier(next, l.allowed)
 			}
 		}
@@ -272,10 +275,14 @@ func (s *survey) choose(t *surveyed, now time.Time) (hop int, room bool) {
 	if t.again {
 		return s.chooseMissed(t, now)
 	}
+	left := false
 	for hop := t.at; hop >= s.plan.firstTTL; hop-- {
-		if l := &s.levels[hop]; l.silent() {
-			continue // nobody stands there who speaks
-		} else if l.room(now) {
+		l := &s.levels[hop]
+		if _, told := s.told(t, hop); l.silent() || told && l.limited {
+			continue // nobody stands there who speaks, or who need be asked
+		}
+		left = true
+		if l.room(now) {
 			for skipped := t.at; skipped > hop; skipped-- {
 				t.missed = append(t.missed, skipped)
 			}
@@ -283,7 +290,7 @@ func (s *survey) choose(t *surveyed, now time.Time) (hop int, room bool) {
 			return hop, true
 		}
 	}
-	return 0, s.allSilent(t.at)
+	return 0, !left
 }
 
 // chooseMissed is choose for hops that were left out on the way back, from the
@@ -303,15 +310,6 @@ func (s *survey) chooseMissed(t *surveyed, now time.Time) (hop int, room bool) {
 		}
 	}
 	return 0, true
-}
-
-func (s *survey) allSilent(from int) bool {
-	for hop := from; hop >= s.plan.firstTTL; hop-- {
-		if !s.levels[hop].silent() {
-			return false
-		}
-	}
-	return true
 }
 
 // silent: enough have asked there, and none was answered.
@@ -402,7 +400,7 @@ func (s *survey) router(i int32, h heard) {
 		l.several = true
 	}
 	if !l.limited {
-		l.window = min(2*l.window, surveyWindow)
+		l.window = min(l.window+1, surveyWindow) // which doubles it with each round trip
 	}
 	now := sighting{place{h.hop, h.from}, h.rtt}
 	if _, before := s.known[now.place]; before && t.sure {
@@ -489,7 +487,11 @@ func (s *survey) giveUp(now time.Time) {
 		if l.answers > 0 && !l.limited {
 			l.limited, l.allowed = true, now
 		}
-		if !t.again {
+		switch t.unheard++; {
+		case t.again:
+		case l.limited && t.unheard < mostLost:
+			t.at = t.distance - 1 // whichever hop has room first
+		default:
 			t.missed = append(t.missed, p.hop)
 			t.at = p.hop - 1
 		}
@@ -497,9 +499,21 @@ func (s *survey) giveUp(now time.Time) {
 	}
 }
 
-// hop is what is known of a target's route at a hop: what it saw itself, or what
-// stands there below a place that it saw.
+// hop is what is known of a target's route at a hop, or what all others have there
+// when its router limits us.
 func (s *survey) hop(t *surveyed, hop int) (sighting, bool) {
+	if a, ok := s.told(t, hop); ok {
+		return a, true
+	}
+	if l := &s.levels[hop]; l.limited && !l.several && l.answers >= fairNumber {
+		return sighting{place{hop, l.only}, l.rtt}, true
+	}
+	return sighting{}, false
+}
+
+// told is what a target saw itself at a hop, or what stands there below a place
+// that it saw.
+func (s *survey) told(t *surveyed, hop int) (sighting, bool) {
 	for _, seen := range t.seen {
 		if seen.hop == hop {
 			return seen, true
@@ -509,9 +523,6 @@ func (s *survey) hop(t *surveyed, hop int) (sighting, bool) {
 		if p, ok := s.below(seen.place, hop); ok {
 			return sighting{p, s.rtts[p]}, true
 		}
-	}
-	if l := &s.levels[hop]; l.limited && !l.several && l.answers >= fairNumber {
-		return sighting{place{hop, l.only}, l.rtt}, true
 	}
 	return sighting{}, false
 }

@@ -267,7 +267,7 @@ func (r *run) take(h heard) {
 	if h.from == r.source && h.from != r.path.to && h.answer.kind == unreachable {
 		r.noteRefusal(q, refusal(h.answer))
 	} else {
-		s := slot{kind: h.answer.kind, from: h.from, rtt: h.rtt, code: mark(h.answer)}
+		s := slot{kind: h.answer.kind, from: h.from, rtt: h.rtt, code: mark(h.answer), ttl: h.ttl, labels: h.answer.labels}
 		if h.answer.portUnreachable() && r.plan.udp && h.from == r.path.to {
 			s.kind, s.code = reply, ""
 		}

@@ -146,6 +146,8 @@ type answer struct {
 	code int // of unreachable
 	v6   bool
 
+	labels string // the MPLS labels that the packet had when it ended; see labelStack
+
 	// The packet as the message quotes it. A reply has no target in it: that is who sent it.
 	to   netip.Addr
 	flow flow // of ICMP without the checksum, which some on the way rewrite, and without label
@@ -204,7 +206,9 @@ func parse(v6 bool, b []byte) (answer, error) {
 		a.echo(b)
 		return a, nil
 	}
-	return a, a.quote(b[transport:])
+	quoted, objects := split(v6, b)
+	a.labels = labelStack(objects)
+	return a, a.quote(quoted)
 }
 
 // echo reads the parts of an echo request or reply that name a probe.
