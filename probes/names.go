@@ -56,7 +56,9 @@ func NewNames() *Names {
 
 // Close ends what goes on in the background.
 func (n *Names) Close() {
-	n.cancel()
+	n.mu.Lock()
+	n.cancel() // no renewal begins after this
+	n.mu.Unlock()
 	n.renewal.Wait()
 }
 
@@ -151,7 +153,18 @@ func lookup(ctx context.Context, host, family string) ([]netip.Addr, time.Durati
 	if family != "auto" {
 		network += family
 	}
+	// Strictly: that one family was not heard of is no answer about it. When the
+	// other is all there is, it must do, for a moment.
+	resolver.StrictErrors = true
 	addrs, err := resolver.LookupNetIP(ctx, network, host)
+	var half *net.DNSError
+	if errors.As(err, &half) && !half.IsNotFound && ctx.Err() == nil && family == "auto" {
+		resolver.StrictErrors = false
+		if some, err2 := resolver.LookupNetIP(ctx, network, host); err2 == nil {
+			addrs, err = some, nil
+			heard.hold(0)
+		}
+	}
 	if err != nil {
 		var dns *net.DNSError
 		if ctx.Err() == nil && errors.As(err, &dns) && dns.IsNotFound && family != "auto" {
@@ -184,6 +197,15 @@ func (t *ttls) least() time.Duration {
 	return min(max(t.ttl, leastTTL), mostTTL)
 }
 
+// hold says that the answer holds no longer than this.
+func (t *ttls) hold(ttl time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.some || ttl < t.ttl {
+		t.some, t.ttl = true, ttl
+	}
+}
+
 // hear reads an answer of a name server. What it cannot read the resolver judges.
 func (t *ttls) hear(message []byte) {
 	var p dnsmessage.Parser
@@ -195,11 +217,7 @@ func (t *ttls) hear(message []byte) {
 		if err != nil {
 			return
 		}
-		t.mu.Lock()
-		if ttl := time.Duration(h.TTL) * time.Second; !t.some || ttl < t.ttl {
-			t.some, t.ttl = true, ttl
-		}
-		t.mu.Unlock()
+		t.hold(time.Duration(h.TTL) * time.Second)
 		if p.SkipAnswer() != nil {
 			return
 		}

@@ -119,8 +119,8 @@ func probeLines(ctx context.Context, tool probes.Tool, file string, given []stri
 	if tool.Lines == nil {
 		return usageError("%s measures one target at a time", tool.Name)
 	}
-	if rate < 0 || math.IsNaN(rate) {
-		return usageError("--rate %v: say how many packets a second", rate)
+	if rate != 0 && !(rate >= 0.001 && rate <= 1e9) {
+		return usageError("--rate %v: say how many packets a second, from 0.001 to 1e9, or 0 for as fast as it can", rate)
 	}
 	spec, err := specOf(tool.Options, given)
 	if err != nil {

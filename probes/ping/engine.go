@@ -40,6 +40,7 @@ type engine struct {
 	some     atomic.Bool // there is something above
 	wake     int         // an eventfd that ends the loop's sleep
 	ended    chan struct{}
+	fell     error // why, once ended is closed
 	down     chan struct{}
 
 	v4, v6   *socket // nil where there is none
@@ -54,11 +55,10 @@ type engine struct {
 	runs     uint32
 	to       map[[16]byte]*run // the first of those that measure an address
 	expiring []*run
-	paced    int64  // the next packet may go now
-	drained  int64  // when the sockets were read last
-	unread   int    // packets sent since
-	since    int64  // when the first of them was sent
-	dropped  uint32 // messages that found no room in a socket, as far as we have looked
+	paced    int64 // the next packet may go now
+	drained  int64 // when the sockets were read last
+	unread   int   // packets sent since
+	stamping bool  // the kernel gives stamps of sending
 	strange  strange
 	said     strange
 	saidAt   int64
@@ -78,7 +78,10 @@ const (
 	// carry their time, and nobody waits for one; but the buffer is limited.
 	often = 10 * time.Millisecond
 	// debt is how much of what was not sent in time is caught up with.
-	debt = 10 * time.Millisecond
+	debt = 20 * time.Millisecond
+	// unused is how often a socket is read that nothing is under way on: what comes there
+	// is not ours, and must not fill it.
+	unused = 100 * time.Millisecond
 	// grace is how exactly stamps of the kernel must agree with our own clock.
 	grace = 100 * time.Microsecond
 	// settling is how long the kernel takes, after the first socket asks for stamps, to make them.
@@ -91,12 +94,12 @@ func open(log *slog.Logger, pace time.Duration, kinds ...kind) (*engine, error) 
 	if len(kinds) == 0 {
 		kinds = []kind{raw, datagram}
 	}
-	var id [2]byte
+	var id [4]byte
 	rand.Read(id[:])
 	e := &engine{log: log, names: probes.NewNames(), pace: pace, key: key(maphash.MakeSeed()), born: time.Now(), ended: make(chan struct{}), down: make(chan struct{}),
 		to: map[[16]byte]*run{}}
-	e.v4, e.err4 = openSocket(false, binary.NativeEndian.Uint16(id[:]), kinds...)
-	e.v6, e.err6 = openSocket(true, binary.NativeEndian.Uint16(id[:]), kinds...)
+	e.v4, e.err4 = openSockets(false, binary.NativeEndian.Uint16(id[:]), kinds...)
+	e.v6, e.err6 = openSockets(true, binary.NativeEndian.Uint16(id[2:]), kinds...)
 	if e.v4 == nil && e.v6 == nil {
 		return nil, e.err4
 	}
@@ -156,7 +159,9 @@ func (e *engine) Close() error {
 
 // nudge wakes the loop.
 func (e *engine) nudge() {
-	e.some.Store(true)
+	if e.some.Swap(true) {
+		return // it is awake, or somebody else wakes it
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.wake >= 0 {
@@ -184,9 +189,11 @@ type run struct {
 	next     int32 // packet to be sent
 	total    int32 // packets to be sent
 	answered int32
-	due      int64  // when the next packet is
-	same     *run   // the next one that measures the same address
-	dropped  uint32 // engine.dropped when it began
+	due      int64 // when the next packet is
+	same     *run  // the next one that measures the same address
+	before   *run
+	dropped  uint32 // of its socket, when it began
+	unsent   int    // packets for which our own buffers had no room
 	sample   sample
 	err      error
 	cancel   atomic.Bool
@@ -246,6 +253,16 @@ func (e *engine) measure(ctx context.Context, plans ...plan) (sample, error) {
 	return whole, nil
 }
 
+// reachable leaves out addresses of a family that this host has no socket for.
+func (e *engine) reachable(all []netip.Addr) (some []netip.Addr) {
+	for _, a := range all {
+		if a.Is4() && e.v4 != nil || !a.Is4() && e.v6 != nil {
+			some = append(some, a)
+		}
+	}
+	return some
+}
+
 func (e *engine) newRun(p plan) (*run, error) {
 	c, err := e.newCourse(p, p.to.Is4())
 	if err != nil {
@@ -291,15 +308,13 @@ func (e *engine) add(runs ...*run) {
 		<-e.ended // which ends all runs it has; the others here
 		for _, r := range runs {
 			if !r.over {
-				r.over, r.err = true, errClosed
+				r.over, r.err = true, e.fell
 				r.ended(r)
 			}
 		}
 		return
 	}
-	if !e.some.Load() {
-		e.nudge()
-	}
+	e.nudge()
 }
 
 var errClosed = fmt.Errorf("%w: the ping engine was closed", probes.ErrLocal)
@@ -321,6 +336,7 @@ func (e *engine) loop() {
 	} else {
 		close(e.down)
 	}
+	e.fell = err
 	for _, r := range append(incoming, e.table...) {
 		if r != nil && !r.over {
 			r.over, r.err = true, err
@@ -364,10 +380,7 @@ func (e *engine) takeIncoming() bool {
 	runs, closing, stopping := e.incoming, e.closing, e.stopping
 	e.incoming = nil
 	e.mu.Unlock()
-	var count [8]byte
-	unix.Read(e.wake, count[:]) // empties it
 	now := e.now()
-	e.lookForDrops()
 	for _, r := range runs {
 		switch {
 		case r.over:
@@ -409,9 +422,11 @@ func (e *engine) begin(r *run, now int64) {
 		e.runs++ // 0 is a run that has not begun
 	}
 	r.no = e.runs
-	r.same = e.to[r.to.As16()]
+	if r.same = e.to[r.to.As16()]; r.same != nil {
+		r.same.before = r
+	}
 	e.to[r.to.As16()] = r
-	r.dropped = e.dropped
+	r.dropped = e.socketOf(r).dropped
 	r.due += now // its own start, counted from now
 	r.total = int32(r.count)
 	e.socketOf(r).roomFor(r.size)
@@ -425,19 +440,26 @@ func (e *engine) end(r *run, err error) {
 		e.table[r.slot] = nil
 		e.free = append(e.free, r.slot)
 		e.socketOf(r).under -= int(r.next - r.answered)
-		if first := e.to[r.to.As16()]; first != r {
-			for first.same != r {
-				first = first.same
-			}
-			first.same = r.same
-		} else if r.same != nil {
+		switch {
+		case r.before != nil:
+			r.before.same = r.same
+		case r.same != nil:
 			e.to[r.to.As16()] = r.same
-		} else {
+		default:
 			delete(e.to, r.to.As16())
 		}
+		if r.same != nil {
+			r.same.before = r.before
+		}
 	}
-	if err == nil && r.answered < r.next && e.dropped != r.dropped {
-		r.err = fmt.Errorf("%w: %d replies to this host were dropped unread while the run lasted: what it did not hear may not be lost", probes.ErrBusy, e.dropped-r.dropped)
+	if err == nil && r.answered < r.next {
+		s := e.socketOf(r)
+		switch {
+		case r.unsent > 0:
+			r.err = fmt.Errorf("%w: the kernel had no room for %d packets of the run (neighbours that do not answer hold it; net.core.wmem_max)", probes.ErrBusy, r.unsent)
+		case s.dropped != r.dropped:
+			r.err = fmt.Errorf("%w: %d replies to this host were dropped unread while the run lasted, and what it did not hear may not be lost (net.core.rmem_max)", probes.ErrBusy, s.dropped-r.dropped)
+		}
 	}
 	for k, p := range r.sample.rtts {
 		r.sample.rtts[k] = rttOf(p)
@@ -455,9 +477,6 @@ func (e *engine) socketOf(r *run) *socket {
 
 // expire gives up runs whose time had come before the sockets were read last.
 func (e *engine) expire() {
-	if len(e.expiring) > 0 {
-		e.lookForDrops()
-	}
 	for i, r := range e.expiring {
 		if !r.over {
 			e.end(r, nil)
@@ -465,15 +484,6 @@ func (e *engine) expire() {
 		e.expiring[i] = nil
 	}
 	e.expiring = e.expiring[:0]
-}
-
-func (e *engine) lookForDrops() {
-	e.dropped = 0
-	for _, s := range []*socket{e.v4, e.v6} {
-		if s != nil {
-			e.dropped += s.drops()
-		}
-	}
 }
 
 // say tells of strange replies, once a minute at most.
@@ -498,18 +508,30 @@ func (e *engine) sleep() error {
 		return nil
 	}
 	// Nothing to send for a while: replies may wake us.
-	fds := [3]unix.PollFd{{Fd: int32(e.wake), Events: unix.POLLIN}}
-	sockets := [3]*socket{}
+	fds := [1 + 2*(1+spares)]unix.PollFd{{Fd: int32(e.wake), Events: unix.POLLIN}}
+	sockets := [len(fds)]*socket{}
 	n := 1
 	for _, s := range []*socket{e.v4, e.v6} {
-		if s != nil {
-			fds[n], sockets[n] = unix.PollFd{Fd: int32(s.fd), Events: unix.POLLIN}, s
+		if s == nil {
+			continue
+		}
+		fds[n], sockets[n] = unix.PollFd{Fd: int32(s.fd), Events: unix.POLLIN}, s
+		n++
+		for _, spare := range s.hearing() {
+			fds[n], sockets[n] = unix.PollFd{Fd: int32(spare.fd), Events: unix.POLLIN}, s
 			n++
 		}
 	}
 	until := unix.NsecToTimespec(max(next-now, 0))
 	if _, err := unix.Ppoll(fds[:n], &until, nil); err != nil && err != unix.EINTR {
 		return fmt.Errorf("%w: ping: wait: %w", probes.ErrLocal, err)
+	}
+	if fds[0].Revents != 0 {
+		// Emptied here and nowhere else, and looked at afterwards: neither is a nudge
+		// lost nor does it wake us for ever.
+		var count [8]byte
+		unix.Read(e.wake, count[:])
+		e.some.Store(true)
 	}
 	for i := 1; i < n; i++ {
 		if fds[i].Revents != 0 {

@@ -1,9 +1,11 @@
 package ping
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -220,6 +222,77 @@ func TestRunWhoseRepliesFoundNoRoomIsBusyNotLossy(t *testing.T) {
 	})
 }
 
+// One packet of somebody who never heard of us must not hide an outage: the
+// kernel counts its wrong checksum among what our sockets dropped.
+func TestForeignPacketsDoNotMakeALossyRunBusy(t *testing.T) {
+	src, _, dst := lab.New(t).Chain(0)
+	dst.Silence()
+	var e *engine
+	src.Do(func() { e = started(t, raw) })
+	time.AfterFunc(100*time.Millisecond, func() {
+		dst.Do(func() {
+			fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer unix.Close(fd)
+			p := make([]byte, 48)
+			p[0], p[5], p[6], p[7] = 0x60, 8, 58, 64
+			a, b := dst.V6().As16(), src.V6().As16()
+			copy(p[8:], a[:])
+			copy(p[24:], b[:])
+			p[40], p[42], p[43] = echoRequest6, 0xde, 0xad
+			if err := unix.Sendto(fd, p, 0, &unix.SockaddrInet6{Addr: b}); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	for _, to := range []netip.Addr{dst.V4(), dst.V6()} {
+		s, err := e.measure(t.Context(), plan{to: to, count: 2, size: 56, interval: 300 * time.Millisecond, timeout: 300 * time.Millisecond, ttl: usualTTL})
+		if err != nil || s.stats().received != 0 {
+			t.Errorf("%s: received %d, %v; it is silent", to, s.stats().received, err)
+		}
+	}
+}
+
+// Dead neighbours hold the send buffer. Without CAP_NET_ADMIN it is as small as here.
+func TestDeadNeighboursDoNotSpoilTheLivingOnes(t *testing.T) {
+	network := lab.New(t)
+	src, dst := network.Host("src"), network.Host("dst")
+	link := network.Connect(src, dst)
+	src.Run("ip", "route", "add", "10.77.0.0/16", "dev", link.A.Name)
+	dst.Run("ip", "address", "add", "10.77.99.99/32", "dev", link.B.Name)
+	var e *engine
+	src.Do(func() {
+		e = started(t, raw)
+		e.v4.addSpares()
+	})
+	for _, s := range append([]*socket{e.v4}, e.v4.more...) {
+		for _, option := range []int{unix.SO_SNDBUF, unix.SO_RCVBUF} {
+			if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, option, 106496); err != nil { // the kernel doubles it
+				t.Fatal(err)
+			}
+		}
+	}
+	p := plan{count: 4, size: 56, interval: time.Second, timeout: time.Second, ttl: usualTTL}
+	ctx, cancel := context.WithCancel(t.Context())
+	var dead sync.WaitGroup
+	for i := range 400 {
+		to := p
+		to.to = netip.AddrFrom4([4]byte{10, 77, byte(i >> 8), byte(i)})
+		dead.Go(func() { e.measure(ctx, to) })
+	}
+	p.to = netip.MustParseAddr("10.77.99.99")
+	began := time.Now()
+	s, err := e.measure(t.Context(), p)
+	if took := time.Since(began); err != nil || s.stats().received != 4 || took > 4*time.Second {
+		t.Errorf("the living one: received %d of 4, %v, %v, in %s", s.stats().received, s.errors, err, took)
+	}
+	cancel()
+	dead.Wait()
+}
+
 // Stamps are made by the wall clock. One that was made on the other side of a
 // step is not believed, and the step is followed.
 func TestStepOfTheWallClockMovesNoRoundTripTime(t *testing.T) {
@@ -240,7 +313,6 @@ func TestStepOfTheWallClockMovesNoRoundTripTime(t *testing.T) {
 		e.key.put(&b, false, e.v4.id, token{slot: 0, run: 9, k: 0, size: 56}, sumOf(pattern[:32]))
 		return append(b[:], pattern[:32]...)
 	}()
-	e.since = sent
 	e.stamped(e.v4, header4(0, packet), sent+int64(time.Hour), sent+1000)
 	if r.sample.rtts[0] != stampedByUs(sent) {
 		t.Error("a stamp from the other side of a step was believed")
@@ -251,7 +323,7 @@ func TestStepOfTheWallClockMovesNoRoundTripTime(t *testing.T) {
 	}
 	packet[0] = echoReply4
 	r.total, r.each = 2, nil
-	e.replied(e.v4, r.to, packet, 64, sent-int64(time.Hour), sent+20_000_000, false)
+	e.replied(e.v4, e.v4, r.to, packet, 64, sent-int64(time.Hour), sent+20_000_000, false)
 	if got := rttOf(r.sample.rtts[0]); got < 19*time.Millisecond || got > 21*time.Millisecond || r.sample.userStamped != 1 {
 		t.Errorf("the round-trip time is %s, %d stamped by us", got, r.sample.userStamped)
 	}

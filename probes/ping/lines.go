@@ -25,13 +25,41 @@ func lines(ctx context.Context, job probes.Lines) error {
 		return err
 	}
 	p := made.(*probe)
-	names := probes.NewNames()
-	defer names.Close()
+	var engines []*engine
+	defer func() {
+		for _, e := range engines {
+			e.Close()
+		}
+	}()
+	more := func() error {
+		e, err := open(job.Log, 0) // the runs themselves keep the rate
+		if err == nil {
+			engines = append(engines, e)
+		}
+		return err
+	}
+	if err := more(); err != nil {
+		return err
+	}
+	wrong := 0
 	to := make([]netip.Addr, 0, len(job.Targets))
 	for _, target := range job.Targets {
-		a, err := names.Resolve(ctx, target, p.family)
+		a, err := engines[0].names.Resolve(ctx, target, p.family)
+		if err == nil {
+			err = probes.OneHost(a)
+		}
+		if err == nil {
+			_, err = indexOf(a.Zone())
+		}
+		if err == nil && len(engines[0].reachable([]netip.Addr{a})) == 0 {
+			err = errors.Join(engines[0].err4, engines[0].err6)
+		}
+		if ctx.Err() != nil {
+			break
+		}
 		if err != nil {
 			job.Log.Error("not measured", "target", target, "error", err)
+			wrong++
 			continue
 		}
 		to = append(to, a)
@@ -42,20 +70,15 @@ func lines(ctx context.Context, job probes.Lines) error {
 	}
 	out := newLineWriter(job.Out)
 	var waiting sync.WaitGroup
-	var engines []*engine
-	defer func() {
-		for _, e := range engines {
-			e.Close()
-		}
-	}()
 	runs := make([]run, len(to))
 	rtts := make([]time.Duration, p.plan.count*len(to))
 	for i := range shares {
-		e, err := open(job.Log, 0) // the runs themselves keep the rate
-		if err != nil {
-			return errors.Join(err, out.close())
+		if i > 0 {
+			if err := more(); err != nil {
+				return errors.Join(err, out.close())
+			}
 		}
-		engines = append(engines, e)
+		e := engines[i]
 		from, until := i*len(to)/shares, (i+1)*len(to)/shares
 		if err := e.share(runs[from:until], rtts[from*p.plan.count:], to[from:until], p.plan, job.Rate, out.reply, waiting.Done); err != nil {
 			return errors.Join(err, out.close())
@@ -77,8 +100,8 @@ func lines(ctx context.Context, job probes.Lines) error {
 			return errors.Join(err, runs[i].err)
 		}
 	}
-	if err == nil && len(to) < len(job.Targets) {
-		err = fmt.Errorf("%d of %d targets were not measured", len(job.Targets)-len(to), len(job.Targets))
+	if err == nil && wrong > 0 {
+		err = fmt.Errorf("%d of %d targets were not measured", wrong, len(job.Targets))
 	}
 	return err
 }

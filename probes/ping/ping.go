@@ -140,6 +140,8 @@ func (p *probe) Run(ctx context.Context, t measure.Target) (measure.Result, erro
 	}
 	if !p.each {
 		to = to[:1]
+	} else if there := p.engine.reachable(to); len(there) > 0 {
+		to = there
 	}
 	to = to[:min(len(to), mostAddresses)]
 	plans := make([]plan, len(to))

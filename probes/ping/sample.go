@@ -1,6 +1,7 @@
 package ping
 
 import (
+	"iter"
 	"math"
 	"slices"
 	"time"
@@ -9,6 +10,7 @@ import (
 // sample is what one run saw.
 type sample struct {
 	rtts        []time.Duration // one for each packet in order of sending; lost stands for none
+	joined      int             // other addresses of the same name, whose packets follow, as many of each
 	duplicates  int32           // replies to a packet that had been answered already
 	reordered   int32           // replies that came after the reply to a later packet (RFC 4737, type-P-reordered)
 	corrupted   int32           // replies that brought back something else than was sent; they answer nothing
@@ -25,6 +27,7 @@ type sample struct {
 // join adds what another address of the same name did.
 func (s *sample) join(other sample) {
 	s.rtts = append(s.rtts, other.rtts...)
+	s.joined++
 	s.duplicates += other.duplicates
 	s.reordered += other.reordered
 	s.corrupted += other.corrupted
@@ -78,15 +81,11 @@ func (s sample) stats() stats {
 	if len(s.rtts) > 0 {
 		out.lossPct = 100 * float64(len(s.rtts)-len(got)) / float64(len(s.rtts))
 	}
-	out.clpPct = conditionalLoss(s.rtts)
+	out.clpPct = s.conditionalLoss()
 	if len(got) == 0 {
 		return out
 	}
-	if len(got) > 1 {
-		steps := make([]float64, 0, len(got)-1)
-		for i := 1; i < len(got); i++ {
-			steps = append(steps, math.Abs(got[i]-got[i-1]))
-		}
+	if steps := s.steps(); len(steps) > 0 {
 		slices.Sort(steps)
 		out.ipdvMean, out.ipdvIQR = mean(steps), quantile(steps, 0.75)-quantile(steps, 0.25)
 	}
@@ -109,23 +108,52 @@ func (s sample) stats() stats {
 	return out
 }
 
-// conditionalLoss is 100 times the share of lost packets, the first one left
-// out, whose predecessor was lost as well, as PingER has it after Bolot 1993.
-// It is not known with fewer than two losses.
-func conditionalLoss(rtts []time.Duration) float64 {
-	all, pairs := 0, 0
-	for i, rtt := range rtts {
-		if rtt == lost {
-			all++
-			if i > 0 && rtts[i-1] == lost {
-				pairs++
+// each gives the packets of each address.
+func (s sample) each() iter.Seq[[]time.Duration] {
+	return slices.Chunk(s.rtts, max(1, len(s.rtts)/(s.joined+1)))
+}
+
+// steps are the absolute differences, in ms, between the round-trip times of
+// successive answers of one address. Lost packets between them do not count.
+func (s sample) steps() (steps []float64) {
+	for rtts := range s.each() {
+		last := lost
+		for _, rtt := range rtts {
+			if rtt != lost && last != lost {
+				steps = append(steps, float64((rtt-last).Abs())/float64(time.Millisecond))
+			}
+			if rtt != lost {
+				last = rtt
 			}
 		}
 	}
-	if all < 2 {
+	return steps
+}
+
+// conditionalLoss is 100 times the share of lost packets, the first one of an
+// address left out, whose predecessor was lost as well, as PingER has it after
+// Bolot 1993. It is not known with fewer than two losses of an address.
+func (s sample) conditionalLoss() float64 {
+	after, pairs := 0, 0
+	for rtts := range s.each() {
+		first := true
+		for i, rtt := range rtts {
+			switch {
+			case rtt != lost:
+			case first:
+				first = false
+			default:
+				after++
+				if rtts[i-1] == lost {
+					pairs++
+				}
+			}
+		}
+	}
+	if after == 0 {
 		return math.NaN()
 	}
-	return 100 * float64(pairs) / float64(all-1)
+	return 100 * float64(pairs) / float64(after)
 }
 
 func mean(v []float64) float64 {

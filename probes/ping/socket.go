@@ -36,14 +36,24 @@ const (
 // On datagram sockets the kernel gives the identifier and the checksum, hands us
 // replies to it and nothing else, and reports errors of routers through the
 // error queue. Raw sockets see all ICMP there is, without a filter.
+//
+// Packets to a neighbour that does not answer lie in the kernel for three
+// seconds, in the send buffer of their socket; a few hundred of them fill what a
+// process without CAP_NET_ADMIN may have. Such a process sends by several sockets.
 type socket struct {
 	fd   int
+	more []*socket // to send by when fd is full; they share our inboxes
+	turn int       // by which of all we send
 	v6   bool
 	kind kind
 	id   uint16
 
-	under int  // packets under way
-	some  bool // the kernel says that something has come
+	under     int    // packets under way
+	some      bool   // the kernel says that something has come
+	readAt    int64  // when it was read last
+	emptied   int64  // when it was read to the end last
+	dropped   uint32 // messages that found no room
+	dropsSeen uint32 // what the kernel counts as such
 
 	out   [batch]mmsg
 	heads [batch][headSize]byte
@@ -101,6 +111,60 @@ func openSocket(v6 bool, id uint16, kinds ...kind) (*socket, error) {
 	return s, nil
 }
 
+// spares is how many sockets more send when buffers are small.
+const spares = 7
+
+// openSockets opens the sockets of a family as one.
+func openSockets(v6 bool, id uint16, kinds ...kind) (*socket, error) {
+	s, err := openSocket(v6, id, kinds...)
+	if err != nil {
+		return nil, err
+	}
+	if size, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUF); err == nil && size < mostBuffer {
+		s.addSpares()
+	}
+	return s, nil
+}
+
+// addSpares opens them; with fewer there is less room, which is no error.
+func (s *socket) addSpares() {
+	for range spares {
+		spare, err := openSocket(s.v6, s.id, s.kind)
+		if err != nil {
+			return
+		}
+		if s.kind == raw {
+			spare.hearNothing() // the first one hears all replies
+		}
+		spare.in, spare.errs = nil, nil
+		s.more = append(s.more, spare)
+	}
+}
+
+func (s *socket) hearNothing() {
+	nothing := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}
+	_ = unix.SetsockoptSockFprog(s.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &nothing})
+}
+
+// sender is the socket whose turn it is to send.
+func (s *socket) sender() int {
+	if s.turn == 0 {
+		return s.fd
+	}
+	return s.more[s.turn-1].fd
+}
+
+// passOn lets the next socket send.
+func (s *socket) passOn() { s.turn = (s.turn + 1) % (len(s.more) + 1) }
+
+// hearing are the sockets that replies come to.
+func (s *socket) hearing() []*socket {
+	if s.kind == raw {
+		return nil
+	}
+	return s.more
+}
+
 func forbidden(err error) bool {
 	return errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EPROTONOSUPPORT)
 }
@@ -149,8 +213,8 @@ func (s *socket) filter() error {
 }
 
 func filterFor(v6 bool, id uint16) []bpf.Instruction {
-	const all = 0xffffffff
-	if v6 { // the packet begins with the ICMP header
+	const all = 0x7fffffff // more than any packet, and positive everywhere
+	if v6 {                // the packet begins with the ICMP header
 		return []bpf.Instruction{
 			bpf.LoadAbsolute{Off: 0, Size: 1},
 			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: echoReply6, SkipTrue: 3},
@@ -189,17 +253,27 @@ func filterFor(v6 bool, id uint16) []bpf.Instruction {
 	}
 }
 
-func (s *socket) close() { unix.Close(s.fd) }
+func (s *socket) close() {
+	unix.Close(s.fd)
+	for _, spare := range s.more {
+		unix.Close(spare.fd)
+	}
+}
 
-// drops is how many messages found no room since the socket was opened.
-func (s *socket) drops() uint32 {
+// lookForDrops counts messages that found no room. The kernel counts others with
+// them, such as foreign ones with a wrong checksum; but it makes no room by
+// itself, so that after a true one the buffer is still full when we come.
+func (s *socket) lookForDrops(of *socket) {
 	var info [9]uint32 // SK_MEMINFO_VARS of linux/sock_diag.h; the last one is SK_MEMINFO_DROPS
 	size := uint32(unsafe.Sizeof(info))
-	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(s.fd), unix.SOL_SOCKET, unix.SO_MEMINFO, uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
-	if errno != 0 {
-		return 0
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(of.fd), unix.SOL_SOCKET, unix.SO_MEMINFO, uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 || info[8] == of.dropsSeen {
+		return
 	}
-	return info[8]
+	if held, room := info[0], info[1]; held > room/4*3 {
+		s.dropped += info[8] - of.dropsSeen
+	}
+	of.dropsSeen = info[8]
 }
 
 // address fills in to whom the i-th message of a batch goes.

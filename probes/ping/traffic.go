@@ -24,9 +24,6 @@ type outgoing struct {
 func (e *engine) send(now int64) (int, error) {
 	var out [2]outgoing
 	sent := 0
-	if e.unread == 0 {
-		e.since = now
-	}
 	for len(e.agenda) > 0 && e.agenda[0].at <= now && sent < batch {
 		r := e.table[e.agenda[0].slot]
 		if r == nil || r.no != e.agenda[0].no {
@@ -50,7 +47,7 @@ func (e *engine) send(now int64) (int, error) {
 			s, o = e.v6, &out[1]
 		}
 		e.prepare(s, o, r, now)
-		if now-r.due > int64(r.interval) {
+		if now-r.due > max(int64(r.interval), int64(debt)) {
 			r.due = now // what we slept through is not sent in one burst
 		}
 		r.due += int64(r.interval)
@@ -102,8 +99,9 @@ func stampedByKernel(at int64) time.Duration { return time.Duration(max(at, 2) |
 // (rule 1 of the design), with its errno.
 func (e *engine) flush(s *socket, o *outgoing) error {
 	began := e.now()
+	waited, full := false, 0
 	for done, again := 0, 0; done < o.n; {
-		n, errno := sendmmsg(s.fd, s.out[done:o.n])
+		n, errno := sendmmsg(s.sender(), s.out[done:o.n])
 		if errno == 0 {
 			done, again = done+n, 0
 			continue
@@ -112,18 +110,26 @@ func (e *engine) flush(s *socket, o *outgoing) error {
 		switch {
 		case errno == unix.EINTR:
 			continue
-		case (errno == unix.EAGAIN || errno == unix.ENOBUFS) && again < 10:
-			// The way out is full; it empties by itself.
-			fd := []unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLOUT}}
-			wait := unix.NsecToTimespec(int64(time.Millisecond))
-			_, _ = unix.Ppoll(fd, &wait, nil)
-			if errno == unix.ENOBUFS {
-				_, _ = unix.Ppoll(nil, &wait, nil)
+		case errno == unix.EAGAIN || errno == unix.ENOBUFS || errno == unix.ENOMEM:
+			// The way out is full. It empties by itself, or it is held by packets to
+			// neighbours that do not answer: then all others must not wait with us.
+			if full++; full <= len(s.more) {
+				s.passOn()
+				continue
 			}
+			if !waited {
+				waited, full = true, 0
+				fd := []unix.PollFd{{Fd: int32(s.sender()), Events: unix.POLLOUT}}
+				wait := unix.NsecToTimespec(int64(2 * time.Millisecond))
+				_, _ = unix.Ppoll(fd, &wait, nil)
+				continue
+			}
+			o.runs[done].unsent++
+			done, again = done+1, 0
 			continue
 		case s.kind == datagram && again == 1 && mayBeOld(errno):
 			continue
-		case errno == unix.EBADF || errno == unix.ENOTSOCK || errno == unix.EFAULT:
+		case errno == unix.EBADF || errno == unix.ENOTSOCK || errno == unix.EFAULT || errno == unix.ENOSYS:
 			return fmt.Errorf("%w: ping: send: %w", probes.ErrLocal, errno)
 		}
 		o.runs[done].refuse(errno)
@@ -131,6 +137,9 @@ func (e *engine) flush(s *socket, o *outgoing) error {
 	}
 	// Should the kernel give no stamps, these are the best there are.
 	took := e.now() - began
+	if e.stamping {
+		took = 0 // they come, and are later than this
+	}
 	for i := range o.n {
 		r := o.runs[i]
 		k := binary.BigEndian.Uint32(s.heads[i][16:])
@@ -162,26 +171,16 @@ func (r *run) refuse(errno unix.Errno) {
 func (e *engine) drain() error {
 	e.checkWall()
 	for _, s := range []*socket{e.v4, e.v6} {
-		if s == nil || s.under == 0 && !s.some {
+		if s == nil || s.under == 0 && !s.some && e.now()-s.readAt < int64(unused) {
 			continue
 		}
-		s.some = false
-		for {
-			// Replies are taken first and looked at last: the stamps of sending of
-			// all that are answered lie in the error queue by then.
-			n, errno := s.in.receive(s.fd, 0)
-			if err := fatal(errno); err != nil {
+		s.some, s.readAt = false, e.now()
+		if err := e.read(s, s); err != nil {
+			return err
+		}
+		for _, spare := range s.more {
+			if err := e.read(s, spare); err != nil {
 				return err
-			}
-			if err := e.stamps(s); err != nil {
-				return err
-			}
-			now := e.now()
-			for i := range n {
-				e.arrived(s, i, now)
-			}
-			if n < inboxSize && (errno == 0 || errno == unix.EAGAIN) {
-				break
 			}
 		}
 	}
@@ -189,13 +188,43 @@ func (e *engine) drain() error {
 	return nil
 }
 
-// fatal tells the errors that end an engine from those of others' packets,
-// which a datagram socket reports here as well.
-func fatal(errno unix.Errno) error {
-	if errno == unix.EBADF || errno == unix.ENOTSOCK || errno == unix.EFAULT {
-		return fmt.Errorf("%w: ping: receive: %w", probes.ErrLocal, errno)
+// read reads one of a family's sockets.
+func (e *engine) read(s, from *socket) error {
+	s.lookForDrops(from)
+	for range mostRounds {
+		// Replies are taken first and looked at last: the stamps of sending of
+		// all that are answered lie in the error queue by then.
+		before := e.now()
+		n, errno := s.in.receive(from.fd, 0)
+		if err := fatal(s, errno); err != nil {
+			return err
+		}
+		if err := e.stamps(s, from); err != nil {
+			return err
+		}
+		now := e.now()
+		for i := range n {
+			e.arrived(s, from, i, now)
+		}
+		if n < inboxSize && (errno == 0 || errno == unix.EAGAIN) {
+			from.emptied = before
+			break
+		}
 	}
 	return nil
+}
+
+// mostRounds bounds what is read at once: a flood must not keep us from sending.
+const mostRounds = 64
+
+// fatal tells the errors that end an engine from those of others' packets,
+// which a datagram socket reports here as well.
+func fatal(s *socket, errno unix.Errno) error {
+	switch {
+	case errno == 0, errno == unix.EAGAIN, errno == unix.EINTR, errno == unix.ENOMEM, errno == unix.ENOBUFS, s.kind == datagram && mayBeOld(errno):
+		return nil
+	}
+	return fmt.Errorf("%w: ping: receive: %w", probes.ErrLocal, errno)
 }
 
 // checkWall follows the wall clock, by which the kernel stamps. Slewing moves
@@ -214,10 +243,10 @@ func (e *engine) checkWall() {
 }
 
 // stamps reads the error queue: times of sending, and on datagram sockets what routers say.
-func (e *engine) stamps(s *socket) error {
-	for {
-		n, errno := s.errs.receive(s.fd, unix.MSG_ERRQUEUE)
-		if err := fatal(errno); err != nil {
+func (e *engine) stamps(s, from *socket) error {
+	for range mostRounds {
+		n, errno := s.errs.receive(from.fd, unix.MSG_ERRQUEUE)
+		if err := fatal(s, errno); err != nil {
 			return err
 		}
 		now := e.now()
@@ -254,6 +283,7 @@ func (e *engine) stamps(s *socket) error {
 			return nil
 		}
 	}
+	return nil
 }
 
 func offenderOf(b []byte) netip.Addr {
@@ -269,7 +299,7 @@ func offenderOf(b []byte) netip.Addr {
 // stamped takes the kernel's time of sending of one of our packets.
 func (e *engine) stamped(s *socket, packet []byte, at, now int64) {
 	t, ok := e.key.read(sentPacket(packet, s.v6))
-	if !ok || int(t.slot) >= len(e.table) {
+	if !ok || t.slot >= uint32(len(e.table)) {
 		return
 	}
 	r := e.table[t.slot]
@@ -277,13 +307,14 @@ func (e *engine) stamped(s *socket, packet []byte, at, now int64) {
 		return
 	}
 	// A stamp that contradicts our own clock was made on the other side of a step.
-	if r.sample.rtts[t.k] > 0 && at > e.since-int64(grace) && at < now+int64(grace) {
+	if own := int64(r.sample.rtts[t.k]); own > 0 && at > own-int64(grace) && at < now+int64(grace) {
 		r.sample.rtts[t.k] = stampedByKernel(at)
+		e.stamping = true
 	}
 }
 
 // arrived looks at one message that came.
-func (e *engine) arrived(s *socket, i int, now int64) {
+func (e *engine) arrived(s, on *socket, i int, now int64) {
 	data, cut := s.in.message(i)
 	at, ttl := int64(0), 0
 	for level, kind, n, rest := note(s.in.notes(i)); kind != 0; level, kind, n, rest = note(rest) {
@@ -313,7 +344,7 @@ func (e *engine) arrived(s *socket, i int, now int64) {
 	}
 	switch {
 	case s.v6 && data[0] == echoReply6 || !s.v6 && data[0] == echoReply4:
-		e.replied(s, from, data, ttl, at, now, cut)
+		e.replied(s, on, from, data, ttl, at, now, cut)
 	case s.v6:
 		if r, ok := parseRefusal6(data, s.id); ok {
 			e.refused(r, from)
@@ -326,14 +357,14 @@ func (e *engine) arrived(s *socket, i int, now int64) {
 }
 
 // replied finds the packet that a reply answers.
-func (e *engine) replied(s *socket, from netip.Addr, icmp []byte, ttl int, at, now int64, cut bool) {
+func (e *engine) replied(s, on *socket, from netip.Addr, icmp []byte, ttl int, at, now int64, cut bool) {
 	t, ok := e.key.read(icmp)
 	if !ok {
 		e.damaged(from, icmp)
 		return
 	}
 	var r *run
-	if int(t.slot) < len(e.table) {
+	if t.slot < uint32(len(e.table)) {
 		r = e.table[t.slot]
 	}
 	if r == nil || r.no != t.run || t.k >= uint32(r.next) {
@@ -344,7 +375,7 @@ func (e *engine) replied(s *socket, from netip.Addr, icmp []byte, ttl int, at, n
 		e.strange.forged++ // somebody else repeats what he saw
 		return
 	}
-	if body := icmp[headSize:]; !cut && (len(body) != r.size-leastSize || !bytes.Equal(body, pattern[:len(body)])) {
+	if body := icmp[headSize:]; cut || len(body) != r.size-leastSize || !bytes.Equal(body, pattern[:len(body)]) {
 		r.sample.corrupted++
 		return
 	}
@@ -354,8 +385,9 @@ func (e *engine) replied(s *socket, from netip.Addr, icmp []byte, ttl int, at, n
 		return
 	}
 	// A stamp that contradicts our own clock was made on the other side of a
-	// step; without one the moment we read the reply must do.
-	if at < sent-int64(grace) || at > now+int64(grace) || at == 0 {
+	// step: what we read now had not come when we read to the end last. Without a
+	// stamp the moment of reading must do.
+	if at < max(sent, on.emptied)-int64(grace) || at > now+int64(grace) || at == 0 {
 		at = now
 		r.sample.userStamped++
 	} else if sent&1 == 0 {
@@ -406,7 +438,7 @@ func (r *run) waiting(seq uint16) bool {
 func (e *engine) refused(f refusal, from netip.Addr) {
 	t, ok := e.key.read(f.quote)
 	if ok {
-		if int(t.slot) < len(e.table) {
+		if t.slot < uint32(len(e.table)) {
 			if r := e.table[t.slot]; r != nil && r.no == t.run {
 				r.told(f.name, from)
 				return
