@@ -229,7 +229,9 @@ func TestForeignPacketsDoNotMakeALossyRunBusy(t *testing.T) {
 	dst.Silence()
 	var e *engine
 	src.Do(func() { e = started(t, raw) })
+	sent := make(chan struct{})
 	time.AfterFunc(100*time.Millisecond, func() {
+		defer close(sent)
 		dst.Do(func() {
 			fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
 			if err != nil {
@@ -253,6 +255,7 @@ func TestForeignPacketsDoNotMakeALossyRunBusy(t *testing.T) {
 		if err != nil || s.stats().received != 0 {
 			t.Errorf("%s: received %d, %v; it is silent", to, s.stats().received, err)
 		}
+		<-sent
 	}
 }
 
