@@ -12,10 +12,10 @@ const (
 
 // BenchmarkPingFlatOut pings 50,000 targets as fast as each program can, by
 // turns. Packets per second are the replies over the time from the start of the
-// process to its end. fping can ask each target only once at that rate, so
-// x_fping and x_fping_cpu are sonde asking each once beside it, where half a
-// second has to carry its start as well; all else is sonde asking each ten
-// times. ping -f does not pace itself either, but it has one target and one
+// process to its end. fping can ask each target only once at that rate:
+// x_fping is sonde asking each ten times beside that, x_fping_x1 and x_fping_cpu
+// sonde asking each once, where a quarter of a second has to carry its start as
+// well. ping -f does not pace itself either, but it has one target and one
 // packet under way, keeps nothing and prints nothing of each, so that it is
 // less a peer than the price of a round trip in the kernel.
 //
@@ -23,7 +23,7 @@ const (
 // round trips; what the far kernel does is in it (see told).
 func BenchmarkPingFlatOut(b *testing.B) {
 	s, f, near := sonde(b), fping(b), veth(b).A.Host
-	var rate, once, fpingRate, pingRate, xFping, xPing []float64
+	var rate, once, fpingRate, pingRate, xFping, xFping1, xPing []float64
 	var cost, fpingCost, pingCost, xFpingCost, xPingCost, peak []float64
 	missing := 0
 	for b.Loop() {
@@ -35,7 +35,7 @@ func BenchmarkPingFlatOut(b *testing.B) {
 			b.Logf("fping ×1: %s\nping -f: %s\nsonde ×1: %s\nsonde ×%d: %s", theirs, flood, short, floodCount, ours)
 			rate, once = append(rate, ours.perSecond()), append(once, short.perSecond())
 			fpingRate, pingRate = append(fpingRate, theirs.perSecond()), append(pingRate, flood.perSecond())
-			xFping, xPing = append(xFping, short.perSecond()/theirs.perSecond()), append(xPing, ours.perSecond()/flood.perSecond())
+			xFping, xFping1, xPing = append(xFping, ours.perSecond()/theirs.perSecond()), append(xFping1, short.perSecond()/theirs.perSecond()), append(xPing, ours.perSecond()/flood.perSecond())
 			cost, fpingCost, pingCost = append(cost, ours.perMillion()), append(fpingCost, theirs.perMillion()), append(pingCost, flood.perMillion())
 			xFpingCost, xPingCost = append(xFpingCost, theirs.perMillion()/short.perMillion()), append(xPingCost, flood.perMillion()/ours.perMillion())
 			peak = append(peak, ours.mib())
@@ -47,6 +47,7 @@ func BenchmarkPingFlatOut(b *testing.B) {
 	spread(b, fpingRate, "fping_packets/s")
 	spread(b, pingRate, "ping_packets/s")
 	spread(b, xFping, "x_fping")
+	spread(b, xFping1, "x_fping_x1")
 	spread(b, xPing, "x_ping")
 	spread(b, cost, "cpu_s/M")
 	spread(b, fpingCost, "fping_cpu_s/M")

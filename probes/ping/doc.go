@@ -29,6 +29,7 @@
 //
 // Stamps are those of the kernel, not of the card: what a driver's queue takes
 // is part of the round-trip time. Datagram sockets, which are used without
-// CAP_NET_RAW, show no damaged replies, for the kernel drops them. A target that
+// CAP_NET_RAW, show no damaged replies, nor do raw ones of IPv6: the kernel drops
+// them. What a queue below us drops without telling is loss without a reason. A target that
 // answers from another address than was asked counts as silent.
 package ping
