@@ -73,7 +73,7 @@ const (
 	usualPace = 10 * time.Microsecond
 	// quantum is how long what is due next may wait for company: waking costs as
 	// much as sending.
-	quantum = 5 * time.Millisecond
+	quantum = 2 * time.Millisecond
 	// often is how long replies may lie in the kernel while we send anyway. They
 	// carry their time, and nobody waits for one; but the buffer is limited.
 	often = 10 * time.Millisecond
