@@ -120,7 +120,7 @@ func pingEnd(c *store.Claim, started time.Time) *store.RunEnd {
 	return &store.RunEnd{RunKey: c.RunKey, Attempt: c.Attempt, Place: c.Place, StartedAt: started, Took: 9021 * time.Millisecond, Outcome: measure.OK,
 		Address: netip.MustParseAddr("192.0.2.17"),
 		Row: []any{int64(56), int64(10), int64(9), int64(0), int64(0), 10.0, rtts,
-			12.0, 12.4, 12.41, 12.9, 0.21, int64(57), nil, nil, nil, nil}}
+			12.0, 12.4, 12.41, 12.9, 0.21, int64(57), 0.31, 0.22, nil, nil, int64(0), int64(0), nil}}
 }
 
 // inBatches calls f with batches, as many at a time as a worker has keepers.

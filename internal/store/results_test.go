@@ -152,9 +152,10 @@ func extremes() map[string][]any {
 	rows := map[string][]any{
 		"two hops, one silent": {"udp", int64(1), []*netip.Addr{&a, nil, &b}, [][]*netip.Addr{{&a, nil, &a}, {nil, nil, nil}, {&b, &b, &b}},
 			[][]*int32{{ptr(int32(0)), nil, ptr(int32(math.MaxInt32))}, {nil, nil, nil}, {ptr(int32(7)), ptr(int32(8)), ptr(int32(9))}},
-			[][]*string{{nil, nil, nil}, {nil, nil, nil}, {ptr("!H"), ptr(`"quoted", {braces}`), nil}}, int64(3), true, 0.1 + 0.2, "target", nil},
-		"nobody":  {"icmp", int64(1), []*netip.Addr{nil}, [][]*netip.Addr{{nil}}, [][]*int32{{nil}}, [][]*string{{nil}}, int64(1), false, nil, "silent", refused},
-		"no hop":  {"icmp", int64(1), []*netip.Addr{}, [][]*netip.Addr{}, [][]*int32{}, [][]*string{}, int64(0), false, nil, "ENETUNREACH", refused},
+			[][]*string{{nil, nil, nil}, {nil, nil, nil}, {ptr("!H"), ptr(`"quoted", {braces}`), nil}}, int64(3), true, 0.1 + 0.2, "target", nil,
+			[][]*int32{{ptr(int32(255)), nil, ptr(int32(1))}, {nil, nil, nil}, {ptr(int32(7)), ptr(int32(8)), ptr(int32(9))}}, [][]*string{{ptr("L=16004,E=0,S=1,T=1"), nil, nil}, {nil, nil, nil}, {nil, nil, nil}}},
+		"nobody":  {"icmp", int64(1), []*netip.Addr{nil}, [][]*netip.Addr{{nil}}, [][]*int32{{nil}}, [][]*string{{nil}}, int64(1), false, nil, "silent", refused, [][]*int32{{nil}}, nil},
+		"no hop":  {"icmp", int64(1), []*netip.Addr{}, [][]*netip.Addr{}, [][]*int32{}, [][]*string{}, int64(0), false, nil, "ENETUNREACH", refused, [][]*int32{}, nil},
 		"nothing": make([]any, len(routes.Columns)),
 	}
 	return rows
@@ -169,6 +170,9 @@ func TestLoaderAndCopyStoreTheSameRow(t *testing.T) {
 	}
 	samples := map[string]sample{"ping, half lost": {"ping", pingRow(5)}, "ping, all lost": {"ping", pingRow(0)}}
 	for name, row := range extremes() {
+		if len(row) != len(routes.Columns) {
+			t.Fatalf("%s has %d values for %d columns", name, len(row), len(routes.Columns))
+		}
 		samples["route, "+name] = sample{"traceroute", row}
 	}
 	for _, tool := range catalog.All() {
