@@ -91,6 +91,8 @@ func (a act) Run(ctx context.Context, t measure.Target) (measure.Result, error) 
 	switch word {
 	case "panic":
 		panic("the tool fell over")
+	case "busy":
+		return measure.Result{}, fmt.Errorf("ping: %w: 3 replies were dropped unread", probes.ErrBusy)
 	case "fail":
 		return measure.Result{}, errors.New("the name does not resolve")
 	case "hang":
