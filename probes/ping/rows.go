@@ -63,7 +63,17 @@ func describe(o measure.Options) string {
 	if o.Int("count") == 1 {
 		count, every = "packet", ""
 	}
-	return fmt.Sprintf("%d %s of %d bytes%s", o.Int("count"), count, o.Int("size")+28, every)
+	text := fmt.Sprintf("%d %s of %d bytes%s", o.Int("count"), count, o.Int("size")+28, every)
+	if n := o.Int("dscp"); n > 0 {
+		text += fmt.Sprintf(", DSCP %d", n)
+	}
+	if o.Text("addresses") == "each" {
+		text += ", to each address of the name"
+	}
+	if device := o.Text("device"); device != "" {
+		text += ", through " + device
+	}
+	return text
 }
 
 // fields gives a row by column name.

@@ -85,6 +85,7 @@ func TestDescribeTellsThePackets(t *testing.T) {
 		`{}`:                                  "10 packets of 84 bytes, 1s apart",
 		`{"count": 1, "size": 100}`:           "1 packet of 128 bytes",
 		`{"count": 600, "interval": "100ms"}`: "600 packets of 84 bytes, 100ms apart",
+		`{"count": 1, "dscp": 46, "addresses": "each", "device": "eth1"}`: "1 packet of 84 bytes, DSCP 46, to each address of the name, through eth1",
 	} {
 		o, err := measure.ReadOptions(options(), []byte(spec))
 		if err != nil {
