@@ -169,7 +169,7 @@ func TestSurveyThatIsStoppedSaysWhatItFound(t *testing.T) {
 	began := time.Now()
 	src.Do(func() {
 		err := lines(ctx, probes.Lines{Spec: []byte(`{}`), Targets: crowdOf(1000), Rate: 100, Out: &out, Log: slog.Default()})
-		if took := time.Since(began); err != nil || took > 2*time.Second {
+		if took := time.Since(began); err != nil || took > 5*time.Second {
 			t.Errorf("%v after %s", err, took)
 		}
 	})
