@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"sync"
@@ -28,10 +29,12 @@ import (
 // What a limited hop did not say of a target is taken from the others, if all
 // that were answered there, a fair number, name the same router.
 type survey struct {
+	log     *slog.Logger
+	refused int // targets that our own kernel sends nothing to
 	engine  *engine
 	plan    plan
 	targets []surveyed
-	levels  []level           // by hop, from first_ttl
+	levels  []level           // by hop
 	known   map[place][]place // what stands below, as targets told that go through it
 	rtts    map[place]time.Duration
 	heard   chan heard
@@ -109,7 +112,7 @@ func lines(ctx context.Context, job probes.Lines) error {
 		return err
 	}
 	defer e.Close()
-	s := &survey{engine: e, plan: made.plan, known: map[place][]place{}, rtts: map[place]time.Duration{}, heard: make(chan heard, 2*surveyWindow),
+	s := &survey{log: job.Log, engine: e, plan: made.plan, known: map[place][]place{}, rtts: map[place]time.Duration{}, heard: make(chan heard, 2*surveyWindow),
 		levels: make([]level, made.plan.maxTTL+2)}
 	for i := range s.levels {
 		s.levels[i].window = firstWindow
@@ -120,6 +123,9 @@ func lines(ctx context.Context, job probes.Lines) error {
 	s.plan.probes = 1
 	wrong := 0
 	for _, target := range job.Targets {
+		if ctx.Err() != nil {
+			break
+		}
 		to, err := e.names.Resolve(ctx, target, made.family)
 		if err == nil {
 			err = probes.OneHost(to)
@@ -131,7 +137,7 @@ func lines(ctx context.Context, job probes.Lines) error {
 		if err == nil {
 			source, err = sourceFor(ctx, to, s.plan.source)
 		}
-		if err != nil && ctx.Err() == nil {
+		if err != nil {
 			job.Log.Error("not measured", "target", target, "error", err)
 			wrong++
 			continue
@@ -153,7 +159,7 @@ func lines(ctx context.Context, job probes.Lines) error {
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("write the routes: %w", err)
 	}
-	if wrong > 0 {
+	if wrong += s.refused; wrong > 0 {
 		return fmt.Errorf("%d of %d targets were not measured", wrong, len(job.Targets))
 	}
 	return nil
@@ -166,9 +172,7 @@ func (s *survey) run(ctx context.Context) error {
 	stopped := ctx.Done()
 	for {
 		if ctx.Err() == nil {
-			if err := s.askAll(time.Now()); err != nil {
-				return err
-			}
+			s.askAll(time.Now())
 		}
 		if s.under == 0 && (ctx.Err() != nil || len(s.ready)+len(s.blocked) == 0) {
 			return nil
@@ -232,13 +236,13 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // askAll sends what may be sent now.
-func (s *survey) askAll(now time.Time) error {
+func (s *survey) askAll(now time.Time) {
 	s.ready = append(s.ready, s.blocked...)
 	s.blocked = s.blocked[:0]
 	for len(s.ready) > 0 && s.under < surveyWindow {
 		if s.apart > 0 {
 			if s.next.After(now) {
-				return nil
+				return
 			}
 			s.next = s.next.Add(s.apart)
 			if s.next.Before(now.Add(-10 * time.Millisecond)) {
@@ -255,12 +259,9 @@ func (s *survey) askAll(now time.Time) error {
 		if hop == 0 {
 			s.finish(i)
 		} else {
-			if err := s.send(i, hop); err != nil {
-				return err
-			}
+			s.send(i, hop)
 		}
 	}
-	return nil
 }
 
 // choose gives the hop at which a target is asked next, 0 when it need not be
@@ -323,15 +324,17 @@ func (l *level) room(now time.Time) bool {
 	return l.under < l.window
 }
 
-func (s *survey) send(i int32, hop int) error {
+func (s *survey) send(i int32, hop int) {
 	t := &s.targets[i]
 	f := flowOf(t.to, s.plan.udp, s.plan.port, 0)
 	p := &probeSent{hop: hop, slot: int(i), heard: s.heard}
 	s.engine.expect(p, t.to, f)
 	if err := s.engine.write(packet{from: t.source, to: t.to, ttl: hop, size: s.plan.size, flow: f, seq: p.name.seq, mark: s.engine.mark}); err != nil {
 		s.engine.forget(p)
-		t.done = true // our own kernel refuses: there is no way
-		return nil
+		t.done = true
+		s.refused++
+		s.log.Error("not measured: our own kernel refuses", "target", t.to, "error", err)
+		return
 	}
 	s.flights = append(s.flights, p)
 	s.under++
@@ -342,7 +345,6 @@ func (s *survey) send(i int32, hop int) error {
 			l.allowed = p.at.Add(limitedEvery)
 		}
 	}
-	return nil
 }
 
 // landed takes a packet out of those under way.
@@ -376,8 +378,8 @@ func (s *survey) take(h heard) {
 		t.at = h.hop - 1
 	case h.answer.kind == unreachable:
 		t.lost = true // somebody on the way refuses
-	case !t.sure && t.distance == 0:
-		t.lost = true // further away than max_ttl
+	case !t.sure && h.hop == s.plan.maxTTL:
+		t.lost = true // further away than that, or its route is changing
 	case !t.sure: // not the target yet
 		s.router(i, h)
 		t.at = min(h.hop+1, s.plan.maxTTL)

@@ -174,3 +174,29 @@ func TestSurveyThatIsStoppedSaysWhatItFound(t *testing.T) {
 		}
 	})
 }
+
+func TestSurveyNamesATargetThatOurKernelRefuses(t *testing.T) {
+	src, _, _ := crowd(t, 1)
+	src.Forbid("icmp type echo-request ip daddr 10.200.0.1")
+	var out, log bytes.Buffer
+	src.Do(func() {
+		err := lines(t.Context(), probes.Lines{Spec: []byte(`{}`), Targets: crowdOf(3), Out: &out, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if err == nil || !strings.Contains(err.Error(), "1 of 3") || !strings.Contains(log.String(), "10.200.0.1") {
+			t.Errorf("%v, %q", err, log.String())
+		}
+	})
+	if got := strings.Count(out.String(), "\n"); got != 4 {
+		t.Errorf("%d lines of two targets at two hops", got)
+	}
+}
+
+// The target was there, and now a router answers at the last hop that is asked.
+func TestSurveyDoesNotAskForEverWhereTheRouteChanges(t *testing.T) {
+	p := &probeSent{hop: 30}
+	s := &survey{plan: plan{firstTTL: 1, maxTTL: 30}, levels: make([]level, 32), known: map[place][]place{}, rtts: map[place]time.Duration{},
+		targets: []surveyed{{to: netip.MustParseAddr("10.0.0.2"), distance: 30, at: 30}}, flights: []*probeSent{p}, under: 1}
+	s.take(heard{p, answer{kind: exceeded}, netip.MustParseAddr("10.0.0.1"), 64, time.Millisecond})
+	if t0 := s.targets[0]; !t0.lost || !t0.done || len(s.ready) != 0 {
+		t.Errorf("%+v would be asked again", t0)
+	}
+}
