@@ -24,7 +24,7 @@ import (
 //
 //	Run ──run──▶ incoming ──▶ agenda (what is to be sent or given up next)
 //	                             │ send a batch, read stamps, read replies, sleep
-//	Run ◀──sample── done ◀───────┘
+//	Run ◀──sample── ended ◀──────┘
 //
 // Everything below incoming belongs to the loop: no packet costs a lock or an
 // allocation.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -329,5 +330,40 @@ func TestStepOfTheWallClockMovesNoRoundTripTime(t *testing.T) {
 	e.replied(e.v4, e.v4, r.to, packet, 64, sent-int64(time.Hour), sent+20_000_000, false)
 	if got := rttOf(r.sample.rtts[0]); got < 19*time.Millisecond || got > 21*time.Millisecond || r.sample.userStamped != 1 {
 		t.Errorf("the round-trip time is %s, %d stamped by us", got, r.sample.userStamped)
+	}
+}
+
+// The worker opens another engine when Down is closed.
+func TestEngineWhoseSocketFailsSaysSoAndEndsItsRuns(t *testing.T) {
+	src, _, dst := lab.New(t).Chain(0)
+	dst.Silence()
+	var e *engine
+	src.Do(func() { e = started(t, raw) })
+	p := plan{to: dst.V4(), count: 2, size: 56, interval: 10 * time.Millisecond, timeout: time.Minute, ttl: usualTTL}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := e.measure(t.Context(), p)
+		ended <- err
+	}()
+	nothing, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nothing.Close()
+	if err := unix.Dup3(int(nothing.Fd()), e.v4.fd, unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	second, err := e.newRun(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.ended = func(*run) {}
+	e.add(second) // the loop notices when it sends or reads next
+	<-e.Down()
+	if err := <-ended; !errors.Is(err, probes.ErrLocal) {
+		t.Errorf("its run ended with %v", err)
+	}
+	if _, err := e.measure(t.Context(), p); !errors.Is(err, probes.ErrLocal) || !strings.Contains(err.Error(), "socket") {
+		t.Errorf("the next one ended with %v; it must say what failed", err)
 	}
 }

@@ -96,7 +96,7 @@ func stampedByUs(at int64) time.Duration     { return time.Duration(max(at, 2) &
 func stampedByKernel(at int64) time.Duration { return time.Duration(max(at, 2) | 1) }
 
 // flush hands a batch to the kernel. What it refuses counts as sent and lost
-// (rule 1 of the design), with its errno.
+// (rule 1 of the design), with its errno; what it has no room for was not sent.
 func (e *engine) flush(s *socket, o *outgoing) error {
 	began := e.now()
 	waited, full := false, 0
