@@ -1,0 +1,317 @@
+package daygrid
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"sonde/analysis/route"
+	"sonde/internal/measure"
+)
+
+// Run is one run of a traceroute.
+type Run struct {
+	DueAt   time.Time
+	Outcome measure.Outcome
+	Reason  string
+	Number  int          // of the route; 0 when none was seen
+	Hops    []netip.Addr // the zero Addr is a silent hop
+	Reached bool
+	Codes   []string // of the answers: "!H", "cksum", "!X,cksum"
+	RTT     *float64 // to the target, in ms
+}
+
+// Kind says what a mark means.
+type Kind string
+
+// The marks of the legend.
+const (
+	Same       Kind = "same"       // . as before
+	Silent     Kind = "silent"     // * a hop that answered before is silent
+	SameBlock  Kind = "block"      // : only last octets differ
+	SameAS     Kind = "as"         // a other addresses of the same AS
+	Stutter    Kind = "stutter"    // ' one router answered for more than one hop
+	Unreached  Kind = "unreached"  // | the target did not answer
+	Code       Kind = "code"       // an answer was an error; the sign is its code
+	Unresolved Kind = "unresolved" // ? the name did not resolve
+	TimedOut   Kind = "timeout"    // t the run was ended because its time was over
+	Failed     Kind = "failed"     // u any other failure
+	Major      Kind = "major"      // number: more than one significant difference
+	Minor      Kind = "minor"      // number: one significant difference
+	First      Kind = "first"      // number: the first route of the day, nothing significant
+	Missed     Kind = "missed"     // - nobody has shown a result
+	Gap        Kind = "gap"        // ~ the run was never made
+)
+
+// Mark is what a run shows in the grid.
+type Mark struct {
+	At       time.Time
+	Kind     Kind
+	Text     string // ".", "7", "H"; "#" stands for a number of three digits or more
+	Beside   string // next to a number: the code, or "|"
+	News     bool   // it was not so in the run before
+	Checksum bool   // an answer had a wrong ICMP checksum
+	Number   int
+	Runs     int    // 1; of a gap as many as were never made
+	Says     string // all of it in words
+}
+
+// past is what a run is compared with.
+type past struct {
+	seen  bool
+	known measure.Route // the last route, silent hops filled in with what they were
+	run   Run           // the last run that was measured
+	fails Kind          // how the last run that was not missed failed; "" when it did not
+}
+
+// Marks marks the runs of a day, which are in order of DueAt. before is the last
+// run before the day that saw a route, or nil. as may be nil.
+func Marks(day []Run, before *Run, as route.ASOf) []Mark {
+	var p past
+	if before != nil {
+		p.compare(*before, as)
+		p.run = *before
+	}
+	numbered := false
+	out := make([]Mark, 0, len(day))
+	for _, r := range day {
+		m := Mark{At: r.DueAt, Number: r.Number, Runs: 1}
+		switch r.Outcome {
+		case measure.Missed:
+			m.Kind, m.Text, m.Says = Missed, "-", "missed: "+r.Reason
+		case measure.OK:
+			m = p.mark(r, !numbered, as)
+			numbered = numbered || r.Number > 0
+			p.fails = ""
+		default:
+			m.Kind, m.Text = failure(r.Reason)
+			m.News, m.Says = p.fails != m.Kind, "failed: "+r.Reason
+			p.fails = m.Kind
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+// failure tells IEPM's three kinds of failure apart by the words of the worker.
+func failure(reason string) (Kind, string) {
+	switch {
+	case strings.Contains(reason, `resolve "`):
+		return Unresolved, "?"
+	case strings.Contains(reason, "time_to_run is over"):
+		return TimedOut, "t"
+	}
+	return Failed, "u"
+}
+
+// mark marks a run that was measured.
+func (p *past) mark(r Run, first bool, as route.ASOf) Mark {
+	m := Mark{At: r.DueAt, Number: r.Number, Runs: 1, Kind: Same, Text: "."}
+	last, seenBefore := p.run, p.seen
+	class, words := p.compare(r, as)
+	p.run = r
+	code, checksum := codes(r.Codes)
+	codeBefore, _ := codes(last.Codes)
+	quiet, quietBefore := silent(r), silent(last)
+	fits := []struct {
+		kind     Kind
+		text     string
+		is, news bool
+		says     string
+	}{
+		{Code, sign(code), code != "", code != codeBefore, "answered " + code},
+		{Unreached, "|", !r.Reached, last.DueAt.IsZero() || last.Reached, "target not reached"},
+		{SameAS, "a", class == route.MinorAS, true, "other addresses of the same AS"},
+		{SameBlock, ":", class == route.MinorBlock, true, "only last octets differ"},
+		{Silent, "*", len(quiet) > 0, seenBefore && !within(quiet, quietBefore), hops(quiet) + " silent"},
+		{Stutter, "'", stutters(r), !stutters(last), "one router answered for more than one hop"},
+	}
+	said := make([]string, 0, 4)
+	for _, f := range fits {
+		if f.is {
+			said = append(said, f.says)
+		}
+	}
+	m.Checksum = checksum
+	if checksum {
+		said = append(said, "ICMP checksum wrong")
+	}
+	switch {
+	case r.Number > 0 && (first || class == route.MajorSignificant || class == route.MinorSignificant):
+		m.Kind = First
+		switch class {
+		case route.MajorSignificant:
+			m.Kind, m.News = Major, true
+		case route.MinorSignificant:
+			m.Kind, m.News = Minor, true
+		}
+		m.Text = "#"
+		if r.Number < 100 {
+			m.Text = strconv.Itoa(r.Number)
+		}
+		if code != "" {
+			m.Beside = sign(code)
+		} else if !r.Reached {
+			m.Beside = "|"
+		}
+	default:
+		for _, f := range fits {
+			if f.is && f.news {
+				m.Kind, m.Text, m.News = f.kind, f.text, true
+				break
+			}
+		}
+		for _, f := range fits {
+			// Silence as before is no news, and a star all day would hide what is.
+			if m.Kind == Same && f.is && f.kind != Silent {
+				m.Kind, m.Text = f.kind, f.text
+			}
+		}
+	}
+	m.Says = say(r, words, said)
+	return m
+}
+
+// compare compares a run with what is known and remembers it.
+func (p *past) compare(r Run, as route.ASOf) (route.Class, string) {
+	now := measure.Route{Number: r.Number, Hops: slices.Clone(trim(r.Hops)), Reached: r.Reached}
+	if len(now.Hops) == 0 {
+		return route.None, "" // nobody answered: no route was seen
+	}
+	before := p.known
+	if !p.seen {
+		p.seen, p.known = true, now
+		return route.None, ""
+	}
+	class, changes := route.Compare(before, now, as)
+	p.known = now
+	if class == route.MajorSignificant || class == route.MinorSignificant {
+		return class, changed(changes)
+	}
+	for i, h := range now.Hops {
+		if !h.IsValid() && i < len(before.Hops) {
+			now.Hops[i] = before.Hops[i]
+		}
+	}
+	if !now.Reached && len(before.Hops) > len(now.Hops) {
+		now.Hops = append(now.Hops, before.Hops[len(now.Hops):]...)
+	}
+	p.known = now
+	return class, changed(changes)
+}
+
+// codes gives the first ! code of a run, and whether a checksum was wrong.
+func codes(list []string) (code string, checksum bool) {
+	for _, c := range list {
+		for part := range strings.SplitSeq(c, ",") {
+			switch {
+			case part == "cksum":
+				checksum = true
+			case code == "" && part != "":
+				code = part
+			}
+		}
+	}
+	return code, checksum
+}
+
+// sign is the character of a code: H of !H, 13 of !<13>, ! of ! alone.
+func sign(code string) string {
+	s := strings.Trim(strings.TrimPrefix(code, "!"), "<>")
+	if s == "" {
+		return "!"
+	}
+	if r := []rune(s); len(r) > 3 {
+		s = string(r[:3])
+	}
+	return s
+}
+
+func trim(hops []netip.Addr) []netip.Addr {
+	n := len(hops)
+	for n > 0 && !hops[n-1].IsValid() {
+		n--
+	}
+	return hops[:n]
+}
+
+// silent gives the places of hops, counted from 1, that gave no answer though a later one did.
+func silent(r Run) []int {
+	var out []int
+	for i, h := range trim(r.Hops) {
+		if !h.IsValid() {
+			out = append(out, i+1)
+		}
+	}
+	return out
+}
+
+func within(a, b []int) bool {
+	return !slices.ContainsFunc(a, func(n int) bool { return !slices.Contains(b, n) })
+}
+
+func stutters(r Run) bool {
+	for i := 1; i < len(r.Hops); i++ {
+		if r.Hops[i].IsValid() && r.Hops[i] == r.Hops[i-1] {
+			return true
+		}
+	}
+	return false
+}
+
+func hops(places []int) string {
+	words := make([]string, 0, len(places))
+	for _, n := range places[:min(len(places), 8)] {
+		words = append(words, strconv.Itoa(n))
+	}
+	if len(places) > 8 {
+		words = append(words, "…")
+	}
+	if len(places) == 1 {
+		return "hop " + words[0]
+	}
+	return "hops " + strings.Join(words, ", ")
+}
+
+// changed says which hop changed, the first significant one by name.
+func changed(changes []route.Change) string {
+	if len(changes) == 0 {
+		return ""
+	}
+	c := changes[max(0, slices.IndexFunc(changes, func(c route.Change) bool { return c.Class.Significant() }))]
+	var text string
+	switch {
+	case !c.From.IsValid():
+		text = fmt.Sprintf("hop %d is new: %s", c.Hop, c.To)
+	case !c.To.IsValid():
+		text = fmt.Sprintf("hop %d is gone: it was %s", c.Hop, c.From)
+	default:
+		text = fmt.Sprintf("hop %d moved from %s to %s", c.Hop, c.From, c.To)
+	}
+	if more := len(changes) - 1; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+func say(r Run, change string, said []string) string {
+	text := "nobody answered"
+	if r.Number > 0 {
+		text = fmt.Sprintf("route %d, %d hops", r.Number, len(trim(r.Hops)))
+	}
+	if r.RTT != nil {
+		text += fmt.Sprintf(", %.3g ms", *r.RTT)
+	}
+	if change != "" {
+		text += "; " + change
+	}
+	if len(said) > 0 {
+		text += "; " + strings.Join(said, "; ")
+	} else if change == "" && r.Number > 0 {
+		text += "; as before"
+	}
+	return text
+}
