@@ -17,6 +17,14 @@ type PageBucket struct {
 	Min, Low, Median, High, Max float64 // NaN when no run gave any
 }
 
+func (b *PageBucket) setValues(v [5]*float64) {
+	for i, to := range []*float64{&b.Min, &b.Low, &b.Median, &b.High, &b.Max} {
+		if *to = math.NaN(); v[i] != nil {
+			*to = *v[i]
+		}
+	}
+}
+
 // PageSeries is what a chart is drawn from.
 type PageSeries struct {
 	Width   time.Duration
@@ -101,11 +109,7 @@ func (r *Reading) Series(ctx context.Context, s PageSpec, interval time.Duration
 		var v [5]*float64
 		err := row.Scan(&n, &b.Runs, &b.OK, &b.Fail, &b.Missed, &b.Sent, &b.Received, &v[0], &v[1], &v[2], &v[3], &v[4])
 		b.At = time.UnixMicro(n * width.Microseconds()).UTC()
-		for i, to := range []*float64{&b.Min, &b.Low, &b.Median, &b.High, &b.Max} {
-			if *to = math.NaN(); v[i] != nil {
-				*to = *v[i]
-			}
-		}
+		b.setValues(v)
 		return b, err
 	})
 	if err != nil {

@@ -106,3 +106,73 @@ func (r *Reading) RouteDays(ctx context.Context, spec int64, from, until time.Ti
 			(SELECT count(*)::int FROM changed c WHERE c.day = d.day AND c.before IS NOT NULL AND c.before <> c.n)
 		FROM (SELECT day, count(*)::int AS runs, count(*) FILTER (WHERE outcome = 'ok')::int AS ok FROM runs GROUP BY day) d ORDER BY d.day DESC`, spec, from, until, zone)
 }
+
+// PageRouteShare says how much of a span a route was seen.
+type PageRouteShare struct {
+	Number      int // 0: no route was found
+	Runs        int
+	Held        time.Duration // until the next run, two intervals at most
+	First, Last time.Time     // within the span
+	RTT         *float64      // median to the target, in ms
+}
+
+// RouteShares gives the routes of [from, until] with how often and how long each was seen, the longest first.
+func (r *Reading) RouteShares(ctx context.Context, spec int64, from, until time.Time, interval time.Duration) ([]PageRouteShare, error) {
+	rows, err := r.tx.Query(ctx, `
+		SELECT n, count(*)::int, sum(held)::float8, min(due_at), max(due_at), percentile_cont(0.5) WITHIN GROUP (ORDER BY rtt_ms) FROM (
+			SELECT coalesce(route_no, 0) AS n, outcome, due_at, rtt_ms,
+				least(extract(epoch FROM lead(due_at, 1, greatest($3, due_at)) OVER (ORDER BY due_at) - due_at)::float8, $4::float8) AS held
+			FROM routedata WHERE toolspec_id = $1 AND due_at >= $2 AND due_at <= $3) x
+		WHERE outcome = 'ok' GROUP BY n ORDER BY 3 DESC, n`, spec, from, until, (2 * interval).Seconds())
+	if err != nil {
+		return nil, fmt.Errorf("read shares of routes: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (PageRouteShare, error) {
+		var s PageRouteShare
+		var held float64
+		err := row.Scan(&s.Number, &s.Runs, &held, &s.First, &s.Last, &s.RTT)
+		s.Held = seconds(held)
+		return s, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read shares of routes: %w", err)
+	}
+	return list, nil
+}
+
+// PageHop sums up the answers of one hop over some runs.
+type PageHop struct {
+	TTL              int
+	Addresses        []*netip.Addr // those that answered, the most frequent first
+	Probes, Answered int
+	Min, Median      *float64 // ms
+	Labels           []string // MPLS
+	Codes            []string
+	ReplyTTL         *int // with which answers arrived most often
+}
+
+// RouteHops sums up the hops of the newest runs of one route due in [from, until], and says how many runs there were.
+func (r *Reading) RouteHops(ctx context.Context, spec int64, number int, from, until time.Time, most int) (list []PageHop, runs int, err error) {
+	rows, err := r.tx.Query(ctx, `
+		WITH runs AS (SELECT * FROM routedata WHERE toolspec_id = $1 AND route_no = $2 AND due_at >= $3 AND due_at <= $4 AND hop_addresses IS NOT NULL ORDER BY due_at DESC LIMIT $5),
+			probes AS (SELECT coalesce(r.first_ttl, 1) + (u.ord - 1) / array_length(r.hop_addresses, 2) AS ttl, u.*
+				FROM runs r CROSS JOIN LATERAL unnest(r.hop_addresses, r.hop_rtts_us, r.hop_codes, r.hop_ttls, r.hop_labels) WITH ORDINALITY AS u (a, rtt, code, back, label, ord))
+		SELECT ttl::int, ARRAY(SELECT a FROM probes q WHERE q.ttl = p.ttl AND a IS NOT NULL GROUP BY a ORDER BY count(*) DESC, a LIMIT 16),
+			count(*)::int, count(a)::int, min(rtt) / 1000.0::float8, percentile_cont(0.5) WITHIN GROUP (ORDER BY rtt) / 1000.0,
+			ARRAY(SELECT DISTINCT label FROM probes q WHERE q.ttl = p.ttl AND label IS NOT NULL ORDER BY label LIMIT 4),
+			ARRAY(SELECT DISTINCT code FROM probes q WHERE q.ttl = p.ttl AND code IS NOT NULL ORDER BY code LIMIT 4),
+			mode() WITHIN GROUP (ORDER BY back), (SELECT count(*) FROM runs)::int
+		FROM probes p GROUP BY ttl ORDER BY ttl`, spec, number, from, until, most)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read hops: %w", err)
+	}
+	list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (PageHop, error) {
+		var h PageHop
+		err := row.Scan(&h.TTL, &h.Addresses, &h.Probes, &h.Answered, &h.Min, &h.Median, &h.Labels, &h.Codes, &h.ReplyTTL, &runs)
+		return h, err
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("read hops: %w", err)
+	}
+	return list, runs, nil
+}

@@ -2,6 +2,7 @@ package daygrid
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -49,6 +50,45 @@ func Hours(day time.Time, zone *time.Location) []Hour {
 func sameDay(t time.Time, y int, m time.Month, d int, zone *time.Location) bool {
 	a, b, c := t.In(zone).Date()
 	return a == y && b == m && c == d
+}
+
+// Hole is a stretch of instants that never became runs.
+type Hole struct {
+	From, Until time.Time
+	Runs        int
+	Reason      string
+}
+
+// WithHoles adds one mark for each hour that a hole touches, in order of time.
+// The instants of a hole are taken to lie evenly in it.
+func WithHoles(marks []Mark, holes []Hole, hours []Hour, now time.Time) []Mark {
+	out := slices.Clone(marks)
+	for _, o := range holes {
+		step := max(o.Until.Sub(o.From)/time.Duration(max(o.Runs-1, 1)), time.Microsecond)
+		for _, h := range hours {
+			end := h.Until
+			if end.After(now) {
+				end = now
+			}
+			before := instants(o, step, h.From)
+			n := instants(o, step, end) - before
+			if n <= 0 {
+				continue
+			}
+			at := o.From.Add(time.Duration(before) * step)
+			out = append(out, Mark{At: at, Kind: Gap, Text: "~", Runs: n, Says: fmt.Sprintf("%d of %d runs in a row that were never made: %s", n, o.Runs, o.Reason)})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Mark) int { return a.At.Compare(b.At) })
+	return out
+}
+
+// instants counts those of a hole before t.
+func instants(o Hole, step time.Duration, t time.Time) int {
+	if !t.After(o.From) {
+		return 0
+	}
+	return min(o.Runs, int((t.Sub(o.From)-1)/step)+1)
 }
 
 // Group is one mark, or several like it that follow each other.

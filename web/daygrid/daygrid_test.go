@@ -211,3 +211,29 @@ func TestCellsNeverHideNews(t *testing.T) {
 		t.Errorf("%+v", few[0])
 	}
 }
+
+func TestGapsAreMarkedInEachHourTheyTouch(t *testing.T) {
+	hole := Hole{From: morning.Add(50 * time.Minute), Until: morning.Add(2*time.Hour + 20*time.Minute), Runs: 10, Reason: "no scheduler"}
+	for _, c := range []struct {
+		now  time.Time
+		want string
+	}{
+		{morning.AddDate(0, 0, 1), "~1 ~6 ~3"},
+		{morning.Add(90 * time.Minute), "~1 ~3"},
+	} {
+		marks := Marks(runs(t, "1:1,2,3 1:1,2,3 1:1,2,3 1:1,2,3 1:1,2,3"), nil, as)
+		var got []string
+		for _, m := range WithHoles(marks, []Hole{hole}, Hours(morning, time.UTC), c.now) {
+			if m.Kind == Gap {
+				got = append(got, fmt.Sprintf("%s%d", m.Text, m.Runs))
+			}
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%v, want %s", got, c.want)
+		}
+	}
+	one := WithHoles(nil, []Hole{{From: morning, Until: morning, Runs: 1}}, Hours(morning, time.UTC), morning.AddDate(0, 0, 1))
+	if len(one) != 1 || one[0].Runs != 1 {
+		t.Errorf("%+v", one)
+	}
+}

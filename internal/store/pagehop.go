@@ -1,0 +1,121 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// PageCrossing is a route that leads over an address.
+type PageCrossing struct {
+	ToolspecID           int64
+	Monhost, Node, Label string
+	Number               int
+	Hops                 []*netip.Addr
+	Reached              bool
+	FirstSeen, LastSeen  time.Time
+	Times                int64
+	Place                int  // of the address among the hops, counted from 1; 0: only other flows crossed it
+	FirstTTL             int  // of the newest run that saw the route
+	Now                  bool // it is the route this spec saw last
+}
+
+// Crossings gives the routes seen since an instant that lead over an address,
+// the one seen last first, and how many there are. That an address is crossed by
+// other flows than the first is looked for in the newest run of each route seen
+// within a day.
+func (r *Reading) Crossings(ctx context.Context, address netip.Addr, since time.Time, most int) (list []PageCrossing, all int, err error) {
+	rows, err := r.tx.Query(ctx, `
+		WITH seen AS MATERIALIZED (
+			SELECT toolspec_id, route_no FROM routeno WHERE hops @> ARRAY[$1::inet] AND last_seen_at >= $2
+			UNION
+			SELECT n.toolspec_id, n.route_no FROM routeno n JOIN routedata d ON d.toolspec_id = n.toolspec_id AND d.due_at = n.last_seen_at
+			WHERE n.last_seen_at >= greatest($2, $3::timestamptz - interval '1 day') AND d.due_at >= greatest($2, $3::timestamptz - interval '1 day') AND d.due_at <= $3 AND $1 = ANY(d.hop_addresses))
+		SELECT n.toolspec_id, s.monhost, s.node, s.label, n.route_no, n.hops, n.reached, n.first_seen_at, n.last_seen_at, n.times_seen,
+			coalesce(array_position(n.hops, $1), 0), coalesce(d.first_ttl, 1),
+			NOT EXISTS (SELECT FROM routeno o WHERE o.toolspec_id = n.toolspec_id AND o.last_seen_at > n.last_seen_at), (count(*) OVER ())::int
+		FROM seen JOIN routeno n USING (toolspec_id, route_no) JOIN toolspecs s ON s.id = n.toolspec_id
+		LEFT JOIN routedata d ON d.toolspec_id = n.toolspec_id AND d.due_at = n.last_seen_at
+		ORDER BY n.last_seen_at DESC, n.toolspec_id, n.route_no LIMIT $4`, address, since, r.Now, most)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read who crosses %s: %w", address, err)
+	}
+	list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (PageCrossing, error) {
+		var c PageCrossing
+		err := row.Scan(&c.ToolspecID, &c.Monhost, &c.Node, &c.Label, &c.Number, &c.Hops, &c.Reached, &c.FirstSeen, &c.LastSeen, &c.Times, &c.Place, &c.FirstTTL, &c.Now, &all)
+		return c, err
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("read who crosses %s: %w", address, err)
+	}
+	return list, all, nil
+}
+
+// RouteTimes gives how often each of some specs has seen any route.
+func (r *Reading) RouteTimes(ctx context.Context, specs []int64) (map[int64]int64, error) {
+	rows, err := r.tx.Query(ctx, `SELECT toolspec_id, sum(times_seen)::bigint FROM routeno WHERE toolspec_id = ANY($1) GROUP BY 1`, specs)
+	if err != nil {
+		return nil, fmt.Errorf("count runs of routes: %w", err)
+	}
+	out := map[int64]int64{}
+	var id, times int64
+	if _, err := pgx.ForEachRow(rows, []any{&id, &times}, func() error { out[id] = times; return nil }); err != nil {
+		return nil, fmt.Errorf("count runs of routes: %w", err)
+	}
+	return out, nil
+}
+
+// HopSeries sums up the least round trip of each run to an address over all
+// these crossings, due in [from, until), in buckets of width.
+func (r *Reading) HopSeries(ctx context.Context, address netip.Addr, crossings []PageCrossing, from, until time.Time, width time.Duration) ([]PageBucket, error) {
+	var specs []int64
+	var routes, places []int32
+	for _, c := range crossings {
+		if c.Place > 0 {
+			specs, routes, places = append(specs, c.ToolspecID), append(routes, int32(c.Number)), append(places, int32(c.Place))
+		}
+	}
+	rows, err := r.tx.Query(ctx, `
+		SELECT floor(extract(epoch FROM due_at) * 1e6 / $7::bigint)::bigint, count(*)::int, count(rtt)::int, min(rtt), percentile_cont(0.25) WITHIN GROUP (ORDER BY rtt),
+			percentile_cont(0.5) WITHIN GROUP (ORDER BY rtt), percentile_cont(0.75) WITHIN GROUP (ORDER BY rtt), max(rtt)
+		FROM (SELECT d.due_at, (SELECT min(v) / 1000.0::float8 FROM unnest(d.hop_addresses[x.place:x.place][1:255], d.hop_rtts_us[x.place:x.place][1:255]) AS u (a, v) WHERE a = $6) AS rtt
+			FROM unnest($1::bigint[], $2::int[], $3::int[]) AS x (id, route, place)
+			JOIN routedata d ON d.toolspec_id = x.id AND d.route_no = x.route AND d.due_at >= $4 AND d.due_at < $5) y
+		GROUP BY 1 ORDER BY 1`, specs, routes, places, from, until, address, width.Microseconds())
+	if err != nil {
+		return nil, fmt.Errorf("read the round trips to %s: %w", address, err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (PageBucket, error) {
+		var b PageBucket
+		var n int64
+		var v [5]*float64
+		err := row.Scan(&n, &b.Runs, &b.OK, &v[0], &v[1], &v[2], &v[3], &v[4])
+		b.At = time.UnixMicro(n * width.Microseconds()).UTC()
+		b.setValues(v)
+		return b, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the round trips to %s: %w", address, err)
+	}
+	return list, nil
+}
+
+// PageHopChange is a noted change of a route.
+type PageHopChange struct {
+	ToolspecID    int64
+	Monhost, Node string
+	At            time.Time
+	Text          string
+	Evidence      []byte
+}
+
+// HopChanges gives the noted changes of these specs since an instant in which an address came or went, newest first.
+func (r *Reading) HopChanges(ctx context.Context, address netip.Addr, specs []int64, since time.Time, most int) ([]PageHopChange, error) {
+	return collect[PageHopChange](ctx, r, "changes at a hop", `SELECT toolspec_id, monhost, node, at, text, evidence FROM newalerts
+		WHERE toolspec_id = ANY($2) AND at >= $3 AND at <= $4 AND kind = 'note'
+			AND (evidence -> 'changes' @> jsonb_build_array(jsonb_build_object('from', $1::text)) OR evidence -> 'changes' @> jsonb_build_array(jsonb_build_object('to', $1::text)))
+		ORDER BY at DESC, id DESC LIMIT $5`, address.String(), specs, since, r.Now, most)
+}
