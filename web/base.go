@@ -24,6 +24,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"short":  short,
 	"mask":   mask,
 	"ago":    ago,
+	"nopick": func() pick { return pick{} },
 	"both":   func(b base, list any) listView { return listView{b, list} },
 	"more":   func(list []store.PageAlert, shown int) int { return len(list) - shown },
 }).ParseFS(templateFiles, "templates/*.html"))
@@ -47,6 +48,7 @@ type base struct {
 	Static  bool // a file of a report: it tells of the past
 	Refresh int  // seconds; 0 means never
 	Version string
+	Wide    bool // a table or picture that needs all the room there is
 }
 
 // listView hands a list to a template that several pages share.

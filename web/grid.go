@@ -8,13 +8,11 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"sort"
-	"strings"
 	"time"
 
-	"sonde/analysis/route"
 	"sonde/internal/measure"
 	"sonde/internal/store"
+	"sonde/web/chart"
 	"sonde/web/daygrid"
 )
 
@@ -35,6 +33,9 @@ func markClass(m daygrid.Mark) string {
 	class := "m " + string(m.Kind)
 	if m.News {
 		class += " news"
+	}
+	if m.Beside != "" && m.Beside != "|" {
+		class += " coded"
 	}
 	if m.Checksum {
 		class += " cksum"
@@ -60,7 +61,7 @@ type gridView struct {
 	Hours       []daygrid.Hour
 	Tables      []gridTable
 	Legend      []daygrid.Entry
-	Monhost     string   // only this one
+	Pick        pick
 	Monhosts    []string // to choose from
 	All         int      // rows on all pages
 	Page, Pages int
@@ -69,6 +70,7 @@ type gridView struct {
 	Later       string
 	Prev, Next  string
 	CSV, JSON   string
+	Clock       string    // that the clocks are set on this day
 	NotYet      time.Time // hours from here on have not been
 }
 
@@ -101,21 +103,24 @@ func dayNear(day time.Time, days int, zone *time.Location) string {
 	return time.Date(y, m, d+days, 12, 0, 0, 0, zone).Format(dayForm)
 }
 
-// grid makes the grid of a local day: of one monitoring host, or of all for "".
-func (q request) grid(day time.Time, monhost string, page int) (gridView, error) {
+// grid makes the grid of a local day.
+func (q request) grid(day time.Time, p pick, page int) (gridView, error) {
 	v := gridView{base: q.titled("", "routes"), Day: day.In(q.Zone).Format(dayForm), Weekday: day.In(q.Zone).Format("Monday"), Hours: daygrid.Hours(day, q.Zone),
-		Legend: daygrid.Legend(), Monhost: monhost, Page: page, NotYet: q.Now}
-	v.Title = "Routes of " + v.Day
+		Legend: daygrid.Legend(), Pick: p, Page: page, NotYet: q.Now}
+	v.Title, v.Wide = "Routes of "+v.Day, true
+	if n := len(v.Hours); n != 24 {
+		v.Clock = fmt.Sprintf("The clocks are set on this day: it has %d hours.", n)
+	}
 	today := q.Now.In(q.Zone).Format(dayForm)
-	v.Earlier = v.L.Grid(dayNear(day, -1, q.Zone), monhost, 1)
+	v.Earlier = v.L.Grid(dayNear(day, -1, q.Zone), p, 1)
 	if v.Day < today {
-		v.Later = v.L.Grid(dayNear(day, 1, q.Zone), monhost, 1)
+		v.Later = v.L.Grid(dayNear(day, 1, q.Zone), p, 1)
 	}
 	if v.Day != today {
-		v.Today = v.L.Grid(today, monhost, 1)
+		v.Today = v.L.Grid(today, p, 1)
 	}
-	v.CSV, v.JSON = v.L.GridData(v.Day, monhost, "csv"), v.L.GridData(v.Day, monhost, "json")
-	specs, err := q.routeSpecs(monhost)
+	v.CSV, v.JSON = v.L.GridData(v.Day, p, "csv"), v.L.GridData(v.Day, p, "json")
+	specs, err := q.routeSpecs(p)
 	if err != nil {
 		return v, err
 	}
@@ -126,10 +131,10 @@ func (q request) grid(day time.Time, monhost string, page int) (gridView, error)
 		return v, badRequest{fmt.Sprintf("there are %d pages, not %d", v.Pages, page)}
 	}
 	if page > 1 {
-		v.Prev = v.L.Grid(v.Day, monhost, page-1)
+		v.Prev = v.L.Grid(v.Day, p, page-1)
 	}
 	if page < v.Pages {
-		v.Next = v.L.Grid(v.Day, monhost, page+1)
+		v.Next = v.L.Grid(v.Day, p, page+1)
 	}
 	rows, err := q.gridRows(specs.list[(page-1)*gridRows:min(page*gridRows, v.All)], v.Hours)
 	if err != nil {
@@ -143,37 +148,6 @@ func (q request) grid(day time.Time, monhost string, page int) (gridView, error)
 		t.Rows = append(t.Rows, r)
 	}
 	return v, nil
-}
-
-// routeSpecs are the specs that find routes, by monitoring host and node.
-type routeSpecs struct {
-	list     []store.PageSpec
-	monhosts []string
-}
-
-func (q request) routeSpecs(monhost string) (routeSpecs, error) {
-	var out routeSpecs
-	all, err := q.r.Specs(q.ctx, "")
-	if err != nil {
-		return out, err
-	}
-	for _, s := range all {
-		if s.Table != routeTable {
-			continue
-		}
-		if !slices.Contains(out.monhosts, s.Monhost) {
-			out.monhosts = append(out.monhosts, s.Monhost)
-		}
-		if monhost == "" || s.Monhost == monhost {
-			out.list = append(out.list, s)
-		}
-	}
-	if monhost != "" && len(out.list) == 0 {
-		return out, fmt.Errorf("monitoring host %q that looks for routes: %w", monhost, store.ErrNone)
-	}
-	sort.Strings(out.monhosts)
-	sort.SliceStable(out.list, func(i, j int) bool { return out.list[i].Monhost < out.list[j].Monhost })
-	return out, nil
 }
 
 // gridRows marks the runs of specs.
@@ -198,16 +172,16 @@ func (q request) gridRows(specs []store.PageSpec, hours []daygrid.Hour) ([]gridR
 	if err != nil {
 		return nil, err
 	}
-	as, err := q.systems(days, befores)
+	known, err := q.knownHops(days, befores)
 	if err != nil {
 		return nil, err
 	}
 	runs, before, holes := map[int64][]daygrid.Run{}, map[int64]*daygrid.Run{}, map[int64][]daygrid.Hole{}
 	for _, d := range days {
-		runs[d.ToolspecID] = append(runs[d.ToolspecID], gridRun(d))
+		runs[d.ToolspecID] = append(runs[d.ToolspecID], gridRun(d, known))
 	}
 	for _, b := range befores {
-		r := gridRun(b)
+		r := gridRun(b, known)
 		before[b.ToolspecID] = &r
 	}
 	for _, g := range gaps {
@@ -215,7 +189,7 @@ func (q request) gridRows(specs []store.PageSpec, hours []daygrid.Hour) ([]gridR
 	}
 	out := make([]gridRow, len(specs))
 	for i, s := range specs {
-		marks := daygrid.WithHoles(daygrid.Marks(runs[s.ID], before[s.ID], as), holes[s.ID], hours, q.Now)
+		marks := daygrid.WithHoles(daygrid.Marks(runs[s.ID], before[s.ID]), holes[s.ID], hours, q.Now)
 		out[i] = gridRow{Spec: s, Cells: make([][]gridCell, len(hours)), marks: marks}
 		for h, groups := range daygrid.Cells(marks, hours) {
 			for _, g := range groups {
@@ -234,48 +208,27 @@ func (q request) gridRows(specs []store.PageSpec, hours []daygrid.Hour) ([]gridR
 	return out, nil
 }
 
-// systems gives the AS of every hop of these runs.
-func (q request) systems(lists ...[]store.PageGridRun) (route.ASOf, error) {
-	seen := map[netip.Addr]bool{}
-	var addresses []netip.Addr
+// knownHops gives what is known of every hop of these runs.
+func (q request) knownHops(lists ...[]store.PageGridRun) (known, error) {
+	var hops [][]*netip.Addr
 	for _, list := range lists {
 		for _, r := range list {
-			for _, h := range r.Hops {
-				if h != nil && !seen[*h] {
-					seen[*h] = true
-					addresses = append(addresses, *h)
-				}
-			}
+			hops = append(hops, r.Hops)
 		}
 	}
-	known, err := q.r.Addresses(q.ctx, addresses)
-	return asOf(known), err
+	return q.known(hops...)
 }
 
-func asOf(known map[netip.Addr]store.PageAddress) route.ASOf {
-	return func(a netip.Addr) (uint32, bool) {
-		n := known[a].ASN
-		return uint32(n), n > 0
-	}
-}
-
-func gridRun(r store.PageGridRun) daygrid.Run {
-	return daygrid.Run{DueAt: r.DueAt, Outcome: measure.Outcome(r.Outcome), Reason: r.Reason, Number: r.Number, Hops: plainHops(r.Hops), Reached: r.Reached, Codes: r.Codes, RTT: r.RTT}
-}
-
-// plainHops turns NULL into the zero address.
-func plainHops(hops []*netip.Addr) []netip.Addr {
-	out := make([]netip.Addr, len(hops))
-	for i, h := range hops {
-		if h != nil {
-			out[i] = *h
-		}
+func gridRun(r store.PageGridRun, k known) daygrid.Run {
+	out := daygrid.Run{DueAt: r.DueAt, Outcome: measure.Outcome(r.Outcome), Reason: r.Reason, Route: k.route(r.Number, r.Hops, r.Reached), Codes: r.Codes}
+	if r.RTT != nil {
+		out.Route.RTT = time.Duration(*r.RTT * float64(time.Millisecond))
 	}
 	return out
 }
 
 func gridPage(q request, r *http.Request) (string, any, error) {
-	if err := onlyKnown(r, "day", "monhost", "page"); err != nil {
+	if err := onlyKnown(r, append(pickNames, "day", "page")...); err != nil {
 		return "", nil, err
 	}
 	day, err := dayOf(r.FormValue("day"), q.Now, q.Zone)
@@ -289,14 +242,27 @@ func gridPage(q request, r *http.Request) (string, any, error) {
 	if page > 1_000_000 {
 		return "", nil, badRequest{"page: there are not so many"}
 	}
-	monhost := r.FormValue("monhost")
-	if monhost != "" {
-		if err := nameOK(monhost); err != nil {
-			return "", nil, err
-		}
+	p, err := pickOf(r)
+	if err != nil {
+		return "", nil, err
 	}
-	v, err := q.grid(day, monhost, int(page))
+	v, err := q.grid(day, p, int(page))
 	return "grid.html", v, err
+}
+
+func gridNumbers(q request, r *http.Request, w *bytes.Buffer, kind string) error {
+	if err := onlyKnown(r, append(pickNames, "day")...); err != nil {
+		return err
+	}
+	day, err := dayOf(r.FormValue("day"), q.Now, q.Zone)
+	if err != nil {
+		return err
+	}
+	p, err := pickOf(r)
+	if err != nil {
+		return err
+	}
+	return q.gridFile(w, day, p, kind)
 }
 
 // gridMark is a mark among the numbers of the grid.
@@ -315,8 +281,8 @@ type gridMark struct {
 }
 
 // gridFile writes the marks of a day, of all pages.
-func (q request) gridFile(w *bytes.Buffer, day time.Time, monhost, kind string) error {
-	specs, err := q.routeSpecs(monhost)
+func (q request) gridFile(w *bytes.Buffer, day time.Time, p pick, kind string) error {
+	specs, err := q.routeSpecs(p)
 	if err != nil {
 		return err
 	}
@@ -352,16 +318,8 @@ func (q request) gridFile(w *bytes.Buffer, day time.Time, monhost, kind string) 
 		if m.Route > 0 {
 			number = fmt.Sprint(m.Route)
 		}
-		_ = out.Write([]string{plainText(m.Monhost), plainText(m.Node), plainText(m.Label), fmt.Sprint(m.Spec), m.DueAt, plainText(m.Mark), m.Kind, fmt.Sprint(m.News), number, fmt.Sprint(m.Runs), plainText(m.Says)})
+		_ = out.Write([]string{chart.PlainText(m.Monhost), chart.PlainText(m.Node), chart.PlainText(m.Label), fmt.Sprint(m.Spec), m.DueAt, chart.PlainText(m.Mark), m.Kind, fmt.Sprint(m.News), number, fmt.Sprint(m.Runs), chart.PlainText(m.Says)})
 	}
 	out.Flush()
 	return out.Error()
-}
-
-// plainText keeps a spreadsheet from reckoning with a text.
-func plainText(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-		return "'" + s
-	}
-	return s
 }

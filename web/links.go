@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/fnv"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -17,7 +18,17 @@ type links interface {
 	NodeAt(name string, from, until time.Time) string
 	NodeSpec(name string, spec int64, span string) string
 	Routes(spec int64) string
+	RoutesSpan(spec int64, span string) string
 	Compare(spec int64, a, b int) string
+	// Run is one run, or where its route is described.
+	Run(spec int64, at time.Time, number int) string
+	// Grid is the grid of a local day, "" for today.
+	Grid(day string, p pick, page int) string
+	GridData(day string, p pick, kind string) string
+	Hop(address netip.Addr, span string) string
+	HopChart(address netip.Addr, w window, kind string) string
+	Topology(p pick, span string) string
+	TopologyData(p pick, span string) string
 	Alerts() string
 	Closed(before int64) string
 	Alert(id int64) string
@@ -87,6 +98,53 @@ func absolute(from, until time.Time) url.Values {
 }
 
 func (live) Routes(spec int64) string { return fmt.Sprintf("/routes/%d", spec) }
+func (live) RoutesSpan(spec int64, span string) string {
+	return fmt.Sprintf("/routes/%d?range=%s", spec, url.QueryEscape(span))
+}
+func (live) Run(spec int64, at time.Time, _ int) string {
+	return fmt.Sprintf("/routes/%d?run=%s", spec, at.UTC().Format(time.RFC3339Nano))
+}
+
+func (live) Grid(day string, p pick, page int) string {
+	v := p.values()
+	if day != "" {
+		v.Set("day", day)
+	}
+	if page > 1 {
+		v.Set("page", fmt.Sprint(page))
+	}
+	return withQuery("/routes", v)
+}
+
+func (live) GridData(day string, p pick, kind string) string {
+	v := p.values()
+	v.Set("day", day)
+	return withQuery("/routes."+kind, v)
+}
+
+func (live) Hop(address netip.Addr, span string) string {
+	v := url.Values{}
+	if span != "" {
+		v.Set("range", span)
+	}
+	return withQuery("/hop/"+address.String(), v)
+}
+
+func (live) HopChart(address netip.Addr, w window, kind string) string {
+	return withQuery(fmt.Sprintf("/hopchart/%s.%s", address, kind), absolute(w.From, w.Until))
+}
+
+func (live) Topology(p pick, span string) string     { return topologyURL("/topology", p, span) }
+func (live) TopologyData(p pick, span string) string { return topologyURL("/topology.json", p, span) }
+
+func topologyURL(path string, p pick, span string) string {
+	v := p.values()
+	if span != "" {
+		v.Set("range", span)
+	}
+	return withQuery(path, v)
+}
+
 func (live) Compare(spec int64, a, b int) string {
 	return fmt.Sprintf("/routes/%d?a=%d&b=%d", spec, a, b)
 }
@@ -107,9 +165,13 @@ type files struct {
 
 // inventory is what a report consists of.
 type inventory struct {
+	today  string
+	node   string // the only one it tells of; "" for all
 	nodes  map[string]bool
 	specs  map[int64]bool // with a page of routes
 	alerts map[int64]bool
+	days   map[string]bool // with a grid
+	hops   map[netip.Addr]bool
 }
 
 func (f files) Style() string { return f.up + "style.css" }
@@ -156,9 +218,64 @@ func (f files) Routes(spec int64) string {
 	return f.up + fmt.Sprintf("routes/%d.html", spec)
 }
 
-func (f files) Compare(int64, int, int) string { return "" }
-func (f files) Alerts() string                 { return f.up + "alerts.html" }
-func (f files) Closed(int64) string            { return "" }
+func (f files) RoutesSpan(int64, string) string { return "" }
+func (f files) Compare(int64, int, int) string  { return "" }
+
+func (f files) Run(spec int64, _ time.Time, number int) string {
+	to := f.Routes(spec)
+	if to != "" && number > 0 {
+		to += fmt.Sprintf("#route-%d", number)
+	}
+	return to
+}
+
+func (f files) Grid(day string, p pick, page int) string {
+	if day == "" {
+		day = f.have.today
+	}
+	if p.narrower(f.have.node) || !f.have.days[day] {
+		return ""
+	}
+	return f.up + gridFile(day, page)
+}
+
+func gridFile(day string, page int) string {
+	if page > 1 {
+		return fmt.Sprintf("grid/%s-%d.html", day, page)
+	}
+	return "grid/" + day + ".html"
+}
+
+func (f files) GridData(day string, _ pick, kind string) string {
+	return f.up + "grid/" + day + "." + kind
+}
+
+func (f files) Hop(address netip.Addr, span string) string {
+	if !f.have.hops[address] || span != "" && span != defaultSpan {
+		return ""
+	}
+	return f.up + hopFile(address)
+}
+
+// hopFile names a page by the address; a colon is no letter of file names everywhere.
+func hopFile(a netip.Addr) string {
+	return "hop/" + strings.ReplaceAll(a.WithZone("").String(), ":", "_") + ".html"
+}
+
+func (f files) HopChart(address netip.Addr, _ window, kind string) string {
+	return f.up + strings.TrimSuffix(hopFile(address), "html") + kind
+}
+
+func (f files) Topology(p pick, span string) string {
+	if p.narrower(f.have.node) || span != "" && span != topologySpan {
+		return ""
+	}
+	return f.up + "topology.html"
+}
+func (f files) TopologyData(pick, string) string { return f.up + "topology.json" }
+
+func (f files) Alerts() string      { return f.up + "alerts.html" }
+func (f files) Closed(int64) string { return "" }
 func (f files) Alert(id int64) string {
 	if !f.have.alerts[id] {
 		return ""

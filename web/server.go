@@ -57,6 +57,7 @@ func (s *Site) Handler() http.Handler {
 	page("/{$}", overviewPage)
 	page("/node/{name}", func(q request, r *http.Request) (string, any, error) { return nodePage(q, r, r.PathValue("name")) })
 	page("/node", func(q request, r *http.Request) (string, any, error) { return nodePage(q, r, r.FormValue("name")) })
+	page("/routes", gridPage)
 	page("/routes/{spec}", routesPage)
 	page("/alerts", alertsPage)
 	page("/alert/{id}", alertPage)
@@ -69,6 +70,8 @@ func (s *Site) Handler() http.Handler {
 		return "mediums.html", v, err
 	})
 	mux.HandleFunc("GET /chart/{file}", s.chart)
+	s.numbers(mux, "/routes.csv", "csv", gridNumbers)
+	s.numbers(mux, "/routes.json", "json", gridNumbers)
 	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/css; charset=utf-8")
 		w.Header().Set("Cache-Control", "max-age=300")
@@ -141,6 +144,19 @@ func (s *Site) page(w http.ResponseWriter, r *http.Request, make func(request, *
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	s.send(w, b.Bytes())
+}
+
+// numbers answers with a file of numbers.
+func (s *Site) numbers(mux *http.ServeMux, path, kind string, make func(q request, r *http.Request, w *bytes.Buffer, kind string) error) {
+	mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+		var b bytes.Buffer
+		if err := s.read(r.Context(), func(q request) error { return make(q, r, &b, kind) }); err != nil {
+			s.refuse(w, r, err)
+			return
+		}
+		w.Header().Set("Content-Type", chartTypes[kind])
+		s.send(w, b.Bytes())
+	})
 }
 
 func (s *Site) send(w http.ResponseWriter, b []byte) {

@@ -55,13 +55,13 @@ func (d *detector) Feed(s measure.Sample) []measure.Verdict {
 		return nil // nobody answered at all: no route was seen
 	}
 	at := s.DueAt.UTC()
-	now := state{At: at, Hops: append([]netip.Addr(nil), trim(*s.Route)...), Reached: s.Route.Reached, Number: s.Route.Number}
+	now := state{At: at, Hops: addresses(trim(*s.Route)), Reached: s.Route.Reached, Number: s.Route.Number}
 	before := d.state
 	if len(before.Hops) == 0 {
 		d.state = now
 		return nil
 	}
-	class, changes := Compare(before.route(), now.route(), nil)
+	class, changes := Compare(before.route(), now.route())
 	if class == MinorSignificant || class == MajorSignificant {
 		d.state = now
 	} else {
@@ -95,14 +95,28 @@ func (d *detector) notes(c Class) bool {
 	return c != None
 }
 
-func (s state) route() measure.Route { return measure.Route{Hops: s.Hops, Reached: s.Reached} }
+func (s state) route() measure.Route {
+	r := measure.Route{Reached: s.Reached, Hops: make([]measure.Hop, len(s.Hops))}
+	for i, a := range s.Hops {
+		r.Hops[i].Address = a
+	}
+	return r
+}
+
+func addresses(hops []measure.Hop) []netip.Addr {
+	out := make([]netip.Addr, len(hops))
+	for i, h := range hops {
+		out[i] = h.Address
+	}
+	return out
+}
 
 // remembering fills hops that are silent now with what they were.
 func (s state) remembering(before state) state {
 	s.Hops = append([]netip.Addr(nil), s.Hops...)
 	for i, h := range s.Hops {
-		if !h.IsValid() {
-			s.Hops[i] = at(before.Hops, i)
+		if !h.IsValid() && i < len(before.Hops) {
+			s.Hops[i] = before.Hops[i]
 		}
 	}
 	// A route that broke off keeps what was known beyond.
@@ -124,12 +138,12 @@ func words(before, now state, changes []Change) string {
 	hop := "hop " + strconv.Itoa(first.Hop)
 	var text string
 	switch {
-	case !first.From.IsValid():
-		text = fmt.Sprintf("%s is new: %s", hop, first.To)
-	case !first.To.IsValid():
-		text = fmt.Sprintf("%s is gone: it was %s", hop, first.From)
+	case first.From.Silent():
+		text = fmt.Sprintf("%s is new: %s", hop, first.To.Address)
+	case first.To.Silent():
+		text = fmt.Sprintf("%s is gone: it was %s", hop, first.From.Address)
 	default:
-		text = fmt.Sprintf("%s moved from %s to %s", hop, first.From, first.To)
+		text = fmt.Sprintf("%s moved from %s to %s", hop, first.From.Address, first.To.Address)
 	}
 	switch more := len(changes) - 1; more {
 	case 0:
@@ -147,13 +161,13 @@ func words(before, now state, changes []Change) string {
 func note(at time.Time, before, now state, class Class, text string, changes []Change) measure.Verdict {
 	list := make([]map[string]any, len(changes))
 	for i, c := range changes {
-		list[i] = map[string]any{"hop": c.Hop, "from": name(c.From), "to": name(c.To), "class": string(c.Class)}
+		list[i] = map[string]any{"hop": c.Hop, "from": name(c.From.Address), "to": name(c.To.Address), "class": string(c.Class)}
 	}
 	return measure.Verdict{
 		Kind: measure.Note, Severity: measure.Info, At: at, Since: at, Text: text,
 		Evidence: map[string]any{
 			"class": string(class), "changes": list,
-			"before": names(before.Hops), "after": names(now.Hops),
+			"before": printed(before.Hops), "after": printed(now.Hops),
 			"before_reached": before.Reached, "after_reached": now.Reached,
 			"before_route_no": before.Number, "after_route_no": now.Number,
 			"before_since": before.At,
@@ -168,7 +182,7 @@ func name(a netip.Addr) string {
 	return a.String()
 }
 
-func names(hops []netip.Addr) []string {
+func printed(hops []netip.Addr) []string {
 	out := make([]string, len(hops))
 	for i, h := range hops {
 		out[i] = name(h)

@@ -226,7 +226,7 @@ func number64(v any) float64 {
 
 // route makes hops count from 1: those before first_ttl were not asked.
 func route(hops []*string, reached bool, number, firstTTL int) *measure.Route {
-	r := &measure.Route{Number: number, Reached: reached, Hops: make([]netip.Addr, max(firstTTL-1, 0), max(firstTTL-1, 0)+len(hops))}
+	r := &measure.Route{Number: number, Reached: reached, Hops: make([]measure.Hop, max(firstTTL-1, 0), max(firstTTL-1, 0)+len(hops))}
 	for _, h := range hops {
 		var a netip.Addr
 		if h != nil {
@@ -236,7 +236,7 @@ func route(hops []*string, reached bool, number, firstTTL int) *measure.Route {
 				a = parsed
 			}
 		}
-		r.Hops = append(r.Hops, a)
+		r.Hops = append(r.Hops, measure.Hop{Address: a})
 	}
 	return r
 }

@@ -79,6 +79,11 @@ func (r *Reading) Spec(ctx context.Context, id int64) (PageSpec, error) {
 	return list[0], nil
 }
 
+// RouteSpecs gives the specs that find routes, with their newest runs.
+func (r *Reading) RouteSpecs(ctx context.Context) ([]PageSpec, error) {
+	return r.specs(ctx, `t.table_name = $1`, "routedata")
+}
+
 func (r *Reading) specs(ctx context.Context, where string, arg any) ([]PageSpec, error) {
 	rows, err := r.tx.Query(ctx, `
 		SELECT s.id, s.node, s.monhost, s.tool, s.label, CASE WHEN s.options = '{}' THEN '' ELSE s.options::text END,

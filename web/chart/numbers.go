@@ -23,7 +23,7 @@ func (c Chart) CSV(w io.Writer) error {
 	}
 	row := func(kind string, from, until time.Time, runs int, text string) {
 		r := make([]string, len(csvHead))
-		r[0], r[1], r[2], r[16] = kind, stamp(from), stamp(until), noFormula(text)
+		r[0], r[1], r[2], r[16] = kind, stamp(from), stamp(until), PlainText(text)
 		if runs > 0 {
 			r[3] = strconv.Itoa(runs)
 		}
@@ -45,8 +45,8 @@ func (c Chart) CSV(w io.Writer) error {
 	return out.Error()
 }
 
-// noFormula keeps a spreadsheet from reckoning with a text.
-func noFormula(s string) string {
+// PlainText keeps a spreadsheet from reckoning with a text.
+func PlainText(s string) string {
 	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
 		return "'" + s
 	}

@@ -19,7 +19,7 @@ func runs(t *testing.T, text string) []Run {
 	t.Helper()
 	var out []Run
 	for i, w := range strings.Fields(text) {
-		r := Run{DueAt: morning.Add(time.Duration(i) * 10 * time.Minute), Outcome: measure.OK, Reached: true}
+		r := Run{DueAt: morning.Add(time.Duration(i) * 10 * time.Minute), Outcome: measure.OK, Route: measure.Route{Reached: true}}
 		switch w {
 		case "?":
 			r.Outcome, r.Reason = measure.Fail, `resolve "www.example.org": no such host`
@@ -31,22 +31,22 @@ func runs(t *testing.T, text string) []Run {
 			r.Outcome, r.Reason = measure.Missed, "overload"
 		default:
 			number, hops, _ := strings.Cut(w, ":")
-			if _, err := fmt.Sscan(number, &r.Number); err != nil {
+			if _, err := fmt.Sscan(number, &r.Route.Number); err != nil {
 				t.Fatal(w, err)
 			}
 			for _, h := range strings.Split(hops, ",") {
 				switch {
 				case h == "…":
-					r.Reached = false
+					r.Route.Reached = false
 				case h == "*":
-					r.Hops = append(r.Hops, netip.Addr{})
+					r.Route.Hops = append(r.Route.Hops, measure.Hop{})
 				case strings.HasPrefix(h, "!"), h == "cksum":
 					r.Codes = append(r.Codes, h)
 				case h == "":
 				case strings.Contains(h, "."):
-					r.Hops = append(r.Hops, netip.MustParseAddr("10.0."+h))
+					r.Route.Hops = append(r.Route.Hops, hop("10.0."+h))
 				default:
-					r.Hops = append(r.Hops, netip.MustParseAddr("10.0."+h+".1"))
+					r.Route.Hops = append(r.Route.Hops, hop("10.0."+h+".1"))
 				}
 			}
 		}
@@ -56,9 +56,12 @@ func runs(t *testing.T, text string) []Run {
 }
 
 // Networks 10.0.20 to 10.0.29 are of one AS.
-func as(a netip.Addr) (uint32, bool) {
-	b := a.As4()
-	return 64500, b[2] >= 20 && b[2] < 30
+func hop(address string) measure.Hop {
+	h := measure.Hop{Address: netip.MustParseAddr(address)}
+	if b := h.Address.As4(); b[2] >= 20 && b[2] < 30 {
+		h.AS = 64500
+	}
+	return h
 }
 
 // shown writes a mark: what stands there, "!" before it when it is news.
@@ -110,7 +113,7 @@ func TestEveryMarkOfTheLegend(t *testing.T) {
 			before = &b
 		}
 		var got []string
-		for _, m := range Marks(runs(t, c.day), before, as) {
+		for _, m := range Marks(runs(t, c.day), before) {
 			got = append(got, shown(m))
 			if m.Says == "" {
 				t.Errorf("%s: %s says nothing", c.name, m.Text)
@@ -123,7 +126,7 @@ func TestEveryMarkOfTheLegend(t *testing.T) {
 }
 
 func TestColourOfANumberTellsHowManyHopsDiffer(t *testing.T) {
-	marks := Marks(runs(t, "1:1,2,3,4 2:1,9,3,4 3:1,8,7,4"), nil, as)
+	marks := Marks(runs(t, "1:1,2,3,4 2:1,9,3,4 3:1,8,7,4"), nil)
 	if marks[0].Kind != First || marks[1].Kind != Minor || marks[2].Kind != Major {
 		t.Errorf("%s %s %s", marks[0].Kind, marks[1].Kind, marks[2].Kind)
 	}
@@ -195,7 +198,7 @@ func TestCellsNeverHideNews(t *testing.T) {
 	for i := range day {
 		day[i].DueAt = morning.Add(time.Duration(i) * time.Minute)
 	}
-	marks := Marks(day, nil, as)
+	marks := Marks(day, nil)
 	cells := Cells(marks, Hours(morning, time.UTC))
 	var got []string
 	n := 0
@@ -221,7 +224,7 @@ func TestGapsAreMarkedInEachHourTheyTouch(t *testing.T) {
 		{morning.AddDate(0, 0, 1), "~1 ~6 ~3"},
 		{morning.Add(90 * time.Minute), "~1 ~3"},
 	} {
-		marks := Marks(runs(t, "1:1,2,3 1:1,2,3 1:1,2,3 1:1,2,3 1:1,2,3"), nil, as)
+		marks := Marks(runs(t, "1:1,2,3 1:1,2,3 1:1,2,3 1:1,2,3 1:1,2,3"), nil)
 		var got []string
 		for _, m := range WithHoles(marks, []Hole{hole}, Hours(morning, time.UTC), c.now) {
 			if m.Kind == Gap {

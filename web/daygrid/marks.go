@@ -2,7 +2,6 @@ package daygrid
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,11 +16,8 @@ type Run struct {
 	DueAt   time.Time
 	Outcome measure.Outcome
 	Reason  string
-	Number  int          // of the route; 0 when none was seen
-	Hops    []netip.Addr // the zero Addr is a silent hop
-	Reached bool
-	Codes   []string // of the answers: "!H", "cksum", "!X,cksum"
-	RTT     *float64 // to the target, in ms
+	Route   measure.Route // Number is 0 when none was seen; the RTT of hops is not needed
+	Codes   []string      // of the answers: "!H", "cksum", "!X,cksum"
 }
 
 // Kind says what a mark means.
@@ -68,23 +64,23 @@ type past struct {
 }
 
 // Marks marks the runs of a day, which are in order of DueAt. before is the last
-// run before the day that saw a route, or nil. as may be nil.
-func Marks(day []Run, before *Run, as route.ASOf) []Mark {
+// run before the day that saw a route, or nil.
+func Marks(day []Run, before *Run) []Mark {
 	var p past
 	if before != nil {
-		p.compare(*before, as)
+		p.compare(before.Route)
 		p.run = *before
 	}
 	numbered := false
 	out := make([]Mark, 0, len(day))
 	for _, r := range day {
-		m := Mark{At: r.DueAt, Number: r.Number, Runs: 1}
+		m := Mark{At: r.DueAt, Number: r.Route.Number, Runs: 1}
 		switch r.Outcome {
 		case measure.Missed:
 			m.Kind, m.Text, m.Says = Missed, "-", "missed: "+r.Reason
 		case measure.OK:
-			m = p.mark(r, !numbered, as)
-			numbered = numbered || r.Number > 0
+			m = p.mark(r, !numbered)
+			numbered = numbered || r.Route.Number > 0
 			p.fails = ""
 		default:
 			m.Kind, m.Text = failure(r.Reason)
@@ -108,14 +104,14 @@ func failure(reason string) (Kind, string) {
 }
 
 // mark marks a run that was measured.
-func (p *past) mark(r Run, first bool, as route.ASOf) Mark {
-	m := Mark{At: r.DueAt, Number: r.Number, Runs: 1, Kind: Same, Text: "."}
+func (p *past) mark(r Run, first bool) Mark {
+	m := Mark{At: r.DueAt, Number: r.Route.Number, Runs: 1, Kind: Same, Text: "."}
 	last, seenBefore := p.run, p.seen
-	class, words := p.compare(r, as)
+	class, words := p.compare(r.Route)
 	p.run = r
 	code, checksum := codes(r.Codes)
 	codeBefore, _ := codes(last.Codes)
-	quiet, quietBefore := silent(r), silent(last)
+	quiet, quietBefore := silent(r.Route), silent(last.Route)
 	fits := []struct {
 		kind     Kind
 		text     string
@@ -123,11 +119,11 @@ func (p *past) mark(r Run, first bool, as route.ASOf) Mark {
 		says     string
 	}{
 		{Code, sign(code), code != "", code != codeBefore, "answered " + code},
-		{Unreached, "|", !r.Reached, last.DueAt.IsZero() || last.Reached, "target not reached"},
+		{Unreached, "|", !r.Route.Reached, last.DueAt.IsZero() || last.Route.Reached, "target not reached"},
 		{SameAS, "a", class == route.MinorAS, true, "other addresses of the same AS"},
 		{SameBlock, ":", class == route.MinorBlock, true, "only last octets differ"},
 		{Silent, "*", len(quiet) > 0, seenBefore && !within(quiet, quietBefore), hops(quiet) + " silent"},
-		{Stutter, "'", stutters(r), !stutters(last), "one router answered for more than one hop"},
+		{Stutter, "'", stutters(r.Route), !stutters(last.Route), "one router answered for more than one hop"},
 	}
 	said := make([]string, 0, 4)
 	for _, f := range fits {
@@ -140,7 +136,7 @@ func (p *past) mark(r Run, first bool, as route.ASOf) Mark {
 		said = append(said, "ICMP checksum wrong")
 	}
 	switch {
-	case r.Number > 0 && (first || class == route.MajorSignificant || class == route.MinorSignificant):
+	case r.Route.Number > 0 && (first || class == route.MajorSignificant || class == route.MinorSignificant):
 		m.Kind = First
 		switch class {
 		case route.MajorSignificant:
@@ -149,12 +145,12 @@ func (p *past) mark(r Run, first bool, as route.ASOf) Mark {
 			m.Kind, m.News = Minor, true
 		}
 		m.Text = "#"
-		if r.Number < 100 {
-			m.Text = strconv.Itoa(r.Number)
+		if r.Route.Number < 100 {
+			m.Text = strconv.Itoa(r.Route.Number)
 		}
 		if code != "" {
 			m.Beside = sign(code)
-		} else if !r.Reached {
+		} else if !r.Route.Reached {
 			m.Beside = "|"
 		}
 	default:
@@ -171,28 +167,33 @@ func (p *past) mark(r Run, first bool, as route.ASOf) Mark {
 			}
 		}
 	}
-	m.Says = say(r, words, said)
+	m.Says = say(r.Route, words, said)
 	return m
 }
 
-// compare compares a run with what is known and remembers it.
-func (p *past) compare(r Run, as route.ASOf) (route.Class, string) {
-	now := measure.Route{Number: r.Number, Hops: slices.Clone(trim(r.Hops)), Reached: r.Reached}
+// compare compares a route with what is known and remembers it. Its words are
+// those of the analysis, "" where nothing is new.
+func (p *past) compare(r measure.Route) (class route.Class, words []string) {
+	now := r
+	now.Hops = slices.Clone(r.Hops[:answered(r)])
 	if len(now.Hops) == 0 {
-		return route.None, "" // nobody answered: no route was seen
+		return route.None, nil // nobody answered: no route was seen
 	}
 	before := p.known
-	if !p.seen {
-		p.seen, p.known = true, now
-		return route.None, ""
-	}
-	class, changes := route.Compare(before, now, as)
 	p.known = now
+	if !p.seen {
+		p.seen = true
+		return route.None, nil
+	}
+	class, changes := route.Compare(before, now)
+	if len(changes) > 0 {
+		words = route.Sentences(before, now)
+	}
 	if class == route.MajorSignificant || class == route.MinorSignificant {
-		return class, changed(changes)
+		return class, words
 	}
 	for i, h := range now.Hops {
-		if !h.IsValid() && i < len(before.Hops) {
+		if h.Silent() && i < len(before.Hops) {
 			now.Hops[i] = before.Hops[i]
 		}
 	}
@@ -200,7 +201,7 @@ func (p *past) compare(r Run, as route.ASOf) (route.Class, string) {
 		now.Hops = append(now.Hops, before.Hops[len(now.Hops):]...)
 	}
 	p.known = now
-	return class, changed(changes)
+	return class, words
 }
 
 // codes gives the first ! code of a run, and whether a checksum was wrong.
@@ -230,19 +231,20 @@ func sign(code string) string {
 	return s
 }
 
-func trim(hops []netip.Addr) []netip.Addr {
-	n := len(hops)
-	for n > 0 && !hops[n-1].IsValid() {
+// answered is how many hops there are up to the last one that answered.
+func answered(r measure.Route) int {
+	n := len(r.Hops)
+	for n > 0 && r.Hops[n-1].Silent() {
 		n--
 	}
-	return hops[:n]
+	return n
 }
 
 // silent gives the places of hops, counted from 1, that gave no answer though a later one did.
-func silent(r Run) []int {
+func silent(r measure.Route) []int {
 	var out []int
-	for i, h := range trim(r.Hops) {
-		if !h.IsValid() {
+	for i, h := range r.Hops[:answered(r)] {
+		if h.Silent() {
 			out = append(out, i+1)
 		}
 	}
@@ -253,9 +255,9 @@ func within(a, b []int) bool {
 	return !slices.ContainsFunc(a, func(n int) bool { return !slices.Contains(b, n) })
 }
 
-func stutters(r Run) bool {
+func stutters(r measure.Route) bool {
 	for i := 1; i < len(r.Hops); i++ {
-		if r.Hops[i].IsValid() && r.Hops[i] == r.Hops[i-1] {
+		if !r.Hops[i].Silent() && r.Hops[i].Address == r.Hops[i-1].Address {
 			return true
 		}
 	}
@@ -276,42 +278,23 @@ func hops(places []int) string {
 	return "hops " + strings.Join(words, ", ")
 }
 
-// changed says which hop changed, the first significant one by name.
-func changed(changes []route.Change) string {
-	if len(changes) == 0 {
-		return ""
-	}
-	c := changes[max(0, slices.IndexFunc(changes, func(c route.Change) bool { return c.Class.Significant() }))]
-	var text string
-	switch {
-	case !c.From.IsValid():
-		text = fmt.Sprintf("hop %d is new: %s", c.Hop, c.To)
-	case !c.To.IsValid():
-		text = fmt.Sprintf("hop %d is gone: it was %s", c.Hop, c.From)
-	default:
-		text = fmt.Sprintf("hop %d moved from %s to %s", c.Hop, c.From, c.To)
-	}
-	if more := len(changes) - 1; more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
-	return text
-}
+// mostWords bounds what is said of a change; the page behind the mark says all.
+const mostWords = 4
 
-func say(r Run, change string, said []string) string {
+func say(r measure.Route, change, said []string) string {
 	text := "nobody answered"
 	if r.Number > 0 {
-		text = fmt.Sprintf("route %d, %d hops", r.Number, len(trim(r.Hops)))
+		text = fmt.Sprintf("route %d, %d hops", r.Number, answered(r))
 	}
-	if r.RTT != nil {
-		text += fmt.Sprintf(", %.3g ms", *r.RTT)
+	if r.RTT > 0 {
+		text += fmt.Sprintf(", %.3g ms", float64(r.RTT)/float64(time.Millisecond))
 	}
-	if change != "" {
-		text += "; " + change
+	if len(change) > mostWords {
+		change = append(slices.Clone(change[:mostWords]), "and more")
 	}
-	if len(said) > 0 {
-		text += "; " + strings.Join(said, "; ")
-	} else if change == "" && r.Number > 0 {
-		text += "; as before"
+	words := append(slices.Clone(change), said...)
+	if len(words) == 0 && r.Number > 0 {
+		words = append(words, "as before")
 	}
-	return text
+	return strings.Join(append([]string{text}, words...), "; ")
 }

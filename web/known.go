@@ -1,0 +1,105 @@
+package web
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"sonde/internal/measure"
+	"sonde/internal/store"
+)
+
+// known is what is known of addresses: names and ASes.
+type known map[netip.Addr]store.PageAddress
+
+// known looks up the addresses of these hops.
+func (q request) known(lists ...[]*netip.Addr) (known, error) {
+	seen := map[netip.Addr]bool{}
+	var all []netip.Addr
+	for _, list := range lists {
+		for _, a := range list {
+			if a != nil && !seen[*a] {
+				seen[*a] = true
+				all = append(all, *a)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return known{}, nil
+	}
+	found, err := q.r.Addresses(q.ctx, all)
+	return found, err
+}
+
+// hop gives an address with what is known of it; nil is a silent hop.
+func (k known) hop(a *netip.Addr) measure.Hop {
+	if a == nil {
+		return measure.Hop{}
+	}
+	i := k[*a]
+	return measure.Hop{Address: *a, AS: uint32(i.ASN), ASName: i.AS, Name: i.Name}
+}
+
+// route gives a route with what is known of its hops.
+func (k known) route(number int, hops []*netip.Addr, reached bool) measure.Route {
+	r := measure.Route{Number: number, Reached: reached, Hops: make([]measure.Hop, len(hops))}
+	for i, h := range hops {
+		r.Hops[i] = k.hop(h)
+	}
+	return r
+}
+
+// asText writes AS 680 DFN, DE; "" when no AS is known.
+func asText(a store.PageAddress) string {
+	if a.ASN == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("AS %d", a.ASN)
+	if a.AS != "" {
+		text += " " + a.AS
+	}
+	if a.Country != "" && !strings.HasSuffix(a.AS, a.Country) {
+		text += ", " + a.Country
+	}
+	return text
+}
+
+// place is an address on a page.
+type place struct {
+	Address netip.Addr // the zero Addr is a silent hop
+	Name    string
+	AS      string // AS 680 DFN, DE
+	Href    string // its page
+}
+
+// Text is the address, or * for a silent hop.
+func (p place) Text() string {
+	if !p.Address.IsValid() {
+		return "*"
+	}
+	return p.Address.String()
+}
+
+func (q request) place(k known, a *netip.Addr) place {
+	if a == nil {
+		return place{}
+	}
+	return place{Address: *a, Name: k[*a].Name, AS: asText(k[*a]), Href: q.L.Hop(*a, "")}
+}
+
+// median gives the median of the answers, 0 of none.
+func median(rtts []*int32) time.Duration {
+	var list []int32
+	for _, r := range rtts {
+		if r != nil {
+			list = append(list, *r)
+		}
+	}
+	if len(list) == 0 {
+		return 0
+	}
+	slices.Sort(list)
+	return time.Duration(list[len(list)/2]) * time.Microsecond
+}

@@ -1,0 +1,3 @@
+package web
+
+const topologySpan = "1d"
