@@ -84,6 +84,11 @@ func (q request) alert(id int64) (alertView, error) {
 		return v, err
 	}
 	v.A, v.Facts, v.Change = a, facts(evidence), routesOf(evidence)
+	if v.Change != nil {
+		if err := q.annotate(v.Change); err != nil {
+			return v, err
+		}
+	}
 	if a.Node != "" {
 		v.NodeLink = q.L.Node(a.Node, "")
 	}

@@ -18,15 +18,16 @@ import (
 var templateFiles embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"link":   link,
-	"number": number,
-	"letter": chart.Letter,
-	"short":  short,
-	"mask":   mask,
-	"ago":    ago,
-	"nopick": func() pick { return pick{} },
-	"both":   func(b base, list any) listView { return listView{b, list} },
-	"more":   func(list []store.PageAlert, shown int) int { return len(list) - shown },
+	"link":     link,
+	"number":   number,
+	"letter":   chart.Letter,
+	"short":    short,
+	"mask":     mask,
+	"ago":      ago,
+	"nopick":   func() pick { return pick{} },
+	"nodepick": func(node string) pick { return pick{Node: node} },
+	"both":     func(b base, list any) listView { return listView{b, list} },
+	"more":     func(list []store.PageAlert, shown int) int { return len(list) - shown },
 }).ParseFS(templateFiles, "templates/*.html"))
 
 // Style is the one sheet of all pages.

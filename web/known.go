@@ -51,6 +51,27 @@ func (k known) route(number int, hops []*netip.Addr, reached bool) measure.Route
 	return r
 }
 
+// seen gives a route with the round trips of the newest run that saw it.
+func (k known) seen(s store.PageSeen) measure.Route {
+	r := k.route(s.Number, s.Hops, s.Reached)
+	for i := range r.Hops {
+		if i < len(s.RTTs) {
+			r.Hops[i].RTT = median(s.RTTs[i])
+		}
+		if i < len(s.Addresses) {
+			for _, a := range s.Addresses[i] {
+				if a != nil && !slices.Contains(r.Hops[i].Arms, *a) {
+					r.Hops[i].Arms = append(r.Hops[i].Arms, *a)
+				}
+			}
+		}
+	}
+	if s.RTT != nil {
+		r.RTT = time.Duration(*s.RTT * float64(time.Millisecond))
+	}
+	return r
+}
+
 // asText writes AS 680 DFN, DE; "" when no AS is known.
 func asText(a store.PageAddress) string {
 	if a.ASN == 0 {

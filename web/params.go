@@ -65,19 +65,27 @@ func windowOf(r *http.Request, now time.Time) (window, error) {
 		name, text string
 		to         *time.Time
 	}{{"from", from, &w.From}, {"until", until, &w.Until}} {
-		t, err := time.Parse(time.RFC3339, p.text)
+		t, err := instant(p.name, p.text)
 		if err != nil {
-			return w, badRequest{fmt.Sprintf("%s: %q is no instant such as 2026-11-20T13:00:00Z", p.name, short(40, p.text))}
+			return w, err
 		}
-		if t.Year() < 1990 || t.Year() > 2200 {
-			return w, badRequest{fmt.Sprintf("%s: the year %d is not between 1990 and 2200", p.name, t.Year())}
-		}
-		*p.to = t.UTC()
+		*p.to = t
 	}
 	if d := w.Until.Sub(w.From); d < time.Second || d > longest {
 		return w, badRequest{"until must be later than from, by 3660 days at most"}
 	}
 	return w, nil
+}
+
+func instant(name, text string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, badRequest{fmt.Sprintf("%s: %q is no instant such as 2026-11-20T13:00:00Z", name, short(40, text))}
+	}
+	if t.Year() < 1990 || t.Year() > 2200 {
+		return t, badRequest{fmt.Sprintf("%s: the year %d is not between 1990 and 2200", name, t.Year())}
+	}
+	return t.UTC(), nil
 }
 
 func overviewPage(q request, r *http.Request) (string, any, error) {
@@ -130,7 +138,7 @@ func nameOK(name string) error {
 }
 
 func routesPage(q request, r *http.Request) (string, any, error) {
-	if err := onlyKnown(r, "a", "b"); err != nil {
+	if err := onlyKnown(r, "a", "b", "run", "range"); err != nil {
 		return "", nil, err
 	}
 	id, err := number64("spec", r.PathValue("spec"))
@@ -148,7 +156,16 @@ func routesPage(q request, r *http.Request) (string, any, error) {
 	if (a == 0) != (b == 0) || max(a, b) > 1<<31-1 {
 		return "", nil, badRequest{"a and b: give the numbers of two routes"}
 	}
-	v, err := q.routes(id, int(a), int(b))
+	ask := routesAsk{a: int(a), b: int(b), span: routeSpan}
+	if text := r.FormValue("range"); text != "" {
+		ask.span = text
+	}
+	if text := r.FormValue("run"); text != "" {
+		if ask.run, err = instant("run", text); err != nil {
+			return "", nil, err
+		}
+	}
+	v, err := q.routes(id, ask)
 	return "routes.html", v, err
 }
 

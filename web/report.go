@@ -122,7 +122,7 @@ func (w *reporter) all() error {
 		}
 	}
 	for _, id := range routes {
-		if err := w.page("../", fmt.Sprintf("routes/%d.html", id), "routes.html", func(q request) (any, error) { return q.routes(id, 0, 0) }); err != nil {
+		if err := w.page("../", fmt.Sprintf("routes/%d.html", id), "routes.html", func(q request) (any, error) { return q.routes(id, routesAsk{span: routeSpan}) }); err != nil {
 			return err
 		}
 	}

@@ -3,12 +3,17 @@ package web
 import (
 	"encoding/json"
 	"fmt"
+	"html/template"
 	"net/netip"
+	"slices"
 	"sort"
 	"strings"
 	"time"
 
+	"sonde/analysis/route"
+	"sonde/internal/measure"
 	"sonde/internal/store"
+	"sonde/web/chart"
 )
 
 const (
@@ -17,11 +22,17 @@ const (
 	daysShown   = 31
 )
 
+// routeSpans are the spans that a page of routes offers.
+var routeSpans = []string{"1d", "7d", "31d", "400d"}
+
+const routeSpan = "31d"
+
 // hopPair is one line of a comparison.
 type hopPair struct {
-	TTL       int
-	A, B      string
-	Different bool
+	TTL            int
+	A, B           string
+	PlaceA, PlaceB place // what is known of them
+	Different      bool
 }
 
 // comparison sets two routes side by side.
@@ -30,42 +41,108 @@ type comparison struct {
 	At     time.Time // when A became B; zero when they were asked for
 	Pairs  []hopPair
 	Differ int
+	Words  []string // the same in words
+}
+
+// routeRow is one of the routes of a spec.
+type routeRow struct {
+	store.PageRoute
+	Path  string                // AS path
+	Share *store.PageRouteShare // of the span; nil when it was not seen in it
+	Runs  float64               // percent of the span's runs that were measured
+	Held  float64               // percent of the time that is known of
+}
+
+// change is a stretch of one route, and how the one before became it.
+type change struct {
+	store.PageRouteSpan
+	Before  int // number of the route before, 0 for none
+	Words   []string
+	Compare string
+	Beside  []beside
+	Effects []string // what it did to delay and loss
+}
+
+// beside is another pair whose route changed at the same hop at about the same time.
+type beside struct {
+	Href, Pair string
+	At         time.Time
+	Text       string
+}
+
+// hopRow is one hop of a route.
+type hopRow struct {
+	store.PageHop
+	Places  []place
+	Forward int
+	Back    int // hops of the way back, by the TTL of the answers; 0 when not known
+}
+
+// Lost is the share of the probes without answer, in percent.
+func (h hopRow) Lost() string {
+	return chart.Number(100 * float64(h.Probes-h.Answered) / float64(max(h.Probes, 1)))
+}
+
+// Unequal reports whether the way back has another length.
+func (h hopRow) Unequal() bool { return h.Back > 0 && h.Back != h.Forward }
+
+// hopTable are the hops of a route with what its runs tell of them.
+type hopTable struct {
+	Number int
+	Runs   int // that it sums up
+	Rows   []hopRow
+}
+
+// oneRun is a run that was asked for.
+type oneRun struct {
+	store.PageRouteRun
+	Hops hopTable
 }
 
 type routesView struct {
 	base
 	Spec    specView
-	Routes  []store.PageRoute
+	Routes  []routeRow
 	All     int
 	Runs    []store.PageRouteRun
 	Days    []store.PageRouteDay
 	Change  *comparison
-	Spans   []store.PageRouteSpan // newest first
-	Further bool                  // Change was not the last two
+	Changes []change // newest first
+	Further bool     // Change was not the last two
+	Latest  hopTable
+	Run     *oneRun
+	Window  window
+	Spans   []spanLink
+	None    *store.PageRouteShare // runs of the span that found no route
+	Missing float64               // percent of the span of which nothing is known
+	known   known
 }
 
 // Hops writes a route in one line.
-func (v routesView) Hops(hops []*netip.Addr) string {
-	words := make([]string, len(hops))
+func (v routesView) Hops(hops []*netip.Addr) template.HTML {
+	var b strings.Builder
 	for i, h := range hops {
-		words[i] = hopName(h)
+		if i > 0 {
+			b.WriteString(" → ")
+		}
+		switch {
+		case h == nil:
+			b.WriteString("*")
+		default:
+			b.WriteString(string(link(v.L.Hop(*h, ""), h.String())))
+		}
 	}
-	return strings.Join(words, " → ")
+	return template.HTML(b.String())
 }
+
+// Grid leads to the grid of a day.
+func (v routesView) Grid(day string) string { return v.L.Grid(day, pick{Node: v.Spec.Node}, 1) }
 
 func hopName(a *netip.Addr) string {
 	if a == nil {
 		return "*"
 	}
 	return a.String()
-}
-
-// CompareLink leads to the comparison with the stretch before.
-func (v routesView) CompareLink(i int) string {
-	if i+1 >= len(v.Spans) || v.Spans[i].Number == 0 || v.Spans[i+1].Number == 0 {
-		return ""
-	}
-	return v.L.Compare(v.Spec.ID, v.Spans[i+1].Number, v.Spans[i].Number)
 }
 
 // compare sets hops side by side by their distance.
@@ -103,9 +180,16 @@ func sideBySide(a, b store.PageRoute, before, after []string) *comparison {
 	return c
 }
 
-// routes makes the page of the routes of one spec; a and b ask for two of them, 0 for the last change.
-func (q request) routes(id int64, a, b int) (routesView, error) {
-	v := routesView{base: q.titled("Routes", "node"), Further: a > 0}
+// routesAsk is what may be asked of a page of routes.
+type routesAsk struct {
+	a, b int       // two routes to compare, 0 for the last change
+	run  time.Time // one run; zero for none
+	span string
+}
+
+// routes makes the page of the routes of one spec.
+func (q request) routes(id int64, ask routesAsk) (routesView, error) {
+	v := routesView{base: q.titled("Routes", "routes"), Further: ask.a > 0}
 	spec, err := q.r.Spec(q.ctx, id)
 	if err != nil {
 		return v, err
@@ -119,7 +203,25 @@ func (q request) routes(id int64, a, b int) (routesView, error) {
 	}
 	v.Spec = specViews([]store.PageSpec{spec}, alerts, q.Now)[0]
 	v.Title = "Routes to " + spec.Node
-	if v.Routes, v.All, err = q.r.Routes(q.ctx, id, routesShown); err != nil {
+	if v.Window, err = spanWindow(ask.span, q.Now); err != nil {
+		return v, err
+	}
+	for _, s := range routeSpans {
+		v.Spans = append(v.Spans, spanLink{s, v.L.RoutesSpan(id, s), s == ask.span})
+	}
+	list, all, err := q.r.Routes(q.ctx, id, routesShown)
+	if err != nil {
+		return v, err
+	}
+	v.All = all
+	hops := make([][]*netip.Addr, len(list))
+	for i, r := range list {
+		hops[i] = r.Hops
+	}
+	if v.known, err = q.known(hops...); err != nil {
+		return v, err
+	}
+	if err := q.shares(&v, list); err != nil {
 		return v, err
 	}
 	from := q.Now.AddDate(0, 0, -daysShown)
@@ -129,28 +231,255 @@ func (q request) routes(id int64, a, b int) (routesView, error) {
 	if v.Days, err = q.r.RouteDays(q.ctx, id, from, q.Now, q.Zone.String()); err != nil {
 		return v, err
 	}
-	if v.Spans, err = q.r.RouteSpans(q.ctx, id, from, q.Now, 20_000); err != nil {
+	spans, err := q.r.RouteSpans(q.ctx, id, v.Window.From, q.Now, 20_000)
+	if err != nil {
 		return v, err
 	}
-	sort.SliceStable(v.Spans, func(i, j int) bool { return v.Spans[i].From.After(v.Spans[j].From) })
-	v.Spans = v.Spans[:min(len(v.Spans), 40)]
-	at := time.Time{}
-	if a == 0 {
-		a, b, at = lastChange(v.Spans)
+	slices.Reverse(spans)
+	if err := q.changes(&v, list, spans); err != nil {
+		return v, err
 	}
-	if a > 0 && b > 0 {
-		first, err := q.r.Route(q.ctx, id, a)
-		if err != nil {
+	if err := q.comparison(&v, list, spans, ask); err != nil {
+		return v, err
+	}
+	if len(list) > 0 {
+		if v.Latest, err = q.hopTable(v.known, id, list[0].Number, v.Window.From, q.Now, hopRuns); err != nil {
 			return v, err
 		}
-		second, err := q.r.Route(q.ctx, id, b)
-		if err != nil {
-			return v, err
-		}
-		v.Change = compare(first, second)
-		v.Change.At = at
+	}
+	if !ask.run.IsZero() {
+		return v, q.oneRun(&v, ask.run)
 	}
 	return v, nil
+}
+
+// hopRuns is how many runs of a route its table of hops sums up at most.
+const hopRuns = 200
+
+// shares says how much of the span each route was seen.
+func (q request) shares(v *routesView, list []store.PageRoute) error {
+	shares, err := q.r.RouteShares(q.ctx, v.Spec.ID, v.Window.From, q.Now, v.Spec.Interval)
+	if err != nil {
+		return err
+	}
+	runs, held := 0, time.Duration(0)
+	by := map[int]store.PageRouteShare{}
+	for _, s := range shares {
+		by[s.Number] = s
+		runs += s.Runs
+		held += s.Held
+	}
+	for _, r := range list {
+		row := routeRow{PageRoute: r, Path: route.ASPathOf(v.known.route(r.Number, r.Hops, r.Reached)).String()}
+		if s, ok := by[r.Number]; ok {
+			row.Share = &s
+			row.Runs = 100 * float64(s.Runs) / float64(max(runs, 1))
+			row.Held = 100 * float64(s.Held) / float64(max(held, 1))
+		}
+		v.Routes = append(v.Routes, row)
+	}
+	if s, ok := by[0]; ok {
+		v.None = &s
+	}
+	from := v.Window.From
+	if v.Spec.Since.After(from) {
+		from = v.Spec.Since
+	}
+	if whole := q.Now.Sub(from); whole > 0 {
+		v.Missing = max(0, 100-100*float64(held)/float64(whole))
+	}
+	return nil
+}
+
+const (
+	changesShown = 40
+	besideShown  = 10 // changes of which is said who changed beside them
+)
+
+// changes says in words how one route became another; spans are the newest first.
+func (q request) changes(v *routesView, list []store.PageRoute, spans []store.PageRouteSpan) error {
+	seen, err := q.r.Seen(q.ctx, []int64{v.Spec.ID}, v.Window.From, routesShown)
+	if err != nil {
+		return err
+	}
+	full := map[int]measure.Route{}
+	for _, r := range list {
+		full[r.Number] = v.known.route(r.Number, r.Hops, r.Reached)
+	}
+	for _, s := range seen {
+		full[s.Number] = v.known.seen(s)
+	}
+	for i, s := range spans[:min(len(spans), changesShown)] {
+		c := change{PageRouteSpan: s}
+		for _, older := range spans[i+1:] {
+			if older.Number > 0 {
+				c.Before = older.Number
+				break
+			}
+		}
+		if s.Number > 0 && c.Before > 0 && s.Number != c.Before {
+			before, after := full[c.Before], full[s.Number]
+			c.Words = route.Sentences(before, after)
+			c.Compare = v.L.Compare(v.Spec.ID, c.Before, s.Number)
+			if len(v.Changes) < besideShown {
+				if c.Beside, err = q.beside(v.Spec, before, after, s.From); err != nil {
+					return err
+				}
+			}
+		}
+		v.Changes = append(v.Changes, c)
+	}
+	return nil
+}
+
+// beside finds other pairs whose routes changed at the hops in which two routes differ.
+func (q request) beside(s specView, before, after measure.Route, at time.Time) ([]beside, error) {
+	_, changes := route.Compare(before, after)
+	var hops []netip.Addr
+	for _, c := range changes {
+		for _, h := range []measure.Hop{c.From, c.To} {
+			if !h.Silent() && !slices.Contains(hops, h.Address) {
+				hops = append(hops, h.Address)
+			}
+		}
+	}
+	if len(hops) == 0 {
+		return nil, nil
+	}
+	near := max(10*time.Minute, 2*s.Interval)
+	list, err := q.r.ChangesBeside(q.ctx, s.ID, hops, at.Add(-near), at.Add(near), 8)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]beside, len(list))
+	for i, c := range list {
+		out[i] = beside{Href: q.L.Routes(c.ToolspecID), Pair: c.Monhost + " → " + c.Node, At: c.At, Text: c.Text}
+	}
+	return out, nil
+}
+
+// comparison sets the two routes of the last change side by side, or those that were asked for.
+func (q request) comparison(v *routesView, list []store.PageRoute, spans []store.PageRouteSpan, ask routesAsk) error {
+	a, b, at := ask.a, ask.b, time.Time{}
+	if a == 0 {
+		a, b, at = lastChange(spans)
+	}
+	if a == 0 || b == 0 {
+		return nil
+	}
+	both := make([]store.PageRoute, 2)
+	for i, n := range []int{a, b} {
+		at := slices.IndexFunc(list, func(r store.PageRoute) bool { return r.Number == n })
+		if at >= 0 {
+			both[i] = list[at]
+			continue
+		}
+		r, err := q.r.Route(q.ctx, v.Spec.ID, n)
+		if err != nil {
+			return err
+		}
+		both[i] = r
+	}
+	v.Change = compare(both[0], both[1])
+	v.Change.At = at
+	return q.annotate(v.Change)
+}
+
+// annotate adds to a comparison what is known of its hops, and says it in words.
+func (q request) annotate(c *comparison) error {
+	var all []*netip.Addr
+	parse := func(name string) *netip.Addr {
+		if a, err := netip.ParseAddr(name); err == nil {
+			all = append(all, &a)
+			return &a
+		}
+		return nil
+	}
+	type pair struct{ a, b *netip.Addr }
+	pairs := make([]pair, len(c.Pairs))
+	for i, p := range c.Pairs {
+		pairs[i] = pair{parse(p.A), parse(p.B)}
+	}
+	k, err := q.known(all)
+	if err != nil {
+		return err
+	}
+	var before, after []*netip.Addr
+	for i, p := range pairs {
+		c.Pairs[i].PlaceA, c.Pairs[i].PlaceB = q.place(k, p.a), q.place(k, p.b)
+		if c.Pairs[i].A != "–" {
+			before = append(before, p.a)
+		}
+		if c.Pairs[i].B != "–" {
+			after = append(after, p.b)
+		}
+	}
+	c.Words = route.Sentences(k.route(c.A.Number, before, c.A.Reached), k.route(c.B.Number, after, c.B.Reached))
+	return nil
+}
+
+// hopTable sums up the hops of a route.
+func (q request) hopTable(k known, spec int64, number int, from, until time.Time, most int) (hopTable, error) {
+	t := hopTable{Number: number}
+	hops, runs, err := q.r.RouteHops(q.ctx, spec, number, from, until, most)
+	if err != nil {
+		return t, err
+	}
+	var arms []*netip.Addr
+	for _, h := range hops {
+		for _, a := range h.Addresses {
+			if _, ok := k[*a]; !ok {
+				arms = append(arms, a)
+			}
+		}
+	}
+	more, err := q.known(arms)
+	if err != nil {
+		return t, err
+	}
+	t.Runs = runs
+	for _, h := range hops {
+		row := hopRow{PageHop: h, Forward: h.TTL}
+		for _, a := range h.Addresses {
+			p := q.place(k, a)
+			if _, ok := more[*a]; ok {
+				p = q.place(more, a)
+			}
+			row.Places = append(row.Places, p)
+		}
+		if h.ReplyTTL != nil {
+			row.Back = wayBack(*h.ReplyTTL)
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t, nil
+}
+
+// wayBack tells how many hops an answer came by the time to live it has left:
+// hosts and routers start at 64, 128 or 255, and each router between takes one.
+func wayBack(ttl int) int {
+	for _, start := range []int{64, 128, 255} {
+		if ttl <= start {
+			return start - ttl + 1
+		}
+	}
+	return 0
+}
+
+// oneRun adds a run that was asked for.
+func (q request) oneRun(v *routesView, at time.Time) error {
+	runs, err := q.r.RouteRuns(q.ctx, v.Spec.ID, at, at, 1)
+	if err != nil {
+		return err
+	}
+	if len(runs) == 0 {
+		return fmt.Errorf("run of spec %d due at %s: %w", v.Spec.ID, at.Format(time.RFC3339Nano), store.ErrNone)
+	}
+	v.Run = &oneRun{PageRouteRun: runs[0]}
+	if n := runs[0].Number; n != nil {
+		v.Run.Hops, err = q.hopTable(v.known, v.Spec.ID, *n, at, at, 1)
+	}
+	return err
 }
 
 // lastChange finds the newest two consecutive routes that differ, over runs that found none.

@@ -186,6 +186,14 @@ func seededRoutes(t testing.TB) (*store.Pages, *pgx.Conn) {
 	for n, name := range map[int]string{64500: "LAB", 513: "CERN", 20965: "GEANT", 1299: "ARELION", 293: "ESNET", 3152: "FNAL", 680: "DFN", 2907: "SINET", 2200: "RENATER", 789: "IN2P3", 64666: "<b>AS</b>"} {
 		run(t, conn, `INSERT INTO asninfo (asn, name, country, source) VALUES ($1, $2, $3, 'table')`, n, name, map[bool]string{true: "US", false: "DE"}[n == 293 || n == 3152])
 	}
+	note := func(spec int64, monhost, node, at, text, changes string) {
+		run(t, conn, `INSERT INTO newalerts (toolspec_id, monhost, node, tool, rule, kind, severity, at, decision, text, evidence) VALUES ($1, $2, $3, 'traceroute', 'route', 'note', 'info', $4, 'note', $5, jsonb_build_object('changes', $6::jsonb))`,
+			spec, monhost, node, at, text, changes)
+	}
+	away := `[{"hop": 5, "from": "62.40.98.77", "to": "80.91.246.1", "class": "other AS"}, {"hop": 6, "from": "198.124.80.9", "to": "80.91.249.9", "class": "other AS"}]`
+	note(12, "lab", "fermilab", "2026-03-29 03:10+00", "hops 5–6 now run through AS 1299 (ARELION) instead of AS 20965 (GEANT), +14 ms", away)
+	note(19, "paris", "fermilab", "2026-03-29 03:10+00", "hops 4–5 now run through AS 1299 (ARELION) instead of AS 20965 (GEANT), +9 ms", away)
+	note(18, "paris", "cern", "2026-03-29 04:50+00", "hop 3 fell silent", `[{"hop": 3, "from": "62.40.98.5", "to": "*"}]`)
 	run(t, conn, `ANALYZE`)
 	return pages, conn
 }
@@ -193,19 +201,22 @@ func seededRoutes(t testing.TB) (*store.Pages, *pgx.Conn) {
 func TestScratch(t *testing.T) {
 	pages, _ := seededRoutes(t)
 	h := New(pages, "0.1.0", logTo(t)).Handler()
-	for _, target := range []string{"/routes"} {
+	for name, target := range scratch {
 		status, body := get(t, h, target)
-		t.Log(status, len(body))
+		t.Log(target, status, len(body))
 		if status != 200 {
 			t.Log(body)
+			continue
+		}
+		if *shots != "" {
+			server := newServer(t, h)
+			shown(t, server+target, name+"_desktop", 1280, 2200)
+			shown(t, server+target, name+"_phone", 500, 2600)
 		}
 	}
-	if *shots != "" {
-		server := newServer(t, h)
-		shown(t, server+"/routes", "grid_desktop", 1280, 1500)
-		shown(t, server+"/routes", "grid_phone", 500, 2000)
-	}
 }
+
+var scratch = map[string]string{"routes12": "/routes/12", "run": "/routes/15?run=2026-03-29T11:10:00Z"}
 
 func newServer(t testing.TB, h http.Handler) string {
 	s := httptest.NewServer(h)

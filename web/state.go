@@ -64,8 +64,8 @@ func stateOfAlert(a store.PageAlert) state {
 	return noted
 }
 
-// instants tells the plan of a spec; ok is false when it has none.
-func instants(s store.PageSpec) (plan.Spec, bool) {
+// planOf tells the plan of a spec; ok is false when it has none.
+func planOf(s store.PageSpec) (plan.Spec, bool) {
 	p := plan.Spec{ID: s.ID, RunInterval: s.RunInterval, RunAt: s.RunAt, TimeZone: s.TimeZone}
 	return p, plan.Check(p) == nil
 }
@@ -76,7 +76,7 @@ func interval(s store.PageSpec, now time.Time) time.Duration {
 	if s.RunInterval > 0 {
 		return s.RunInterval
 	}
-	if p, ok := instants(s); ok {
+	if p, ok := planOf(s); ok {
 		if a, ok := plan.Next(p, now); ok {
 			if b, ok := plan.Next(p, a); ok {
 				return b.Sub(a)
@@ -92,7 +92,7 @@ func freshUntil(s store.PageSpec, at time.Time) time.Time {
 	if s.RunInterval > 0 {
 		return at.Add(3*s.RunInterval + s.TimeToRun)
 	}
-	if p, ok := instants(s); ok {
+	if p, ok := planOf(s); ok {
 		for range 3 {
 			next, ok := plan.Next(p, at)
 			if !ok {
