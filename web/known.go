@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"sonde/analysis/route"
 	"sonde/internal/measure"
 	"sonde/internal/store"
 )
@@ -70,6 +71,28 @@ func (k known) seen(s store.PageSeen) measure.Route {
 		r.RTT = time.Duration(*s.RTT * float64(time.Millisecond))
 	}
 	return r
+}
+
+// asPath writes the AS path of a route with the names of the ASes.
+func (k known) asPath(r measure.Route) string {
+	names := map[uint32]string{}
+	for _, h := range r.Hops {
+		names[h.AS] = h.ASName
+	}
+	path := route.ASPathOf(r)
+	if !path.Known() {
+		return "unknown"
+	}
+	var words []string
+	for i, as := range path {
+		switch {
+		case as != 0:
+			words = append(words, strings.TrimSpace(fmt.Sprintf("%d %s", as, short(24, names[as]))))
+		case i > 0: // the gap before the first is one's own network
+			words = append(words, "?")
+		}
+	}
+	return strings.Join(words, " → ")
 }
 
 // asText writes AS 680 DFN, DE; "" when no AS is known.

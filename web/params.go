@@ -195,33 +195,22 @@ func alertPage(q request, r *http.Request) (string, any, error) {
 
 var chartTypes = map[string]string{"svg": "image/svg+xml", "csv": "text/csv; charset=utf-8", "json": "application/json"}
 
-// chart answers /chart/7.svg, .csv and .json.
-func (s *Site) chart(w http.ResponseWriter, r *http.Request) {
-	var b bytes.Buffer
-	var kind string
-	err := s.read(r.Context(), func(q request) error {
-		text, ending, _ := strings.Cut(r.PathValue("file"), ".")
-		kind = ending
-		if chartTypes[kind] == "" {
-			return badRequest{"a chart ends in .svg, .csv or .json"}
-		}
-		if err := onlyKnown(r, "range", "from", "until"); err != nil {
-			return err
-		}
-		id, err := number64("spec", text)
-		if err != nil {
-			return err
-		}
-		win, err := windowOf(r, q.Now)
-		if err != nil {
-			return err
-		}
-		return q.chartFile(&b, id, win, kind)
-	})
-	if err != nil {
-		s.refuse(w, r, err)
-		return
+// chartAnswer answers /chart/7.svg, .csv and .json, and says of which kind it is.
+func chartAnswer(q request, r *http.Request, b *bytes.Buffer) (kind string, err error) {
+	text, kind, _ := strings.Cut(r.PathValue("file"), ".")
+	if chartTypes[kind] == "" {
+		return kind, badRequest{"a chart ends in .svg, .csv or .json"}
 	}
-	w.Header().Set("Content-Type", chartTypes[kind])
-	s.send(w, b.Bytes())
+	if err := onlyKnown(r, "range", "from", "until"); err != nil {
+		return kind, err
+	}
+	id, err := number64("spec", text)
+	if err != nil {
+		return kind, err
+	}
+	win, err := windowOf(r, q.Now)
+	if err != nil {
+		return kind, err
+	}
+	return kind, q.chartFile(b, id, win, kind)
 }

@@ -236,10 +236,14 @@ func (q request) routes(id int64, ask routesAsk) (routesView, error) {
 		return v, err
 	}
 	slices.Reverse(spans)
-	if err := q.changes(&v, list, spans); err != nil {
+	full, err := q.fullRoutes(id, v.known, list, v.Window.From)
+	if err != nil {
 		return v, err
 	}
-	if err := q.comparison(&v, list, spans, ask); err != nil {
+	if err := q.changes(&v, full, spans); err != nil {
+		return v, err
+	}
+	if err := q.comparison(&v, list, full, spans, ask); err != nil {
 		return v, err
 	}
 	if len(list) > 0 {
@@ -270,7 +274,7 @@ func (q request) shares(v *routesView, list []store.PageRoute) error {
 		held += s.Held
 	}
 	for _, r := range list {
-		row := routeRow{PageRoute: r, Path: route.ASPathOf(v.known.route(r.Number, r.Hops, r.Reached)).String()}
+		row := routeRow{PageRoute: r, Path: v.known.asPath(v.known.route(r.Number, r.Hops, r.Reached))}
 		if s, ok := by[r.Number]; ok {
 			row.Share = &s
 			row.Runs = 100 * float64(s.Runs) / float64(max(runs, 1))
@@ -296,19 +300,24 @@ const (
 	besideShown  = 10 // changes of which is said who changed beside them
 )
 
-// changes says in words how one route became another; spans are the newest first.
-func (q request) changes(v *routesView, list []store.PageRoute, spans []store.PageRouteSpan) error {
-	seen, err := q.r.Seen(q.ctx, []int64{v.Spec.ID}, v.Window.From, routesShown)
+// fullRoutes are routes by their numbers, with the round trips of the newest run that saw each.
+func (q request) fullRoutes(id int64, k known, list []store.PageRoute, from time.Time) (map[int]measure.Route, error) {
+	seen, err := q.r.Seen(q.ctx, []int64{id}, from, routesShown)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	full := map[int]measure.Route{}
 	for _, r := range list {
-		full[r.Number] = v.known.route(r.Number, r.Hops, r.Reached)
+		full[r.Number] = k.route(r.Number, r.Hops, r.Reached)
 	}
 	for _, s := range seen {
-		full[s.Number] = v.known.seen(s)
+		full[s.Number] = k.seen(s)
 	}
+	return full, nil
+}
+
+// changes says in words how one route became another; spans are the newest first.
+func (q request) changes(v *routesView, full map[int]measure.Route, spans []store.PageRouteSpan) (err error) {
 	for i, s := range spans[:min(len(spans), changesShown)] {
 		c := change{PageRouteSpan: s}
 		for _, older := range spans[i+1:] {
@@ -359,7 +368,7 @@ func (q request) beside(s specView, before, after measure.Route, at time.Time) (
 }
 
 // comparison sets the two routes of the last change side by side, or those that were asked for.
-func (q request) comparison(v *routesView, list []store.PageRoute, spans []store.PageRouteSpan, ask routesAsk) error {
+func (q request) comparison(v *routesView, list []store.PageRoute, full map[int]measure.Route, spans []store.PageRouteSpan, ask routesAsk) error {
 	a, b, at := ask.a, ask.b, time.Time{}
 	if a == 0 {
 		a, b, at = lastChange(spans)
@@ -382,7 +391,13 @@ func (q request) comparison(v *routesView, list []store.PageRoute, spans []store
 	}
 	v.Change = compare(both[0], both[1])
 	v.Change.At = at
-	return q.annotate(v.Change)
+	if err := q.annotate(v.Change); err != nil {
+		return err
+	}
+	if before, after := full[a], full[b]; before.Number > 0 && after.Number > 0 {
+		v.Change.Words = route.Sentences(before, after)
+	}
+	return nil
 }
 
 // annotate adds to a comparison what is known of its hops, and says it in words.

@@ -216,7 +216,7 @@ func TestScratch(t *testing.T) {
 	}
 }
 
-var scratch = map[string]string{"routes12": "/routes/12", "run": "/routes/15?run=2026-03-29T11:10:00Z"}
+var scratch = map[string]string{"hop": "/hop/62.40.98.77", "hop_arm": "/hop/198.51.100.37", "routes12": "/routes/12"}
 
 func newServer(t testing.TB, h http.Handler) string {
 	s := httptest.NewServer(h)

@@ -59,6 +59,7 @@ func (s *Site) Handler() http.Handler {
 	page("/node", func(q request, r *http.Request) (string, any, error) { return nodePage(q, r, r.FormValue("name")) })
 	page("/routes", gridPage)
 	page("/routes/{spec}", routesPage)
+	page("/hop/{address}", hopPage)
 	page("/alerts", alertsPage)
 	page("/alert/{id}", alertPage)
 	page("/daemons", func(q request, r *http.Request) (string, any, error) {
@@ -69,9 +70,13 @@ func (s *Site) Handler() http.Handler {
 		v, err := q.mediums()
 		return "mediums.html", v, err
 	})
-	mux.HandleFunc("GET /chart/{file}", s.chart)
-	s.numbers(mux, "/routes.csv", "csv", gridNumbers)
-	s.numbers(mux, "/routes.json", "json", gridNumbers)
+	mux.HandleFunc("GET /chart/{file}", s.file(chartAnswer))
+	mux.HandleFunc("GET /hopchart/{file}", s.file(hopChartAnswer))
+	for _, kind := range []string{"csv", "json"} {
+		mux.HandleFunc("GET /routes."+kind, s.file(func(q request, r *http.Request, b *bytes.Buffer) (string, error) {
+			return kind, gridNumbers(q, r, b, kind)
+		}))
+	}
 	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/css; charset=utf-8")
 		w.Header().Set("Cache-Control", "max-age=300")
@@ -146,17 +151,22 @@ func (s *Site) page(w http.ResponseWriter, r *http.Request, make func(request, *
 	s.send(w, b.Bytes())
 }
 
-// numbers answers with a file of numbers.
-func (s *Site) numbers(mux *http.ServeMux, path, kind string, make func(q request, r *http.Request, w *bytes.Buffer, kind string) error) {
-	mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+// file answers with a chart or numbers; make says of which kind they are.
+func (s *Site) file(make func(q request, r *http.Request, b *bytes.Buffer) (kind string, err error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		var b bytes.Buffer
-		if err := s.read(r.Context(), func(q request) error { return make(q, r, &b, kind) }); err != nil {
+		var kind string
+		err := s.read(r.Context(), func(q request) (err error) {
+			kind, err = make(q, r, &b)
+			return err
+		})
+		if err != nil {
 			s.refuse(w, r, err)
 			return
 		}
 		w.Header().Set("Content-Type", chartTypes[kind])
 		s.send(w, b.Bytes())
-	})
+	}
 }
 
 func (s *Site) send(w http.ResponseWriter, b []byte) {

@@ -68,6 +68,26 @@ func (r *Reading) RouteTimes(ctx context.Context, specs []int64) (map[int64]int6
 	return out, nil
 }
 
+// HopRTTs gives the least round trip to an address in the newest run of each spec's newest route over it, in ms.
+func (r *Reading) HopRTTs(ctx context.Context, address netip.Addr, specs []int64, since time.Time) (map[int64]float64, error) {
+	rows, err := r.tx.Query(ctx, `
+		SELECT n.toolspec_id, min(u.v) / 1000.0::float8
+		FROM (SELECT DISTINCT ON (toolspec_id) toolspec_id, last_seen_at FROM routeno
+			WHERE toolspec_id = ANY($2) AND hops @> ARRAY[$1::inet] AND last_seen_at >= $3 ORDER BY toolspec_id, last_seen_at DESC) n
+		JOIN routedata d ON d.toolspec_id = n.toolspec_id AND d.due_at = n.last_seen_at AND d.due_at >= $3
+		CROSS JOIN LATERAL unnest(d.hop_addresses, d.hop_rtts_us) AS u (a, v) WHERE u.a = $1 AND u.v IS NOT NULL GROUP BY 1`, address, specs, since)
+	if err != nil {
+		return nil, fmt.Errorf("read round trips to %s: %w", address, err)
+	}
+	out := map[int64]float64{}
+	var id int64
+	var ms float64
+	if _, err := pgx.ForEachRow(rows, []any{&id, &ms}, func() error { out[id] = ms; return nil }); err != nil {
+		return nil, fmt.Errorf("read round trips to %s: %w", address, err)
+	}
+	return out, nil
+}
+
 // HopSeries sums up the least round trip of each run to an address over all
 // these crossings, due in [from, until), in buckets of width.
 func (r *Reading) HopSeries(ctx context.Context, address netip.Addr, crossings []PageCrossing, from, until time.Time, width time.Duration) ([]PageBucket, error) {
