@@ -34,8 +34,11 @@ func ASPathOf(r measure.Route) ASPath {
 // Known reports whether any AS of the path is.
 func (p ASPath) Known() bool { return slices.ContainsFunc(p, func(as uint32) bool { return as != 0 }) }
 
-// Same reports whether two paths can be one: a gap stands for any ASes, or none.
+// Same reports whether two paths can be one: a gap stands for any ASes, or none,
+// but for none that its own path has elsewhere (RFC 4271, 9.1.2: no path has an
+// AS twice), or paths with gaps at both ends would be the same as any.
 func (p ASPath) Same(q ASPath) bool {
+	fills := func(path ASPath, as uint32) bool { return as == 0 || !slices.Contains(path, as) }
 	// can[j] says whether the rest of p and q[j:] can be one.
 	can := make([]bool, len(q)+1)
 	for i := len(p); i >= 0; i-- {
@@ -45,9 +48,9 @@ func (p ASPath) Same(q ASPath) bool {
 			case i == len(p) && j == len(q):
 				can[j] = true
 			case i < len(p) && p[i] == 0:
-				can[j] = next[j] || j < len(q) && can[j+1]
+				can[j] = next[j] || j < len(q) && fills(p, q[j]) && can[j+1]
 			case j < len(q) && q[j] == 0:
-				can[j] = can[j+1] || i < len(p) && next[j]
+				can[j] = can[j+1] || i < len(p) && fills(q, p[i]) && next[j]
 			default:
 				can[j] = i < len(p) && j < len(q) && p[i] == q[j] && next[j+1]
 			}

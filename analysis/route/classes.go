@@ -22,6 +22,9 @@ const (
 // Significant reports whether a hop of this class makes a change significant.
 func (c HopClass) Significant() bool { return c == ASUnknown || c == OtherAS }
 
+// changed reports whether the address is another one.
+func (c HopClass) changed() bool { return c != Same && c != Unknown }
+
 // Class says how two routes compare.
 type Class string
 
@@ -33,6 +36,9 @@ const (
 	MinorSignificant Class = "minor, significant"
 	MajorSignificant Class = "major, significant"
 )
+
+// Significant reports whether at least one hop of the route changed significantly.
+func (c Class) Significant() bool { return c == MinorSignificant || c == MajorSignificant }
 
 // Change is one hop that is not the same. A silent Hop on one side means that
 // the route has no such hop.
@@ -89,7 +95,7 @@ func Compare(from, to measure.Route) (Class, []Change) {
 			c.Class = ClassOf(c.From, c.To)
 		}
 		switch {
-		case c.Class == Same || c.Class == Unknown:
+		case !c.Class.changed():
 			continue
 		case c.Class.Significant():
 			significant++

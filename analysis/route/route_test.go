@@ -14,7 +14,7 @@ import (
 
 func TestMethodSitsTheExamination(t *testing.T) {
 	analysistest.Examine(t, route.Method(), `{}`)
-	analysistest.Examine(t, route.Method(), `{"least":"major"}`)
+	analysistest.Examine(t, route.Method(), `{"least":"major","alarm":"route","learn":"10m","adopt":"20m","history":"1h","persist":1}`)
 }
 
 func FuzzState(f *testing.F) { analysistest.FuzzState(f, route.Method(), "") }
@@ -79,9 +79,13 @@ func TestNotesNameTheHop(t *testing.T) {
 	}{
 		{"nothing", []string{"192.0.2.1 192.0.3.1", "192.0.2.1 192.0.3.1"}, nil},
 		{"one hop", []string{"192.0.2.1 192.0.3.1", "192.0.2.1 198.51.100.1"}, []string{"hop 2 moved from 192.0.3.1 to 198.51.100.1"}},
-		{"the gravest first", []string{"192.0.2.1 192.0.3.1", "192.0.2.9 198.51.100.1"}, []string{"hop 2 moved from 192.0.3.1 to 198.51.100.1, and one more hop"}},
-		{"longer", []string{"192.0.2.1 192.0.4.1", "192.0.2.1 192.0.3.1 192.0.4.1"}, []string{"hop 2 moved from 192.0.4.1 to 192.0.3.1, and one more hop; 3 hops, before 2"}},
-		{"a hop more", []string{"192.0.2.1 192.0.4.1", "192.0.2.1 192.0.4.1 192.0.5.1"}, []string{"hop 3 is new: 192.0.5.1; 3 hops, before 2"}},
+		{"two hops", []string{"192.0.2.1 192.0.3.1", "192.0.2.9 198.51.100.1"}, []string{"hop 1 moved from 192.0.2.1 to 192.0.2.9; hop 2 moved from 192.0.3.1 to 198.51.100.1"}},
+		{"longer", []string{"192.0.2.1 192.0.4.1", "192.0.2.1 192.0.3.1 192.0.4.1"}, []string{"hop 2 is new: 192.0.3.1; the path is one hop longer"}},
+		{"a hop more", []string{"192.0.2.1 192.0.4.1", "192.0.2.1 192.0.4.1 192.0.5.1"}, []string{"hop 3 is new: 192.0.5.1; the path is one hop longer"}},
+		{"another AS first", []string{"192.0.2.1 62.40.98.1/20965 192.0.3.1", "192.0.2.9 62.115.1.1/1299 192.0.3.1"},
+			[]string{"hop 2 moved from AS 20965 to AS 1299; hop 1 moved from 192.0.2.1 to 192.0.2.9"}},
+		{"five at once", []string{"192.0.2.1 192.0.3.1 192.0.4.1 192.0.5.1 192.0.6.1 192.0.7.1", "192.0.2.2 192.0.3.2 192.0.4.2 192.0.5.2 192.0.6.2 192.0.7.1"},
+			[]string{"hop 1 moved from 192.0.2.1 to 192.0.2.2; hop 2 moved from 192.0.3.1 to 192.0.3.2; hop 3 moved from 192.0.4.1 to 192.0.4.2; and 2 more changes"}},
 		{"there and back", []string{"192.0.2.1 192.0.3.1", "192.0.2.1 198.51.100.1", "192.0.2.1 192.0.3.1"},
 			[]string{"hop 2 moved from 192.0.3.1 to 198.51.100.1", "hop 2 moved from 198.51.100.1 to 192.0.3.1"}},
 		{"a hop that answers now and then", []string{"192.0.2.1 192.0.3.1 192.0.4.1", "192.0.2.1 * 192.0.4.1", "192.0.2.1 192.0.3.1 192.0.4.1", "192.0.2.1 * 192.0.4.1"}, nil},

@@ -11,8 +11,8 @@ import (
 	"sonde/internal/measure"
 )
 
-// Sentences tells how one route became another, the gravest in the order of the
-// hops, without full stops: "hop 5 moved from AS 20965 (GEANT) to AS 1299
+// Sentences tells how one route became another, what changed the AS first, then
+// in the order of the hops, without full stops: "hop 5 moved from AS 20965 (GEANT) to AS 1299
 // (ARELION), +34 ms", "hop 7 is new: 192.0.2.7", "the path is one hop longer".
 // Hops are counted in the route that is now, those that are gone in the one
 // before. A hop that fell silent is no news, nor is a round-trip time that
@@ -24,17 +24,21 @@ func Sentences(before, after measure.Route) []string {
 	w.stutters()
 	w.tunnels()
 	w.length()
-	return w.out
+	return append(w.grave, w.out...)
 }
 
 type writer struct {
 	before, after measure.Route
 	a, b          []measure.Hop
 	steps         []step
-	out           []string
+	grave, out    []string
 }
 
 func (w *writer) say(format string, args ...any) { w.out = append(w.out, fmt.Sprintf(format, args...)) }
+
+func (w *writer) sayFirst(format string, args ...any) {
+	w.grave = append(w.grave, fmt.Sprintf(format, args...))
+}
 
 // changed reports whether a step tells of a change: a hop that moved, came or went.
 func (w *writer) changed(s step) bool {
@@ -84,7 +88,7 @@ func (w *writer) block(steps []step) {
 			where += " (before: " + hops(from) + ")"
 		}
 		if x.AS != y.AS {
-			w.say("%s now run through %s instead of %s%s", where, asName(y), asName(x), w.slower(steps))
+			w.sayFirst("%s now run through %s instead of %s%s", where, asName(y), asName(x), w.slower(steps))
 		} else {
 			w.say("%s changed within %s%s", where, asName(x), w.slower(steps))
 		}
@@ -129,7 +133,7 @@ func (w *writer) piece(steps []step) {
 		}
 		switch {
 		case x.AS != 0 && y.AS != 0 && x.AS != y.AS:
-			w.say("%s moved from %s to %s%s", where, asName(x), asName(y), w.slower(steps))
+			w.sayFirst("%s moved from %s to %s%s", where, asName(x), asName(y), w.slower(steps))
 		case x.AS != 0 && x.AS == y.AS:
 			w.say("%s moved from %s to %s within %s%s", where, x.Address, y.Address, asName(x), w.slower(steps))
 		default:

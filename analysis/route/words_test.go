@@ -125,6 +125,7 @@ func TestASPathsTakeGapsForAnything(t *testing.T) {
 		{route.ASPath{680, 0}, route.ASPath{680, 513, 64500}, true},
 		{route.ASPath{680, 1299, 0}, route.ASPath{680, 20965, 513}, false},
 		{route.ASPath{0}, nil, true},
+		{route.ASPath{0, 680, 20965, 0}, route.ASPath{0, 680, 1299, 513, 0}, false},
 		{nil, nil, true},
 		{nil, route.ASPath{680}, false},
 	} {

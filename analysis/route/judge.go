@@ -1,0 +1,183 @@
+package route
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"sonde/internal/measure"
+)
+
+// judge holds a route against the history: see the table in doc.go.
+func (d *detector) judge(at time.Time, now measure.Route) []measure.Verdict {
+	st := &d.state
+	if again, _, _ := loop(now.Hops); again.IsValid() || !now.Reached && st.reaches() {
+		return nil // in the midst of something, and ping's business
+	}
+	before := st.Judged
+	st.Judged = at
+	if !st.forget(at.Add(-d.forgetIn)) {
+		st.Learn, st.Runs = at, 0
+	}
+	learning := at.Sub(st.Learn) < d.learn || st.Runs < leastRuns
+	st.Runs = min(st.Runs+1, leastRuns)
+
+	path := ASPathOf(now)
+	k := st.memory.route(now.Hops, now.Reached)
+	usual := learning || k != nil && k.Usual
+	inPath := path.Known() && st.usualPath(path)
+	withAS := slices.ContainsFunc(st.Paths, func(p seenPath) bool { return p.Usual })
+	if k = st.see(now.Hops, now.Reached, at, before); !k.holds(now.Hops) {
+		return nil // an arm seen once: the next run tells whether it is one
+	}
+	p := st.seePath(path, at, before)
+	switch {
+	case learning && st.Told != nil:
+		return d.home(at, now, k, p, "nothing is left of the history; it is learnt anew")
+	case usual:
+		return d.home(at, now, k, p, "the old route is back: "+d.short(now))
+	case k.Stayed >= d.adopt || p != nil && p.Stayed >= d.adopt:
+		return d.home(at, now, k, p, fmt.Sprintf("the new route is usual now, it was there for %s: %s", measure.FormatDuration(d.adopt), d.short(now)))
+	}
+	if st.Strange++; st.Strange == 1 {
+		st.Since = at
+	}
+	was := measure.Route{}
+	if st.Home != nil {
+		was = d.route(*st.Home)
+	}
+	class, changes := Compare(was, now)
+	known := fmt.Sprintf("the route is new, and no alarm by its AS path: %s", d.short(now))
+	switch {
+	case d.alarm == "never":
+		return d.home(at, now, k, p, known)
+	case st.Strange < d.persist:
+		return nil
+	case withAS && path.Known() && !inPath:
+		return d.raise(at, was, now, class, changes, "")
+	case d.alarm == "route" && class.Significant():
+		return d.raise(at, was, now, class, changes, "")
+	case withAS && d.unknown(now):
+		return nil // what is not known does not count, nor is it history yet
+	case !withAS && class.Significant():
+		return d.raise(at, was, now, class, changes, measure.Info)
+	}
+	return d.home(at, now, k, p, known)
+}
+
+// home takes a route into the history, and ends the alarm that stands.
+func (d *detector) home(at time.Time, now measure.Route, k *seenRoute, p *seenPath, text string) []measure.Verdict {
+	st := &d.state
+	k.Usual = true
+	if p != nil {
+		p.Usual = true
+	}
+	told := st.Told != nil
+	here := snap(at, now)
+	st.Home, st.Strange, st.Since, st.Told = &here, 0, time.Time{}, nil
+	if !told {
+		return nil
+	}
+	return []measure.Verdict{{Kind: measure.Good, At: at, Since: at, Text: text,
+		Evidence: map[string]any{"route": printed(now.Hops), "as_path": ASPathOf(now).String(), "route_no": now.Number}}}
+}
+
+// raise tells of a route off the history, once, and again only of another such one.
+func (d *detector) raise(at time.Time, was, now measure.Route, class Class, changes []Change, severity measure.Severity) []measure.Verdict {
+	st := &d.state
+	if st.Told != nil {
+		told := d.route(*st.Told)
+		other, _ := Compare(told, now)
+		if p := ASPathOf(now); !other.Significant() || p.Known() && p.Same(ASPathOf(told)) {
+			return nil
+		}
+	}
+	seen := snap(at, now)
+	st.Told = &seen
+	words := Sentences(was, now)
+	from, to := ASPathOf(was), ASPathOf(now)
+	text := few(words)
+	if text == "" {
+		text = d.short(now)
+	}
+	text = "route left its history: " + text
+	if from.Known() && to.Known() {
+		text += fmt.Sprintf("; AS path %s, before %s", to, from)
+	}
+	e := evidence(class, changes, was, now, since(st.Home))
+	e["reason"] = Turn(was, now)
+	e["runs"] = st.Strange
+	e["known_routes"], e["known_as_paths"] = usualOnes(st.Routes, func(k seenRoute) bool { return k.Usual }), usualOnes(st.Paths, func(k seenPath) bool { return k.Usual })
+	return []measure.Verdict{{Kind: measure.Bad, Severity: severity, At: at, Since: st.Since, Text: text, Evidence: e}}
+}
+
+func since(home *snapshot) time.Time {
+	if home == nil {
+		return time.Time{}
+	}
+	return home.At
+}
+
+func usualOnes[T any](list []T, usual func(T) bool) int {
+	n := 0
+	for _, k := range list {
+		if usual(k) {
+			n++
+		}
+	}
+	return n
+}
+
+// reaches reports whether the history knows routes that reach the target.
+func (m *memory) reaches() bool {
+	return slices.ContainsFunc(m.Routes, func(k seenRoute) bool { return k.Usual && k.Reached })
+}
+
+// unknown reports whether a hop that no usual route has is of an AS that is not known.
+func (d *detector) unknown(now measure.Route) bool {
+	return slices.ContainsFunc(now.Hops, func(h measure.Hop) bool { return !h.Silent() && h.AS == 0 && !d.state.knows(h.Address) })
+}
+
+// Turn names where one route leaves the other, the same for all routes that
+// take the same turn: "680: 20965 -> 1299" by AS, "192.0.2.1: 10.0.0.1 -> 10.0.0.9"
+// by address where no AS is known. Empty when nothing tells.
+func Turn(was, now measure.Route) string {
+	var last string
+	if a, b := known(ASPathOf(was)), known(ASPathOf(now)); len(a) > 0 && len(b) > 0 {
+		for i := range min(len(a), len(b)) {
+			if a[i] != b[i] {
+				return fmt.Sprintf("%s: %d -> %d", last, a[i], b[i])
+			}
+			last = fmt.Sprint(a[i])
+		}
+		return ""
+	}
+	for i := range min(len(was.Hops), len(now.Hops)) {
+		if ClassOf(was.Hops[i], now.Hops[i]).changed() {
+			return fmt.Sprintf("%s: %s -> %s", last, was.Hops[i].Address, now.Hops[i].Address)
+		}
+		last = name(now.Hops[i].Address)
+	}
+	return ""
+}
+
+func known(p ASPath) ASPath {
+	return slices.DeleteFunc(slices.Clone(p), func(as uint32) bool { return as == 0 })
+}
+
+// short says a route in few words: its AS path, or how long it is.
+func (d *detector) short(r measure.Route) string {
+	if p := ASPathOf(r); p.Known() {
+		return "AS path " + p.String()
+	}
+	return fmt.Sprintf("%d hops", len(r.Hops))
+}
+
+// few joins sentences; of many the first three are told.
+func few(words []string) string {
+	if more := len(words) - 3; more > 1 {
+		words = append(slices.Clone(words[:3]), fmt.Sprintf("and %d more changes", more))
+	}
+	return strings.Join(words, "; ")
+}
