@@ -12,6 +12,7 @@ import (
 
 	"sonde/internal/store"
 	"sonde/web/chart"
+	"sonde/web/topology"
 )
 
 //go:embed templates
@@ -36,7 +37,7 @@ var Style = func() string {
 	if err != nil {
 		panic(err) // it is embedded
 	}
-	return string(own) + chart.Style
+	return string(own) + chart.Style + topology.Style
 }()
 
 // base is what every page has.

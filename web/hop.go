@@ -61,7 +61,7 @@ type hopView struct {
 	Known         store.PageAddress
 	Nodes         []leads // nodes that have this address
 	Crossers      []crosser
-	Now           int // of them that cross it now
+	Crossing      int // of them that cross it now
 	All           int // pairs
 	More          int // not shown
 	Before, After []neighbour
@@ -149,18 +149,19 @@ func (q request) crossers(v *hopView, address netip.Addr, crossings []store.Page
 	times := map[int64]int64{}
 	hops := map[int64][]int{}
 	var ids []int64
+	var newest []store.PageCrossing // of each spec the route over it that was seen last
 	for _, c := range crossings {
 		i, ok := place[c.ToolspecID]
 		if !ok {
 			i = len(v.Crossers)
 			place[c.ToolspecID] = i
-			ids = append(ids, c.ToolspecID)
+			ids, newest = append(ids, c.ToolspecID), append(newest, c)
 			v.Crossers = append(v.Crossers, crosser{Monhost: c.Monhost, Node: c.Node, Label: c.Label, NodeHref: q.L.Node(c.Node, ""), Routes: q.L.Routes(c.ToolspecID),
 				First: c.FirstSeen, Last: c.LastSeen, Arm: true})
 		}
 		x := &v.Crossers[i]
 		x.Now = x.Now || c.Now
-		x.Arm = x.Arm && c.Place == 0
+		x.Arm = x.Arm && c.Arm
 		if c.FirstSeen.Before(x.First) {
 			x.First = c.FirstSeen
 		}
@@ -176,7 +177,7 @@ func (q request) crossers(v *hopView, address netip.Addr, crossings []store.Page
 	if err != nil {
 		return err
 	}
-	rtts, err := q.r.HopRTTs(q.ctx, address, ids, q.Now.Add(-lately))
+	rtts, err := q.r.HopRTTs(q.ctx, address, newest, q.Now.Add(-lately))
 	if err != nil {
 		return err
 	}
@@ -193,7 +194,7 @@ func (q request) crossers(v *hopView, address netip.Addr, crossings []store.Page
 		}
 		x.Places = strings.Join(words, ", ")
 		if x.Now {
-			v.Now++
+			v.Crossing++
 		}
 	}
 	sort.SliceStable(v.Crossers, func(i, j int) bool {
@@ -224,7 +225,7 @@ func (q request) neighbours(k known, address netip.Addr, crossings []store.PageC
 	sides := [2]side{{}, {}}
 	for _, c := range crossings {
 		for i, h := range c.Hops {
-			if h == nil || *h != address {
+			if i != c.Place-1 && (h == nil || *h != address) {
 				continue
 			}
 			switch {

@@ -28,7 +28,8 @@ type links interface {
 	Hop(address netip.Addr, span string) string
 	HopChart(address netip.Addr, w window, kind string) string
 	Topology(p pick, span string) string
-	TopologyData(p pick, span string) string
+	// TopologyFile is the picture or its numbers: kind is svg, csv or json.
+	TopologyFile(p pick, span, kind string) string
 	Alerts() string
 	Closed(before int64) string
 	Alert(id int64) string
@@ -134,8 +135,10 @@ func (live) HopChart(address netip.Addr, w window, kind string) string {
 	return withQuery(fmt.Sprintf("/hopchart/%s.%s", address, kind), absolute(w.From, w.Until))
 }
 
-func (live) Topology(p pick, span string) string     { return topologyURL("/topology", p, span) }
-func (live) TopologyData(p pick, span string) string { return topologyURL("/topology.json", p, span) }
+func (live) Topology(p pick, span string) string { return topologyURL("/topology", p, span) }
+func (live) TopologyFile(p pick, span, kind string) string {
+	return topologyURL("/topology."+kind, p, span)
+}
 
 func topologyURL(path string, p pick, span string) string {
 	v := p.values()
@@ -272,7 +275,7 @@ func (f files) Topology(p pick, span string) string {
 	}
 	return f.up + "topology.html"
 }
-func (f files) TopologyData(pick, string) string { return f.up + "topology.json" }
+func (f files) TopologyFile(_ pick, _, kind string) string { return f.up + "topology." + kind }
 
 func (f files) Alerts() string      { return f.up + "alerts.html" }
 func (f files) Closed(int64) string { return "" }

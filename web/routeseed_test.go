@@ -216,7 +216,7 @@ func TestScratch(t *testing.T) {
 	}
 }
 
-var scratch = map[string]string{"hop": "/hop/62.40.98.77", "hop_arm": "/hop/198.51.100.37", "routes12": "/routes/12"}
+var scratch = map[string]string{"hop_arm": "/hop/198.51.100.37", "topology": "/topology", "topology1d": "/topology?range=1d"}
 
 func newServer(t testing.TB, h http.Handler) string {
 	s := httptest.NewServer(h)

@@ -15,6 +15,7 @@ import (
 
 	"sonde/internal/store"
 	"sonde/web/chart"
+	"sonde/web/topology"
 )
 
 // Site serves the pages.
@@ -40,12 +41,15 @@ func (b badRequest) Error() string { return b.sentence }
 
 func isNone(err error) bool { return errors.Is(err, store.ErrNone) }
 
-// policy lets a page load its own style sheet and nothing else; a chart that
-// stands alone carries the sheet of charts inside, which is known by its sum.
+// policy lets a page load its own style sheet and nothing else; a picture that
+// stands alone carries its sheet inside, which is known by its sum.
 var policy = func() string {
-	sum := sha256.Sum256([]byte(chart.Style))
-	return "default-src 'none'; style-src 'self' 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-		"'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+	sheets := "'self'"
+	for _, style := range []string{chart.Style, topology.Style} {
+		sum := sha256.Sum256([]byte(style))
+		sheets += " 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+	}
+	return "default-src 'none'; style-src " + sheets + "; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 }()
 
 // Handler answers GET and HEAD.
@@ -60,6 +64,7 @@ func (s *Site) Handler() http.Handler {
 	page("/routes", gridPage)
 	page("/routes/{spec}", routesPage)
 	page("/hop/{address}", hopPage)
+	page("/topology", topologyPage)
 	page("/alerts", alertsPage)
 	page("/alert/{id}", alertPage)
 	page("/daemons", func(q request, r *http.Request) (string, any, error) {
@@ -72,6 +77,11 @@ func (s *Site) Handler() http.Handler {
 	})
 	mux.HandleFunc("GET /chart/{file}", s.file(chartAnswer))
 	mux.HandleFunc("GET /hopchart/{file}", s.file(hopChartAnswer))
+	for kind := range chartTypes {
+		mux.HandleFunc("GET /topology."+kind, s.file(func(q request, r *http.Request, b *bytes.Buffer) (string, error) {
+			return kind, topologyNumbers(q, r, b, kind)
+		}))
+	}
 	for _, kind := range []string{"csv", "json"} {
 		mux.HandleFunc("GET /routes."+kind, s.file(func(q request, r *http.Request, b *bytes.Buffer) (string, error) {
 			return kind, gridNumbers(q, r, b, kind)

@@ -1,3 +1,238 @@
 package web
 
-const topologySpan = "1d"
+import (
+	"bytes"
+	"html/template"
+	"net/http"
+	"net/netip"
+	"slices"
+	"time"
+
+	"sonde/internal/store"
+	"sonde/web/chart"
+	"sonde/web/topology"
+)
+
+// Spans of the topology: now is the route that each spec saw last, the others all routes it saw since.
+var topologySpans = []string{topologySpan, "1d", "7d", "31d"}
+
+const (
+	topologySpan = "now"
+	// mostNodes is how many nodes a picture can hold before it is drawn by AS.
+	mostNodes = 220
+	// routesPerSpec bounds what a spec whose route flaps brings into a picture.
+	routesPerSpec = 8
+)
+
+type topologyView struct {
+	base
+	Pick      pick
+	Monhosts  []string
+	Span      string
+	Spans     []spanLink
+	L2        topology.Layout
+	SVG       template.HTML
+	Colours   []topology.Colour
+	ByAS      bool
+	Routers   int // that there would be too many of
+	Left      int // pairs that are not drawn
+	Specs     int
+	SVGLink   string
+	JSON, CSV string
+}
+
+// Total says how many pairs are drawn.
+func (v topologyView) Total() int { return v.L2.Pairs }
+
+// Swatch draws the colour and outline of an AS.
+func (v topologyView) Swatch(c topology.Colour) template.HTML {
+	return template.HTML(`<svg class="topology swatch" width="26" height="16" viewBox="0 0 26 16" aria-hidden="true"><g class="node ` + c.Class + `"><rect x="2" y="2" width="22" height="12" rx="3"/></g></svg>`)
+}
+
+// drawing is the layout of what was asked for, and what had to be left out.
+type drawing struct {
+	layout        topology.Layout
+	byAS          bool
+	routers, left int
+	specs         routeSpecs
+}
+
+// draw reads routes and lays them out.
+func (q request) draw(p pick, span string) (drawing, error) {
+	var d drawing
+	since, per, err := topologySince(span, q.Now)
+	if err != nil {
+		return d, err
+	}
+	if d.specs, err = q.routeSpecs(p); err != nil {
+		return d, err
+	}
+	ids := make([]int64, len(d.specs.list))
+	for i, s := range d.specs.list {
+		ids[i] = s.ID
+	}
+	seen, err := q.r.Seen(q.ctx, ids, since, per)
+	if err != nil {
+		return d, err
+	}
+	var hops [][]*netip.Addr
+	for _, s := range seen {
+		hops = append(hops, s.Hops)
+		hops = append(hops, s.Addresses...)
+	}
+	k, err := q.known(hops...)
+	if err != nil {
+		return d, err
+	}
+	paths := make([]topology.Path, len(seen))
+	for i, s := range seen {
+		paths[i] = k.path(s)
+	}
+	slices.SortStableFunc(paths, func(a, b topology.Path) int {
+		if a.Source != b.Source {
+			return compareText(a.Source, b.Source)
+		}
+		return compareText(a.Target, b.Target)
+	})
+	g := topology.Merge(paths)
+	if d.routers = len(g.Nodes); d.routers > mostNodes {
+		d.byAS = true
+		g = topology.ByAS(paths)
+		all := g.Pairs
+		for len(g.Nodes) > mostNodes && len(paths) > 1 {
+			paths = paths[:len(paths)*3/4]
+			g = topology.ByAS(paths)
+		}
+		d.left = all - g.Pairs
+	}
+	d.layout = topology.Lay(g)
+	return d, nil
+}
+
+func compareText(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+func topologySince(span string, now time.Time) (since time.Time, perSpec int, err error) {
+	if span == topologySpan {
+		return now.Add(-24 * time.Hour), 1, nil
+	}
+	w, err := spanWindow(span, now)
+	if err == nil && w.Until.Sub(w.From) > lately {
+		return since, 0, badRequest{"range: the topology shows 31d at most"}
+	}
+	return w.From, routesPerSpec, err
+}
+
+// path gives a route and its flows for the picture.
+func (k known) path(s store.PageSeen) topology.Path {
+	first := k.seen(s).Hops
+	for len(first) > 0 && first[len(first)-1].Silent() && len(first[len(first)-1].Arms) == 0 {
+		first = first[:len(first)-1]
+	}
+	p := topology.Path{Pair: s.ToolspecID, Source: s.Monhost, Target: s.Node, Reached: s.Reached}
+	if s.Target != nil {
+		p.Address = *s.Target
+	}
+	flows := 1
+	for _, a := range s.Addresses {
+		flows = max(flows, len(a))
+	}
+	// Where flow 1 got no answer and others did, the hop is not silent.
+	for i, h := range first {
+		if h.Silent() && len(h.Arms) > 0 {
+			first[i] = k.hop(&h.Arms[0])
+		}
+	}
+	p.Flows = append(p.Flows, first)
+	for f := 1; f < flows; f++ {
+		flow := slices.Clone(first)
+		other := false
+		for i := range flow {
+			if i < len(s.Addresses) && f < len(s.Addresses[i]) && s.Addresses[i][f] != nil && *s.Addresses[i][f] != flow[i].Address {
+				flow[i], other = k.hop(s.Addresses[i][f]), true
+				if f < len(s.RTTs[i]) {
+					flow[i].RTT = median(s.RTTs[i][f : f+1])
+				}
+			}
+		}
+		if other {
+			p.Flows = append(p.Flows, flow)
+		}
+	}
+	return p
+}
+
+// topology makes the page of the picture.
+func (q request) topology(p pick, span string) (topologyView, error) {
+	v := topologyView{base: q.titled("Topology", "topology"), Pick: p, Span: span}
+	v.Wide = true
+	d, err := q.draw(p, span)
+	if err != nil {
+		return v, err
+	}
+	v.Monhosts, v.Specs = d.specs.monhosts, len(d.specs.list)
+	v.L2, v.ByAS, v.Routers, v.Left = d.layout, d.byAS, d.routers, d.left
+	v.Colours = d.layout.Colours()
+	v.SVG = template.HTML(d.layout.SVG(topology.Links{
+		Hop:  func(a netip.Addr) string { return v.L.Hop(a, "") },
+		Node: func(name string) string { return v.L.Node(name, "") },
+	}))
+	for _, s := range topologySpans {
+		v.Spans = append(v.Spans, spanLink{s, v.L.Topology(p, s), s == span})
+	}
+	v.SVGLink, v.JSON, v.CSV = v.L.TopologyFile(p, span, "svg"), v.L.TopologyFile(p, span, "json"), v.L.TopologyFile(p, span, "csv")
+	return v, nil
+}
+
+// topologyFile writes the picture or its numbers.
+func writeTopology(w *bytes.Buffer, l topology.Layout, kind string) error {
+	switch kind {
+	case "csv":
+		return l.CSV(w, chart.PlainText)
+	case "json":
+		return l.JSON(w)
+	}
+	_, err := w.Write(l.Standalone())
+	return err
+}
+
+func topologyAsk(r *http.Request) (p pick, span string, err error) {
+	if err := onlyKnown(r, append(pickNames, "range")...); err != nil {
+		return p, "", err
+	}
+	if p, err = pickOf(r); err != nil {
+		return p, "", err
+	}
+	if span = r.FormValue("range"); span == "" {
+		span = topologySpan
+	}
+	return p, span, nil
+}
+
+func topologyPage(q request, r *http.Request) (string, any, error) {
+	p, span, err := topologyAsk(r)
+	if err != nil {
+		return "", nil, err
+	}
+	v, err := q.topology(p, span)
+	return "topology.html", v, err
+}
+
+func topologyNumbers(q request, r *http.Request, b *bytes.Buffer, kind string) error {
+	p, span, err := topologyAsk(r)
+	if err != nil {
+		return err
+	}
+	d, err := q.draw(p, span)
+	if err != nil {
+		return err
+	}
+	return writeTopology(b, d.layout, kind)
+}

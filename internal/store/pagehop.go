@@ -18,7 +18,8 @@ type PageCrossing struct {
 	Reached              bool
 	FirstSeen, LastSeen  time.Time
 	Times                int64
-	Place                int  // of the address among the hops, counted from 1; 0: only other flows crossed it
+	Place                int  // of the address among the hops, counted from 1
+	Arm                  bool // only other flows than the first crossed it
 	FirstTTL             int  // of the newest run that saw the route
 	Now                  bool // it is the route this spec saw last
 }
@@ -35,7 +36,8 @@ func (r *Reading) Crossings(ctx context.Context, address netip.Addr, since time.
 			SELECT n.toolspec_id, n.route_no FROM routeno n JOIN routedata d ON d.toolspec_id = n.toolspec_id AND d.due_at = n.last_seen_at
 			WHERE n.last_seen_at >= greatest($2, $3::timestamptz - interval '1 day') AND d.due_at >= greatest($2, $3::timestamptz - interval '1 day') AND d.due_at <= $3 AND $1 = ANY(d.hop_addresses))
 		SELECT n.toolspec_id, s.monhost, s.node, s.label, n.route_no, n.hops, n.reached, n.first_seen_at, n.last_seen_at, n.times_seen,
-			coalesce(array_position(n.hops, $1), 0), coalesce(d.first_ttl, 1),
+			coalesce(array_position(n.hops, $1), (SELECT (min(ord) - 1)::int / array_length(d.hop_addresses, 2) + 1 FROM unnest(d.hop_addresses) WITH ORDINALITY u (a, ord) WHERE a = $1), 0),
+			array_position(n.hops, $1) IS NULL, coalesce(d.first_ttl, 1),
 			NOT EXISTS (SELECT FROM routeno o WHERE o.toolspec_id = n.toolspec_id AND o.last_seen_at > n.last_seen_at), (count(*) OVER ())::int
 		FROM seen JOIN routeno n USING (toolspec_id, route_no) JOIN toolspecs s ON s.id = n.toolspec_id
 		LEFT JOIN routedata d ON d.toolspec_id = n.toolspec_id AND d.due_at = n.last_seen_at
@@ -45,7 +47,7 @@ func (r *Reading) Crossings(ctx context.Context, address netip.Addr, since time.
 	}
 	list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (PageCrossing, error) {
 		var c PageCrossing
-		err := row.Scan(&c.ToolspecID, &c.Monhost, &c.Node, &c.Label, &c.Number, &c.Hops, &c.Reached, &c.FirstSeen, &c.LastSeen, &c.Times, &c.Place, &c.FirstTTL, &c.Now, &all)
+		err := row.Scan(&c.ToolspecID, &c.Monhost, &c.Node, &c.Label, &c.Number, &c.Hops, &c.Reached, &c.FirstSeen, &c.LastSeen, &c.Times, &c.Place, &c.Arm, &c.FirstTTL, &c.Now, &all)
 		return c, err
 	})
 	if err != nil {
@@ -68,14 +70,16 @@ func (r *Reading) RouteTimes(ctx context.Context, specs []int64) (map[int64]int6
 	return out, nil
 }
 
-// HopRTTs gives the least round trip to an address in the newest run of each spec's newest route over it, in ms.
-func (r *Reading) HopRTTs(ctx context.Context, address netip.Addr, specs []int64, since time.Time) (map[int64]float64, error) {
+// HopRTTs gives the least round trip to an address in the newest run that saw each of these routes, in ms, by spec.
+func (r *Reading) HopRTTs(ctx context.Context, address netip.Addr, crossings []PageCrossing, since time.Time) (map[int64]float64, error) {
+	ids, at := make([]int64, len(crossings)), make([]time.Time, len(crossings))
+	for i, c := range crossings {
+		ids[i], at[i] = c.ToolspecID, c.LastSeen
+	}
 	rows, err := r.tx.Query(ctx, `
-		SELECT n.toolspec_id, min(u.v) / 1000.0::float8
-		FROM (SELECT DISTINCT ON (toolspec_id) toolspec_id, last_seen_at FROM routeno
-			WHERE toolspec_id = ANY($2) AND hops @> ARRAY[$1::inet] AND last_seen_at >= $3 ORDER BY toolspec_id, last_seen_at DESC) n
-		JOIN routedata d ON d.toolspec_id = n.toolspec_id AND d.due_at = n.last_seen_at AND d.due_at >= $3
-		CROSS JOIN LATERAL unnest(d.hop_addresses, d.hop_rtts_us) AS u (a, v) WHERE u.a = $1 AND u.v IS NOT NULL GROUP BY 1`, address, specs, since)
+		SELECT d.toolspec_id, min(u.v) / 1000.0::float8 FROM unnest($2::bigint[], $3::timestamptz[]) AS n (id, at)
+		JOIN routedata d ON d.toolspec_id = n.id AND d.due_at = n.at AND d.due_at >= $4
+		CROSS JOIN LATERAL unnest(d.hop_addresses, d.hop_rtts_us) AS u (a, v) WHERE u.a = $1 AND u.v IS NOT NULL GROUP BY 1`, address, ids, at, since)
 	if err != nil {
 		return nil, fmt.Errorf("read round trips to %s: %w", address, err)
 	}
