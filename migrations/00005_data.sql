@@ -174,8 +174,8 @@ CREATE TABLE routeno (
     times_seen    bigint NOT NULL DEFAULT 1,
     PRIMARY KEY (toolspec_id, route_no)
 );
--- Who crosses a hop. A route seen again changes none of its hops, so the index is
--- written once for each new route.
+-- Who crosses an address is asked when a route changes and on pages. A route seen
+-- again changes none of its hops, so the index is written once for each new route.
 CREATE INDEX routeno_hops ON routeno USING gin (hops);
 COMMENT ON TABLE routeno IS 'Every distinct route a spec has seen has a number, which comes back when the route does. Routes once stored are never rewritten.';
 COMMENT ON COLUMN routeno.toolspec_id IS 'The spec that saw the route.';

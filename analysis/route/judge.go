@@ -97,13 +97,13 @@ func (d *detector) raise(at time.Time, was, now measure.Route, class Class, chan
 	st.Told = &seen
 	words := Sentences(was, now)
 	from, to := ASPathOf(was), ASPathOf(now)
-	text := few(words)
+	text := few(words, 1)
 	if text == "" {
 		text = d.short(now)
 	}
 	text = "route left its history: " + text
 	if from.Known() && to.Known() {
-		text += fmt.Sprintf("; AS path %s, before %s", to, from)
+		text += fmt.Sprintf(pathWords+"%s, before %s", to, from)
 	}
 	e := evidence(class, changes, was, now, since(st.Home))
 	e["reason"] = Turn(was, now)
@@ -174,10 +174,10 @@ func (d *detector) short(r measure.Route) string {
 	return fmt.Sprintf("%d hops", len(r.Hops))
 }
 
-// few joins sentences; of many the first three are told.
-func few(words []string) string {
-	if more := len(words) - 3; more > 1 {
-		words = append(slices.Clone(words[:3]), fmt.Sprintf("and %d more changes", more))
+// few joins sentences; of many the first few are told.
+func few(words []string, most int) string {
+	if more := len(words) - most; more > 1 {
+		words = append(slices.Clone(words[:most]), fmt.Sprintf("and %d more changes", more))
 	}
 	return strings.Join(words, "; ")
 }

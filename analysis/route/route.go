@@ -142,7 +142,7 @@ func (d *detector) note(at time.Time, now measure.Route) []measure.Verdict {
 		return nil
 	}
 	return []measure.Verdict{{
-		Kind: measure.Note, Severity: measure.Info, At: at, Since: at, Text: few(words),
+		Kind: measure.Note, Severity: measure.Info, At: at, Since: at, Text: few(words, 3),
 		Evidence: evidence(class, changes, before, now, previous.At),
 	}}
 }

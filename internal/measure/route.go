@@ -28,3 +28,46 @@ type Hop struct {
 
 // Silent reports whether nobody answered there.
 func (h Hop) Silent() bool { return !h.Address.IsValid() }
+
+// RouteChange is one change of the route of one spec, and what came with it on
+// the same pair of monitoring host and node, and on others.
+type RouteChange struct {
+	ToolspecID                 int64
+	Monhost, Node, Tool, Label string
+	Last                       time.Time // due_at of the last run of the route before
+	At                         time.Time // due_at of the first run of the new one
+	Before, After              Route
+	Effects                    []Effect       // of other tools of the pair, in the order of specs and metrics
+	Alerts                     []RelatedAlert // of the pair that began about then, in order
+	Sharers                    []Sharer       // other specs whose route had a hop that went or came
+}
+
+// Effect is one series of the pair beside a change: the median of its runs
+// before and after, of what is in % the mean.
+type Effect struct {
+	ToolspecID    int64
+	Tool, Label   string
+	Metric, Unit  string
+	Watched       bool // a rule watches the metric
+	Before, After float64
+	RunsBefore    int // that gave a value; with none there is no number
+	RunsAfter     int
+}
+
+// RelatedAlert is an alert that began when a route changed.
+type RelatedAlert struct {
+	ID                   int64
+	Tool, Rule, Severity string
+	Text                 string
+	BeganAt              time.Time
+	EndedAt              time.Time // zero: it stands
+}
+
+// Sharer is another spec that ran over a hop that a change took away, or runs over one that it brought.
+type Sharer struct {
+	ToolspecID           int64
+	Monhost, Node, Label string
+	Address              netip.Addr // the hop
+	Gone                 bool       // Address is of the route before
+	ChangedAt            time.Time  // first run of another route about then; zero: its route stayed
+}
