@@ -70,6 +70,7 @@ type gridView struct {
 	Later       string
 	Prev, Next  string
 	CSV, JSON   string
+	Here        string    // permanent link
 	Clock       string    // that the clocks are set on this day
 	NotYet      time.Time // hours from here on have not been
 }
@@ -119,6 +120,7 @@ func (q request) grid(day time.Time, p pick, page int) (gridView, error) {
 	if v.Day != today {
 		v.Today = v.L.Grid(today, p, 1)
 	}
+	v.Here = v.L.Grid(v.Day, p, page)
 	v.CSV, v.JSON = v.L.GridData(v.Day, p, "csv"), v.L.GridData(v.Day, p, "json")
 	specs, err := q.routeSpecs(p)
 	if err != nil {

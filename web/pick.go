@@ -80,7 +80,7 @@ func (q request) routeSpecs(p pick) (routeSpecs, error) {
 			out.list = append(out.list, s)
 		}
 	}
-	if p.Any() && len(out.list) == 0 {
+	if p.Any() && len(out.list) == 0 && !q.Static {
 		return out, fmt.Errorf("spec that finds routes for this question: %w", store.ErrNone)
 	}
 	sort.Strings(out.monhosts)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sort"
@@ -40,7 +41,7 @@ func Report(ctx context.Context, pages *store.Pages, o ReportOptions) (Written, 
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return Written{}, fmt.Errorf("report: %w", err)
 	}
-	w := &reporter{ctx: ctx, pages: pages, o: o, have: &inventory{nodes: map[string]bool{}, specs: map[int64]bool{}, alerts: map[int64]bool{}}}
+	w := &reporter{ctx: ctx, pages: pages, o: o, have: &inventory{node: o.Node, nodes: map[string]bool{}, specs: map[int64]bool{}, alerts: map[int64]bool{}, days: map[string]bool{}, hops: map[netip.Addr]bool{}}}
 	if err := w.all(); err != nil {
 		return w.done, fmt.Errorf("report to %s: %w", o.Dir, err)
 	}
@@ -55,6 +56,8 @@ type reporter struct {
 	zone  *time.Location
 	now   time.Time
 	done  Written
+
+	hopList []netip.Addr // that have pages
 }
 
 // read looks at the database in a snapshot of its own: one that lasts as long as
@@ -97,6 +100,9 @@ func (w *reporter) all() error {
 				routes = append(routes, s.ID)
 			}
 		}
+		if err := w.hopsOf(r, routes); err != nil {
+			return err
+		}
 		if w.o.Node != "" {
 			open, err = r.NodeAlerts(w.ctx, w.o.Node, closedPerPage)
 			return err
@@ -113,6 +119,10 @@ func (w *reporter) all() error {
 	for _, a := range append(open, closed...) {
 		w.have.alerts[a.ID] = true
 	}
+	w.have.today = dayNear(w.now, 0, w.zone)
+	for back := range gridDays {
+		w.have.days[dayNear(w.now, -back, w.zone)] = true
+	}
 	if err := w.file("style.css", []byte(Style)); err != nil {
 		return err
 	}
@@ -125,6 +135,15 @@ func (w *reporter) all() error {
 		if err := w.page("../", fmt.Sprintf("routes/%d.html", id), "routes.html", func(q request) (any, error) { return q.routes(id, routesAsk{span: routeSpan}) }); err != nil {
 			return err
 		}
+	}
+	if err := w.grids(); err != nil {
+		return err
+	}
+	if err := w.hops(); err != nil {
+		return err
+	}
+	if err := w.topology(); err != nil {
+		return err
 	}
 	ids := make([]int64, 0, len(w.have.alerts))
 	for id := range w.have.alerts {

@@ -15,7 +15,7 @@ var references = regexp.MustCompile(`(?:href|src)="([^"]*)"`)
 // reportIn writes a report and gives its files.
 func reportIn(t *testing.T, dir string, o ReportOptions) map[string]string {
 	t.Helper()
-	pages, _ := seeded(t)
+	pages, _ := seededRoutes(t)
 	o.Dir, o.Version = dir, "0.1.0"
 	done, err := Report(t.Context(), pages, o)
 	if err != nil {
@@ -65,12 +65,17 @@ func TestEveryLinkOfAReportLeadsToAFileOfIt(t *testing.T) {
 					t.Errorf("%s: %s does not work from file://", name, m[1])
 					continue
 				}
-				if target := filepath.ToSlash(filepath.Join(filepath.Dir(name), u.Path)); files[target] == "" {
+				target := name
+				if u.Path != "" {
+					target = filepath.ToSlash(filepath.Join(filepath.Dir(name), u.Path))
+				}
+				if files[target] == "" || u.Fragment != "" && !strings.Contains(files[target], `id="`+u.Fragment+`"`) {
 					t.Errorf("%s: %s leads nowhere", name, m[1])
 				}
 			}
 		}
-		for _, want := range []string{"index.html", "node/cern.html", "node/cern-3h.html", "routes/10.html", "alerts.html", "alert/5.html", "daemons.html", "mediums.html", "style.css", "chart/1-30h.svg", "chart/1-400d.csv", "chart/1-3h.json"} {
+		for _, want := range []string{"index.html", "node/cern.html", "node/cern-3h.html", "routes/10.html", "alerts.html", "alert/5.html", "daemons.html", "mediums.html", "style.css", "chart/1-30h.svg", "chart/1-400d.csv", "chart/1-3h.json",
+			"grid/2026-03-29.html", "grid/2026-03-23.html", "grid/2026-03-29.csv", "grid/2026-03-29.json", "topology.html", "topology.svg", "topology.json", "topology.csv", "hop/203.0.113.7.html", "hop/203.0.113.7.csv"} {
 			if files[want] == "" {
 				t.Errorf("node %q: %s is missing", node, want)
 			}

@@ -59,15 +59,38 @@ type change struct {
 	Before  int // number of the route before, 0 for none
 	Words   []string
 	Compare string
-	Beside  []beside
-	Effects []string // what it did to delay and loss
+	Came    *came // what came with it; nil when that was not looked for
+}
+
+// came is what came with a change: steps of other series of the pair, alerts, and other pairs at the same hop.
+type came struct {
+	Effects []effect
+	Alerts  []leads
+	Changed []beside
+	Over    int // other pairs that ran over a hop that went
+	Stayed  int // of them whose route stayed
+}
+
+// effect is one series before and after.
+type effect struct {
+	measure.Effect
+	Notable bool
+}
+
+// Says writes it in words: ping rtt median 12.1 → 46 ms.
+func (e effect) Says() string {
+	metric := e.Metric
+	for _, unit := range []string{"_ms", "_pct", "_mbps", "_bps"} {
+		metric = strings.TrimSuffix(metric, unit)
+	}
+	return fmt.Sprintf("%s %s → %s %s", strings.Join(strings.Fields(e.Tool+" "+e.Label+" "+strings.ReplaceAll(metric, "_", " ")), " "), chart.Number(e.Before), chart.Number(e.After), e.Unit)
 }
 
 // beside is another pair whose route changed at the same hop at about the same time.
 type beside struct {
-	Href, Pair string
-	At         time.Time
-	Text       string
+	Pair leads
+	Hop  place
+	Gone bool // it ran over a hop that went; else it came to one that came
 }
 
 // hopRow is one hop of a route.
@@ -297,7 +320,7 @@ func (q request) shares(v *routesView, list []store.PageRoute) error {
 
 const (
 	changesShown = 40
-	besideShown  = 10 // changes of which is said who changed beside them
+	cameShown    = 10 // changes of which is said what came with them
 )
 
 // fullRoutes are routes by their numbers, with the round trips of the newest run that saw each.
@@ -318,6 +341,7 @@ func (q request) fullRoutes(id int64, k known, list []store.PageRoute, from time
 
 // changes says in words how one route became another; spans are the newest first.
 func (q request) changes(v *routesView, full map[int]measure.Route, spans []store.PageRouteSpan) (err error) {
+	said := 0
 	for i, s := range spans[:min(len(spans), changesShown)] {
 		c := change{PageRouteSpan: s}
 		for _, older := range spans[i+1:] {
@@ -327,11 +351,10 @@ func (q request) changes(v *routesView, full map[int]measure.Route, spans []stor
 			}
 		}
 		if s.Number > 0 && c.Before > 0 && s.Number != c.Before {
-			before, after := full[c.Before], full[s.Number]
-			c.Words = route.Sentences(before, after)
+			c.Words = route.Sentences(full[c.Before], full[s.Number])
 			c.Compare = v.L.Compare(v.Spec.ID, c.Before, s.Number)
-			if len(v.Changes) < besideShown {
-				if c.Beside, err = q.beside(v.Spec, before, after, s.From); err != nil {
+			if said++; said <= cameShown {
+				if c.Came, err = q.came(v.Spec.ID, s.From); err != nil {
 					return err
 				}
 			}
@@ -341,30 +364,42 @@ func (q request) changes(v *routesView, full map[int]measure.Route, spans []stor
 	return nil
 }
 
-// beside finds other pairs whose routes changed at the hops in which two routes differ.
-func (q request) beside(s specView, before, after measure.Route, at time.Time) ([]beside, error) {
-	_, changes := route.Compare(before, after)
-	var hops []netip.Addr
-	for _, c := range changes {
-		for _, h := range []measure.Hop{c.From, c.To} {
-			if !h.Silent() && !slices.Contains(hops, h.Address) {
-				hops = append(hops, h.Address)
-			}
-		}
-	}
-	if len(hops) == 0 {
+// came tells what came with the change of a route; nil when the runs before are gone.
+func (q request) came(spec int64, at time.Time) (*came, error) {
+	c, err := q.r.RouteChangeEffects(q.ctx, spec, at)
+	if isNone(err) {
 		return nil, nil
 	}
-	near := max(10*time.Minute, 2*s.Interval)
-	list, err := q.r.ChangesBeside(q.ctx, s.ID, hops, at.Add(-near), at.Add(near), 8)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]beside, len(list))
-	for i, c := range list {
-		out[i] = beside{Href: q.L.Routes(c.ToolspecID), Pair: c.Monhost + " → " + c.Node, At: c.At, Text: c.Text}
+	var out came
+	watched := map[int64]bool{}
+	for _, e := range c.Effects {
+		watched[e.ToolspecID] = watched[e.ToolspecID] || e.Watched
 	}
-	return out, nil
+	for _, e := range c.Effects {
+		// Of a spec with rules the series that they watch are enough.
+		if e.RunsBefore > 0 && e.RunsAfter > 0 && (e.Watched || !watched[e.ToolspecID] && route.Notable(e)) {
+			out.Effects = append(out.Effects, effect{e, route.Notable(e)})
+		}
+	}
+	for _, a := range c.Alerts {
+		out.Alerts = append(out.Alerts, leads{q.L.Alert(a.ID), a.Tool + ": " + a.Text})
+	}
+	for _, s := range c.Sharers {
+		if s.Gone {
+			out.Over++
+		}
+		switch {
+		case s.ChangedAt.IsZero() && s.Gone:
+			out.Stayed++
+		case !s.ChangedAt.IsZero():
+			pair := strings.TrimSpace(s.Monhost + " → " + s.Node + " " + s.Label)
+			out.Changed = append(out.Changed, beside{leads{q.L.Routes(s.ToolspecID), pair}, place{Address: s.Address, Href: q.L.Hop(s.Address, "")}, s.Gone})
+		}
+	}
+	return &out, nil
 }
 
 // comparison sets the two routes of the last change side by side, or those that were asked for.

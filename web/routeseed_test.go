@@ -186,6 +186,7 @@ func seededRoutes(t testing.TB) (*store.Pages, *pgx.Conn) {
 	for n, name := range map[int]string{64500: "LAB", 513: "CERN", 20965: "GEANT", 1299: "ARELION", 293: "ESNET", 3152: "FNAL", 680: "DFN", 2907: "SINET", 2200: "RENATER", 789: "IN2P3", 64666: "<b>AS</b>"} {
 		run(t, conn, `INSERT INTO asninfo (asn, name, country, source) VALUES ($1, $2, $3, 'table')`, n, name, map[bool]string{true: "US", false: "DE"}[n == 293 || n == 3152])
 	}
+	run(t, conn, `UPDATE pingdata SET rtt_min_ms = rtt_min_ms + 34, rtt_median_ms = rtt_median_ms + 34, rtt_mean_ms = rtt_mean_ms + 34, rtt_max_ms = rtt_max_ms + 34 WHERE toolspec_id = 2 AND due_at BETWEEN '2026-03-29 03:08+00' AND '2026-03-29 05:04+00'`)
 	note := func(spec int64, monhost, node, at, text, changes string) {
 		run(t, conn, `INSERT INTO newalerts (toolspec_id, monhost, node, tool, rule, kind, severity, at, decision, text, evidence) VALUES ($1, $2, $3, 'traceroute', 'route', 'note', 'info', $4, 'note', $5, jsonb_build_object('changes', $6::jsonb))`,
 			spec, monhost, node, at, text, changes)
@@ -216,7 +217,7 @@ func TestScratch(t *testing.T) {
 	}
 }
 
-var scratch = map[string]string{"hop_arm": "/hop/198.51.100.37", "topology": "/topology", "topology1d": "/topology?range=1d"}
+var scratch = map[string]string{"routes12": "/routes/12", "topology1d": "/topology?range=1d"}
 
 func newServer(t testing.TB, h http.Handler) string {
 	s := httptest.NewServer(h)

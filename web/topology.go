@@ -30,7 +30,7 @@ type topologyView struct {
 	Monhosts  []string
 	Span      string
 	Spans     []spanLink
-	L2        topology.Layout
+	Layout    topology.Layout
 	SVG       template.HTML
 	Colours   []topology.Colour
 	ByAS      bool
@@ -42,7 +42,7 @@ type topologyView struct {
 }
 
 // Total says how many pairs are drawn.
-func (v topologyView) Total() int { return v.L2.Pairs }
+func (v topologyView) Total() int { return v.Layout.Pairs }
 
 // Swatch draws the colour and outline of an AS.
 func (v topologyView) Swatch(c topology.Colour) template.HTML {
@@ -178,7 +178,7 @@ func (q request) topology(p pick, span string) (topologyView, error) {
 		return v, err
 	}
 	v.Monhosts, v.Specs = d.specs.monhosts, len(d.specs.list)
-	v.L2, v.ByAS, v.Routers, v.Left = d.layout, d.byAS, d.routers, d.left
+	v.Layout, v.ByAS, v.Routers, v.Left = d.layout, d.byAS, d.routers, d.left
 	v.Colours = d.layout.Colours()
 	v.SVG = template.HTML(d.layout.SVG(topology.Links{
 		Hop:  func(a netip.Addr) string { return v.L.Hop(a, "") },

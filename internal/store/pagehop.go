@@ -142,17 +142,3 @@ func (r *Reading) HopChanges(ctx context.Context, address netip.Addr, specs []in
 		WHERE toolspec_id = ANY($2) AND at >= $3 AND at <= $4 AND (evidence -> 'changes' @> jsonb_build_array(jsonb_build_object('from', $1::text)) OR evidence -> 'changes' @> jsonb_build_array(jsonb_build_object('to', $1::text)))
 		ORDER BY at DESC, id DESC LIMIT $5`, address.String(), specs, since, r.Now, most)
 }
-
-// ChangesBeside gives changes of the routes of other specs than this in [from, until] at any of these hops, the newest of each.
-func (r *Reading) ChangesBeside(ctx context.Context, spec int64, hops []netip.Addr, from, until time.Time, most int) ([]PageHopChange, error) {
-	words := make([]string, len(hops))
-	for i, h := range hops {
-		words[i] = h.String()
-	}
-	return collect[PageHopChange](ctx, r, "changes beside", `SELECT * FROM (
-		SELECT DISTINCT ON (f.toolspec_id) f.toolspec_id, f.monhost, f.node, f.at, f.text, f.evidence FROM newalerts f
-		WHERE f.toolspec_id IN (SELECT toolspec_id FROM routeno WHERE hops && $2::inet[] AND toolspec_id <> $1) AND f.at >= $4 AND f.at <= $5
-			AND jsonb_typeof(f.evidence -> 'changes') = 'array'
-			AND EXISTS (SELECT FROM jsonb_array_elements(f.evidence -> 'changes') c WHERE c ->> 'from' = ANY($3) OR c ->> 'to' = ANY($3))
-		ORDER BY f.toolspec_id, f.at DESC) x ORDER BY at, toolspec_id LIMIT $6`, spec, hops, words, from, until, most)
-}
