@@ -85,15 +85,17 @@ func shown(t *testing.T, url, name string, width, height int, more ...string) {
 
 var browsed = []struct{ name, target string }{
 	{"overview", "/"}, {"node", "/node/cern?range=3h"}, {"node30h", "/node/cern"}, {"routes", "/routes/10"}, {"alerts", "/alerts"},
+	{"grid", "/routes"}, {"routes_changes", "/routes/12"}, {"routes_run", "/routes/13?run=2026-03-29T09:10:00Z"}, {"routes_compare", "/routes/12?a=1&b=2"},
+	{"hop", "/hop/62.40.98.77"}, {"hop_target", "/hop/203.0.113.7"}, {"topology", "/topology"}, {"topology_1d", "/topology?range=1d&monhost=lab"},
 	{"alert", "/alert/1"}, {"alert_loss", "/alert/2"}, {"alert_route", "/alert/5"}, {"daemons", "/daemons"}, {"mediums", "/mediums"},
 }
 
 func TestBrowserShowsThePagesWithoutComplaint(t *testing.T) {
-	pages, _ := seeded(t)
+	pages, _ := seededRoutes(t)
 	server := httptest.NewServer(New(pages, "0.1.0", logTo(t)).Handler())
 	defer server.Close()
 	for _, p := range browsed {
-		if *shots == "" && p.name != "overview" && p.name != "node" && p.name != "alert" {
+		if *shots == "" && p.name != "overview" && p.name != "node" && p.name != "alert" && p.name != "grid" && p.name != "topology" {
 			continue // the machine is small; the rest is for the eye
 		}
 		shown(t, server.URL+p.target, p.name+"_desktop", 1280, 1800)
@@ -102,13 +104,16 @@ func TestBrowserShowsThePagesWithoutComplaint(t *testing.T) {
 	}
 	shown(t, server.URL+"/node/cern?range=3h", "node_dark", 1280, 1800, "--blink-settings=preferredColorScheme=0")
 	shown(t, server.URL+"/", "overview_dark", 1280, 1200, "--blink-settings=preferredColorScheme=0")
+	shown(t, server.URL+"/routes", "grid_dark", 1280, 1200, "--blink-settings=preferredColorScheme=0")
+	shown(t, server.URL+"/topology", "topology_dark", 1280, 800, "--blink-settings=preferredColorScheme=0")
+	shown(t, server.URL+"/topology.svg", "topology_alone", 1500, 500)
 	shown(t, server.URL+"/chart/1.svg?from=2026-03-29T09:00:00Z&until=2026-03-29T12:00:00Z", "chart_alone", 900, 320)
 }
 
 // The page is put into a frame as wide as a phone, by a page of the test's own
 // that measures what sticks out; scripts and frames are what our policy forbids.
 func TestPagesFitAPhone(t *testing.T) {
-	pages, _ := seeded(t)
+	pages, _ := seededRoutes(t)
 	site := New(pages, "0.1.0", logTo(t)).Handler()
 	var framing strings.Builder
 	for i, p := range browsed {
@@ -142,17 +147,19 @@ func TestPagesFitAPhone(t *testing.T) {
 }
 
 func TestHostileNamesStayTextInTheBrowser(t *testing.T) {
-	pages, _ := seeded(t)
+	pages, _ := seededRoutes(t)
 	server := httptest.NewServer(New(pages, "0.1.0", logTo(t)).Handler())
 	defer server.Close()
-	dom, log := chromium(t, "--dump-dom", server.URL+"/")
-	if strings.Contains(dom, "<script") || strings.Contains(dom, "<b>site") {
-		t.Error("a name became an element")
-	}
-	if !strings.Contains(dom, "&lt;script&gt;alert(") {
-		t.Errorf("the name is not shown:\n%.500s", dom)
-	}
-	if c := complaint.FindString(log); c != "" {
-		t.Error(c)
+	for _, target := range []string{"/", "/routes", "/topology", "/hop/203.0.113.66"} {
+		dom, log := chromium(t, "--dump-dom", server.URL+target)
+		if strings.Contains(dom, "<script") || strings.Contains(dom, "<b>site") || strings.Contains(dom, "<b>AS") {
+			t.Errorf("%s: a name became an element", target)
+		}
+		if !strings.Contains(dom, "&lt;script&gt;alert(") {
+			t.Errorf("%s: the name is not shown:\n%.500s", target, dom)
+		}
+		if c := complaint.FindString(log); c != "" {
+			t.Error(c)
+		}
 	}
 }

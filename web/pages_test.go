@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"sonde/internal/store"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -61,13 +63,26 @@ func golden(t *testing.T, name, got string) {
 
 func TestPagesAreAsTheyWere(t *testing.T) {
 	pages, _ := seeded(t)
-	h := New(pages, "0.1.0", logTo(t)).Handler()
-	for name, target := range map[string]string{
+	asTheyWere(t, pages, map[string]string{
 		"overview.html": "/", "node.html": "/node/cern?range=3h", "node_silent.html": "/node/desy?range=3h", "routes.html": "/routes/10",
 		"alerts.html": "/alerts", "alert.html": "/alert/1", "alert_route.html": "/alert/5", "daemons.html": "/daemons", "mediums.html": "/mediums",
 		"chart.svg": "/chart/1.svg?from=2026-03-29T09:30:00Z&until=2026-03-29T11:30:00Z", "chart.csv": "/chart/1.csv?from=2026-03-29T09:30:00Z&until=2026-03-29T11:30:00Z",
 		"chart.json": "/chart/1.json?from=2026-03-29T09:30:00Z&until=2026-03-29T10:00:00Z",
-	} {
+	})
+}
+
+func TestPagesOfRoutesAreAsTheyWere(t *testing.T) {
+	pages, _ := seededRoutes(t)
+	asTheyWere(t, pages, map[string]string{
+		"grid.html": "/routes?day=2026-03-29", "grid.csv": "/routes.csv?day=2026-03-29&node=desy", "grid.json": "/routes.json?day=2026-03-29&monhost=paris&node=cern",
+		"routes_changes.html": "/routes/12", "routes_run.html": "/routes/13?run=2026-03-29T09:10:00Z", "hop.html": "/hop/62.40.98.77",
+		"topology.html": "/topology", "topology.svg": "/topology.svg?range=1d", "topology.json": "/topology.json", "topology.csv": "/topology.csv?node=cern",
+	})
+}
+
+func asTheyWere(t *testing.T, pages *store.Pages, all map[string]string) {
+	h := New(pages, "0.1.0", logTo(t)).Handler()
+	for name, target := range all {
 		status, body := get(t, h, target)
 		if status != http.StatusOK {
 			t.Errorf("%s: status %d\n%.200s", target, status, body)

@@ -3,8 +3,6 @@ package web
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -197,30 +195,4 @@ func seededRoutes(t testing.TB) (*store.Pages, *pgx.Conn) {
 	note(18, "paris", "cern", "2026-03-29 04:50+00", "hop 3 fell silent", `[{"hop": 3, "from": "62.40.98.5", "to": "*"}]`)
 	run(t, conn, `ANALYZE`)
 	return pages, conn
-}
-
-func TestScratch(t *testing.T) {
-	pages, _ := seededRoutes(t)
-	h := New(pages, "0.1.0", logTo(t)).Handler()
-	for name, target := range scratch {
-		status, body := get(t, h, target)
-		t.Log(target, status, len(body))
-		if status != 200 {
-			t.Log(body)
-			continue
-		}
-		if *shots != "" {
-			server := newServer(t, h)
-			shown(t, server+target, name+"_desktop", 1280, 2200)
-			shown(t, server+target, name+"_phone", 500, 2600)
-		}
-	}
-}
-
-var scratch = map[string]string{"routes12": "/routes/12", "topology1d": "/topology?range=1d"}
-
-func newServer(t testing.TB, h http.Handler) string {
-	s := httptest.NewServer(h)
-	t.Cleanup(s.Close)
-	return s.URL
 }

@@ -41,16 +41,16 @@ func TestOnlyReadingIsPossible(t *testing.T) {
 }
 
 func TestPagesLoadNothingFromElsewhere(t *testing.T) {
-	pages, _ := seeded(t)
+	pages, _ := seededRoutes(t)
 	h := New(pages, "0.1.0", logTo(t)).Handler()
-	for _, target := range []string{"/", "/node/cern", "/routes/10", "/alerts", "/alert/1", "/alert/5", "/daemons", "/mediums", "/no/such"} {
+	for _, target := range []string{"/", "/node/cern", "/routes/10", "/alerts", "/alert/1", "/alert/5", "/daemons", "/mediums", "/no/such", "/routes", "/routes/17", "/routes/12?a=1&b=2", "/hop/203.0.113.66", "/topology", "/topology?range=7d"} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, nil))
 		if got := w.Header().Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'none'; style-src 'self' 'sha256-") || strings.Contains(got, "unsafe") {
 			t.Errorf("%s: policy %q", target, got)
 		}
 		body := w.Body.String()
-		for _, no := range []string{"<script", " onload=", "javascript:", " style=", `src="http`, `href="http`, `href="//`, "<b>site", "<img", "<i>reconnected"} {
+		for _, no := range []string{"<script", " onload=", "javascript:", " style=", `src="http`, `href="http`, `href="//`, "<b>site", "<b>AS", "<img", "<i>reconnected"} {
 			if strings.Contains(body, no) {
 				t.Errorf("%s holds %q", target, no)
 			}
@@ -79,36 +79,56 @@ func TestWrongQuestionsAreAnsweredByASentence(t *testing.T) {
 		status int
 		text   string
 	}{
-		"/nowhere":                     {404, "There is no such page."},
-		"/node/nobody":                 {404, "There is no node &#34;nobody&#34;."},
-		"/node/%00":                    {400, "This is no name of a node."},
-		"/node/%ff%fe":                 {400, "This is no name of a node."},
-		"/node":                        {400, "This is no name of a node."},
-		"/node/cern?range=5":           {400, "has no unit"},
-		"/node/cern?range=5parsecs":    {400, "is no unit"},
-		"/node/cern?range=1s":          {400, "is not between 1m and 3660d"},
-		"/node/cern?range=90000d":      {400, "longer than a hundred years"},
-		"/node/cern?rnage=3h":          {400, "this page knows no"},
-		"/node/cern?range=3h&range=4h": {400, "is given 2 times"},
-		"/node/cern?from=2026-03-29":   {400, "is no instant such as"},
-		"/node/cern?spec=-1":           {400, "is no number of 1 or more"},
-		"/node/cern?spec=99":           {404, "There is no spec 99 of node &#34;cern&#34;."},
-		"/node/cern?%zz":               {400, "cannot be read"},
-		"/?page=0":                     {400, "is no number of 1 or more"},
-		"/?page=99":                    {400, "there are 1 pages, not 99"},
-		"/?page=99999999999999999999":  {400, "is no number of 1 or more"},
-		"/?state=green":                {400, "is none"},
-		"/alert/x":                     {400, "is no number of 1 or more"},
-		"/alert/12345":                 {404, "There is no alert 12345."},
-		"/alerts?before=x":             {400, "is no number"},
-		"/routes/1":                    {404, "which finds no routes"},
-		"/routes/12345":                {404, "There is no spec 12345."},
-		"/routes/10?a=1":               {400, "give the numbers of two routes"},
-		"/routes/10?a=1&b=77":          {404, "There is no route 77 of spec 10."},
-		"/chart/1.png":                 {400, "a chart ends in .svg, .csv or .json"},
-		"/chart/1":                     {400, "a chart ends in"},
-		"/chart/x.svg":                 {400, "is no number"},
-		"/chart/77.svg":                {404, "There is no spec 77."},
+		"/nowhere":                            {404, "There is no such page."},
+		"/node/nobody":                        {404, "There is no node &#34;nobody&#34;."},
+		"/node/%00":                           {400, "This is no name of a node."},
+		"/node/%ff%fe":                        {400, "This is no name of a node."},
+		"/node":                               {400, "This is no name of a node."},
+		"/node/cern?range=5":                  {400, "has no unit"},
+		"/node/cern?range=5parsecs":           {400, "is no unit"},
+		"/node/cern?range=1s":                 {400, "is not between 1m and 3660d"},
+		"/node/cern?range=90000d":             {400, "longer than a hundred years"},
+		"/node/cern?rnage=3h":                 {400, "this page knows no"},
+		"/node/cern?range=3h&range=4h":        {400, "is given 2 times"},
+		"/node/cern?from=2026-03-29":          {400, "is no instant such as"},
+		"/node/cern?spec=-1":                  {400, "is no number of 1 or more"},
+		"/node/cern?spec=99":                  {404, "There is no spec 99 of node &#34;cern&#34;."},
+		"/node/cern?%zz":                      {400, "cannot be read"},
+		"/?page=0":                            {400, "is no number of 1 or more"},
+		"/?page=99":                           {400, "there are 1 pages, not 99"},
+		"/?page=99999999999999999999":         {400, "is no number of 1 or more"},
+		"/?state=green":                       {400, "is none"},
+		"/alert/x":                            {400, "is no number of 1 or more"},
+		"/alert/12345":                        {404, "There is no alert 12345."},
+		"/alerts?before=x":                    {400, "is no number"},
+		"/routes/1":                           {404, "which finds no routes"},
+		"/routes/12345":                       {404, "There is no spec 12345."},
+		"/routes/10?a=1":                      {400, "give the numbers of two routes"},
+		"/routes/10?a=1&b=77":                 {404, "There is no route 77 of spec 10."},
+		"/routes/10?run=yesterday":            {400, "is no instant such as"},
+		"/routes/10?run=2026-03-29T11:01:00Z": {404, "There is no run of spec 10 due at 2026-03-29T11:01:00Z."},
+		"/routes/10?range=5":                  {400, "has no unit"},
+		"/routes?day=2026-02-30":              {400, "is no day such as 2026-11-25"},
+		"/routes?day=29.3.2026":               {400, "is no day"},
+		"/routes?day=9999-01-01":              {400, "the year 9999"},
+		"/routes?page=7":                      {400, "there are 1 pages, not 7"},
+		"/routes?node=nobody":                 {404, "There is no spec that finds routes for this question."},
+		"/routes?node=%00":                    {400, "this is no name"},
+		"/routes?days=2026-03-29":             {400, "this page knows no"},
+		"/routes.csv?page=2":                  {400, "this page knows no"},
+		"/hop/cern":                           {400, "is no IP address"},
+		"/hop/fe80::1%25eth0":                 {400, "is no IP address"},
+		"/hop/192.0.2.77":                     {404, "There is no hop 192.0.2.77 that anybody crossed lately."},
+		"/hop/192.0.2.1?range=400d":           {400, "shows 31d at most"},
+		"/hopchart/192.0.2.1":                 {400, "a chart ends in"},
+		"/hopchart/1.csv":                     {400, "is no IP address"},
+		"/topology?range=400d":                {400, "shows 31d at most"},
+		"/topology?range=soon":                {400, "range"},
+		"/topology?monhost=nobody":            {404, "There is no spec that finds routes"},
+		"/chart/1.png":                        {400, "a chart ends in .svg, .csv or .json"},
+		"/chart/1":                            {400, "a chart ends in"},
+		"/chart/x.svg":                        {400, "is no number"},
+		"/chart/77.svg":                       {404, "There is no spec 77."},
 		"/chart/1.svg?from=2026-03-29T09:00:00Z&until=2026-03-29T08:00:00Z":          {400, "until must be later than from"},
 		"/chart/1.svg?from=2026-03-29T09:00:00Z&until=9999-03-29T08:00:00Z":          {400, "the year 9999"},
 		"/chart/1.svg?from=2026-03-29T09:00:00Z&until=2026-03-29T10:00:00Z&range=3h": {400, "exclude each other"},
