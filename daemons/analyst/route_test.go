@@ -187,7 +187,7 @@ func TestWhatCameWithAChangeIsToldOfAnyChangeLater(t *testing.T) {
 	b.routes(one, 15, 5, geant, 12)
 	b.pings(1, 0, 10, 12, 0)
 	b.pings(1, 10, 5, 46, 4)
-	b.pings(1, 15, 5, 99, 50) // behind the next change
+	b.pings(1, 15, 5, 99, 50) // about the next change, and behind it
 	b.exec(`INSERT INTO alerts (toolspec_id, monhost, node, tool, rule, severity, text, began_at, raised_at) VALUES (1, 'pi', 'n1', 'ping', 'delay', 'warning', 'slow', $1, $1)`, b.start.Add(11*time.Minute))
 	at := b.start.Add(10*time.Minute + 30*time.Second)
 	c, err := store.New(b.db).RouteChangeEffects(t.Context(), int64(one), at.Add(-20*time.Second))
