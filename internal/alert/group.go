@@ -17,10 +17,11 @@ const (
 	NoAnswer      Cause = "no-answer"
 	CannotMeasure Cause = "cannot-measure"
 	NoData        Cause = "no-data"
+	RouteLeft     Cause = "route"
 	Other         Cause = ""
 )
 
-func (c Cause) outage() bool { return c != Other }
+func (c Cause) outage() bool { return c == NoAnswer || c == CannotMeasure || c == NoData }
 
 // Finding is one open episode of one spec.
 type Finding struct {
@@ -30,7 +31,7 @@ type Finding struct {
 	Node     string
 	Rule     string
 	Cause    Cause
-	Reason   string // of the last run: "overload"
+	Reason   string // of the last run: "overload"; of a route: the turn it took, "680: 20965 -> 1299"
 	Severity measure.Severity
 	Since    time.Time // when it began
 	Raised   time.Time
@@ -82,11 +83,15 @@ type World struct {
 	Parents  map[string]string    // node to parent
 	Standing map[string]bool      // HostRule or OverloadRule + "/" + monhost of alerts that are open
 	Silent   map[string]time.Time // monitoring hosts that report nothing, and since when
+	Turns    map[string]int64     // by TurnKey: the alert that speaks for all routes that took one turn
 	Wait     time.Duration        // how long a finding waits to see whether its whole host is concerned
 }
 
 // StandingKey names a Trouble in World.Standing.
 func StandingKey(rule, monhost string) string { return rule + "/" + monhost }
+
+// TurnKey names a turn of routes from a host in World.Turns.
+func TurnKey(monhost, turn string) string { return monhost + "/" + turn }
 
 // Overloaded reports whether a missed run tells of a host that has too much to do.
 func Overloaded(reason string) bool { return strings.Contains(reason, measure.Overload) }
@@ -98,6 +103,7 @@ func Overloaded(reason string) bool { return strings.Contains(reason, measure.Ov
 //	host         it reports nothing, or every spec of it is bad or has shown nothing good since, on two nodes at least
 //	parent       a node between the host and this one does not answer
 //	same spec    loss while there is no answer at all
+//	same turn    routes of the host that left their history at one place for one AS: the first speaks
 //	waiting      the others of the host have shown nothing good since: wait a little
 //
 // A Trouble that stands keeps hiding while its alert stands, so that its members,
@@ -128,6 +134,7 @@ func Group(w World) Grouping {
 		g.host(w, host, findings, specs[host])
 		g.parents(w, findings)
 		g.sameSpec(findings)
+		g.sameTurn(w, findings)
 		g.waiting(w, findings, specs[host])
 	}
 	return g
@@ -233,8 +240,29 @@ func (g *Grouping) sameSpec(findings []Finding) {
 		}
 	}
 	for _, f := range findings {
-		if by := silent[f.Spec]; f.Cause == Other && by != 0 {
+		if by := silent[f.Spec]; !f.Cause.outage() && by != 0 {
 			g.hide(f, Hiding{By: by, Why: "there is no answer at all"})
+		}
+	}
+}
+
+func (g *Grouping) sameTurn(w World, findings []Finding) {
+	speaks := map[string]int64{}
+	for _, f := range findings {
+		if f.Cause != RouteLeft || f.Reason == "" {
+			continue
+		}
+		key := TurnKey(f.Monhost, f.Reason)
+		by, known := w.Turns[key]
+		if !known {
+			by, known = speaks[key]
+		}
+		if !known {
+			by = f.ID
+			speaks[key] = by
+		}
+		if by != f.ID {
+			g.hide(f, Hiding{By: by, Why: fmt.Sprintf("a%d tells of all routes from %s that took this turn, %s", by, f.Monhost, f.Reason)})
 		}
 	}
 }

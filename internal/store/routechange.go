@@ -72,12 +72,12 @@ func routeChange(ctx context.Context, q querier, spec int64, at time.Time) (meas
 	if err := knowHops(ctx, q, []*measure.Route{&c.Before, &c.After}); err != nil {
 		return fail(err)
 	}
-	// Between the change before and the change after.
+	// From the first run of the old route to the last of the new one.
 	var from, until time.Time
-	if err := q.QueryRow(ctx, `SELECT
-		coalesce((SELECT max(due_at) FROM routedata WHERE toolspec_id = $1 AND due_at >= $2 AND due_at < $3 AND outcome = 'ok' AND route_no <> $4), $2),
-		coalesce((SELECT min(due_at) FROM routedata WHERE toolspec_id = $1 AND due_at > $5 AND due_at <= $6 AND outcome = 'ok' AND route_no <> $7), $6)`,
-		spec, c.Last.Add(-mostAround), c.Last, c.Before.Number, c.At, c.At.Add(mostAround), c.After.Number).Scan(&from, &until); err != nil {
+	if err := q.QueryRow(ctx, `WITH near AS (SELECT due_at, route_no FROM routedata WHERE toolspec_id = $1 AND due_at >= $2 AND due_at <= $3 AND outcome = 'ok' AND route_no IS NOT NULL)
+		SELECT coalesce((SELECT min(due_at) FROM near WHERE due_at > (SELECT max(due_at) FROM near WHERE due_at < $4 AND route_no <> $5)), $2),
+			coalesce((SELECT max(due_at) FROM near WHERE due_at < (SELECT min(due_at) FROM near WHERE due_at > $6 AND route_no <> $7)), $3)`,
+		spec, c.Last.Add(-mostAround), c.At.Add(mostAround), c.Last, c.Before.Number, c.At, c.After.Number).Scan(&from, &until); err != nil {
 		return fail(err)
 	}
 	var err error
@@ -147,7 +147,7 @@ func effects(ctx context.Context, q querier, c measure.RouteChange, from, until 
 			columns[i] = `count(` + column + `)::int, coalesce((` + value + `)::float8, 0)`
 		}
 		rows, err := q.Query(ctx, `SELECT due_at >= $3, `+strings.Join(columns, ", ")+` FROM `+sanitized(one[0].table)+`
-			WHERE toolspec_id = $1 AND outcome = 'ok' AND due_at >= $4 AND due_at < $5 AND (due_at <= $2 OR due_at >= $3) GROUP BY 1`,
+			WHERE toolspec_id = $1 AND outcome = 'ok' AND due_at >= $4 AND due_at <= $5 AND (due_at <= $2 OR due_at >= $3) GROUP BY 1`,
 			one[0].ToolspecID, c.Last, c.At, later(from, c.Last.Add(-around)), earlier(until, c.At.Add(around)))
 		if err != nil {
 			return nil, err
