@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// lately is how far the page of a hop looks back for who crossed it.
+	// lately is how far the page of a hop looks back among runs and changes.
 	lately = 31 * 24 * time.Hour
 	// crossingsShown bounds the routes that are looked at; chartCrossings those whose round trips are drawn.
 	crossingsShown = 2000
@@ -104,7 +104,7 @@ func (q request) hop(address netip.Addr, w window) (hopView, error) {
 	v.Known, v.Place = k[address], q.place(k, &address)
 	if len(crossings) == 0 {
 		if _, ok := k[address]; !ok {
-			return v, fmt.Errorf("hop %s that anybody crossed lately: %w", address, store.ErrNone)
+			return v, fmt.Errorf("hop %s that anybody has crossed: %w", address, store.ErrNone)
 		}
 	}
 	if err := q.crossers(&v, address, crossings); err != nil {
@@ -320,7 +320,7 @@ func (q request) hopChartFile(w *bytes.Buffer, address netip.Addr, win window, k
 		return err
 	}
 	if len(crossings) == 0 {
-		return fmt.Errorf("hop %s that anybody crossed then: %w", address, store.ErrNone)
+		return fmt.Errorf("hop %s that anybody has crossed: %w", address, store.ErrNone)
 	}
 	c, _, err := q.hopChart(address, crossings, win)
 	if err != nil {

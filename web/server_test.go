@@ -118,7 +118,7 @@ func TestWrongQuestionsAreAnsweredByASentence(t *testing.T) {
 		"/routes.csv?page=2":                  {400, "this page knows no"},
 		"/hop/cern":                           {400, "is no IP address"},
 		"/hop/fe80::1%25eth0":                 {400, "is no IP address"},
-		"/hop/192.0.2.77":                     {404, "There is no hop 192.0.2.77 that anybody crossed lately."},
+		"/hop/192.0.2.77":                     {404, "There is no hop 192.0.2.77 that anybody has crossed."},
 		"/hop/192.0.2.1?range=400d":           {400, "shows 31d at most"},
 		"/hopchart/192.0.2.1":                 {400, "a chart ends in"},
 		"/hopchart/1.csv":                     {400, "is no IP address"},

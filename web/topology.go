@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"html/template"
 	"net/http"
 	"net/netip"
@@ -18,8 +19,9 @@ var topologySpans = []string{topologySpan, "1d", "7d", "31d"}
 
 const (
 	topologySpan = "now"
-	// mostNodes is how many nodes a picture can hold before it is drawn by AS.
+	// mostNodes and mostEdges are what a picture can hold before it is drawn by AS.
 	mostNodes = 220
+	mostEdges = 600
 	// routesPerSpec bounds what a spec whose route flaps brings into a picture.
 	routesPerSpec = 8
 )
@@ -89,17 +91,14 @@ func (q request) draw(p pick, span string) (drawing, error) {
 		paths[i] = k.path(s)
 	}
 	slices.SortStableFunc(paths, func(a, b topology.Path) int {
-		if a.Source != b.Source {
-			return compareText(a.Source, b.Source)
-		}
-		return compareText(a.Target, b.Target)
+		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Target, b.Target))
 	})
 	g := topology.Merge(paths)
-	if d.routers = len(g.Nodes); d.routers > mostNodes {
+	if d.routers = len(g.Nodes); tooLarge(g) {
 		d.byAS = true
 		g = topology.ByAS(paths)
 		all := g.Pairs
-		for len(g.Nodes) > mostNodes && len(paths) > 1 {
+		for tooLarge(g) && len(paths) > 1 {
 			paths = paths[:len(paths)*3/4]
 			g = topology.ByAS(paths)
 		}
@@ -109,15 +108,7 @@ func (q request) draw(p pick, span string) (drawing, error) {
 	return d, nil
 }
 
-func compareText(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
+func tooLarge(g topology.Graph) bool { return len(g.Nodes) > mostNodes || len(g.Edges) > mostEdges }
 
 func topologySince(span string, now time.Time) (since time.Time, perSpec int, err error) {
 	if span == topologySpan {

@@ -20,27 +20,27 @@ type PageCrossing struct {
 	Times                int64
 	Place                int  // of the address among the hops, counted from 1
 	Arm                  bool // only other flows than the first crossed it
-	FirstTTL             int  // of the newest run that saw the route
+	FirstTTL             int  // of the newest run that saw the route; 1 when that is not looked at
 	Now                  bool // it is the route this spec saw last
 }
 
-// Crossings gives the routes seen since an instant that lead over an address,
-// the one seen last first, and how many there are. That an address is crossed by
-// other flows than the first is looked for in the newest run of each route seen
-// within a day.
+// Crossings gives the routes that lead over an address, the one seen last first,
+// and how many there are. Runs older than since are not looked at. That an address is crossed
+// by other flows than the first is looked for in the newest run of each route
+// seen within a day.
 func (r *Reading) Crossings(ctx context.Context, address netip.Addr, since time.Time, most int) (list []PageCrossing, all int, err error) {
 	rows, err := r.tx.Query(ctx, `
 		WITH seen AS MATERIALIZED (
-			SELECT toolspec_id, route_no FROM routeno WHERE hops @> ARRAY[$1::inet] AND last_seen_at >= $2
+			SELECT toolspec_id, route_no FROM routeno WHERE hops @> ARRAY[$1::inet]
 			UNION
 			SELECT n.toolspec_id, n.route_no FROM routeno n JOIN routedata d ON d.toolspec_id = n.toolspec_id AND d.due_at = n.last_seen_at
-			WHERE n.last_seen_at >= greatest($2, $3::timestamptz - interval '1 day') AND d.due_at >= greatest($2, $3::timestamptz - interval '1 day') AND d.due_at <= $3 AND $1 = ANY(d.hop_addresses))
+			WHERE n.last_seen_at >= $3::timestamptz - interval '1 day' AND d.due_at >= $3::timestamptz - interval '1 day' AND d.due_at <= $3 AND $1 = ANY(d.hop_addresses))
 		SELECT n.toolspec_id, s.monhost, s.node, s.label, n.route_no, n.hops, n.reached, n.first_seen_at, n.last_seen_at, n.times_seen,
 			coalesce(array_position(n.hops, $1), (SELECT (min(ord) - 1)::int / array_length(d.hop_addresses, 2) + 1 FROM unnest(d.hop_addresses) WITH ORDINALITY u (a, ord) WHERE a = $1), 0),
 			array_position(n.hops, $1) IS NULL, coalesce(d.first_ttl, 1),
 			NOT EXISTS (SELECT FROM routeno o WHERE o.toolspec_id = n.toolspec_id AND o.last_seen_at > n.last_seen_at), (count(*) OVER ())::int
 		FROM seen JOIN routeno n USING (toolspec_id, route_no) JOIN toolspecs s ON s.id = n.toolspec_id
-		LEFT JOIN routedata d ON d.toolspec_id = n.toolspec_id AND d.due_at = n.last_seen_at
+		LEFT JOIN routedata d ON d.toolspec_id = n.toolspec_id AND d.due_at = n.last_seen_at AND d.due_at >= $2
 		ORDER BY n.last_seen_at DESC, n.toolspec_id, n.route_no LIMIT $4`, address, since, r.Now, most)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read who crosses %s: %w", address, err)
