@@ -286,7 +286,7 @@ func (q request) nodesAt(address netip.Addr, crossings []store.PageCrossing) []s
 
 // hopChart draws the round trips to an address of all who cross it, and says of how many routes.
 func (q request) hopChart(address netip.Addr, crossings []store.PageCrossing, w window) (chart.Chart, int, error) {
-	c := chart.Chart{ID: "hop", Title: fmt.Sprintf("Round trip to %s, all pairs", address), Unit: "ms", From: w.From, Until: w.Until, Now: q.Now, Zone: q.Zone}
+	c := chart.Chart{ID: "hop", Title: fmt.Sprintf("Round trip to %s", address), Unit: "ms", From: w.From, Until: w.Until, Now: q.Now, Zone: q.Zone}
 	var drawn []store.PageCrossing
 	for _, x := range crossings {
 		if x.Place > 0 && !x.LastSeen.Before(w.From) && !x.FirstSeen.After(w.Until) {

@@ -166,7 +166,8 @@ func (p *panel) patterns() {
 }
 
 func (p *panel) axes() {
-	p.f(`<text class="title" x="0" y="12">%s</text>`, esc(clip(p.c.Title, p.size.Width/7)))
+	zone := zoneText(p.c.From, p.c.Until, p.c.Zone)
+	p.f(`<text class="title" x="0" y="12">%s</text>`, esc(clip(p.c.Title, max(p.size.Width-13*len(zone)/2, 70)/7)))
 	p.f(`<path class="ground" d="M%s %sH%sV%sH%sz"/>`, px(p.left), px(p.plotTop), px(p.right), px(p.plotBottom), px(p.left))
 	var grid bytes.Buffer
 	values := valueTicks(p.high, 5)
@@ -195,7 +196,7 @@ func (p *panel) axes() {
 		p.f(`<text x="%s" y="%s" text-anchor="%s">%s</text>`, px(x), px(p.axisY), anchor, t.Label)
 	}
 	p.path("grid", &grid)
-	p.f(`<text x="%s" y="12" text-anchor="end">%s</text>`, px(p.right), esc(zoneText(p.c.From, p.c.Until, p.c.Zone)))
+	p.f(`<text x="%s" y="12" text-anchor="end">%s</text>`, px(p.right), esc(zone))
 }
 
 // zoneText names the zone with its offset, or both where the clock changes.

@@ -193,9 +193,9 @@ func (l Layout) node(b *bytes.Buffer, i int, n Node, class string, links Links) 
 		fmt.Fprintf(b, `<rect x="%s" y="%s" width="%s" height="%s" rx="%s"/>`, px(left), px(top), px(boxWidth), px(boxHeight), px(round))
 		first, second := n.lines()
 		if second == "" {
-			fmt.Fprintf(b, `<text class="first" x="%s" y="%s" text-anchor="middle">%s</text>`, px(x), px(y+4), esc(clip(first, 17)))
+			fmt.Fprintf(b, `<text class="first" x="%s" y="%s" text-anchor="middle">%s</text>`, px(x), px(y+4), esc(clip(first, 16)))
 		} else {
-			fmt.Fprintf(b, `<text class="first" x="%s" y="%s">%s</text><text x="%[1]s" y="%[4]s">%[5]s</text>`, px(left+7), px(top+14), esc(clip(first, 17)), px(top+28), esc(clip(second, 20)))
+			fmt.Fprintf(b, `<text class="first" x="%s" y="%s">%s</text><text x="%[1]s" y="%[4]s">%[5]s</text>`, px(left+7), px(top+14), esc(clip(first, 16)), px(top+28), esc(clip(second, 18)))
 		}
 	}
 	b.WriteString("</g>")
