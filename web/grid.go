@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"sonde/internal/measure"
 	"sonde/internal/store"
@@ -19,11 +20,15 @@ import (
 // gridRows bounds a page of the grid.
 const gridRows = 60
 
+// signsALine is how many signs a cell holds in one line.
+const signsALine = 9
+
 // gridCell is what stands in an hour for one group of marks.
 type gridCell struct {
 	daygrid.Group
 	Href  string
 	Title string
+	Break bool // a line may end before it
 }
 
 // Class names the mark for the style sheet.
@@ -194,8 +199,12 @@ func (q request) gridRows(specs []store.PageSpec, hours []daygrid.Hour) ([]gridR
 		marks := daygrid.WithHoles(daygrid.Marks(runs[s.ID], before[s.ID]), holes[s.ID], hours, q.Now)
 		out[i] = gridRow{Spec: s, Cells: make([][]gridCell, len(hours)), marks: marks}
 		for h, groups := range daygrid.Cells(marks, hours) {
+			signs := 0
 			for _, g := range groups {
-				c := gridCell{Group: g, Title: g.At.In(q.Zone).Format("15:04 ") + g.Says}
+				signs += utf8.RuneCountInString(g.Signs + g.Beside)
+			}
+			for n, g := range groups {
+				c := gridCell{Break: n > 0 && signs > signsALine, Group: g, Title: g.At.In(q.Zone).Format("15:04 ") + g.Says}
 				if g.Times > 1 {
 					c.Title = fmt.Sprintf("%s–%s, %d runs: %s", g.At.In(q.Zone).Format("15:04"), g.Last.In(q.Zone).Format("15:04"), g.Times, g.Says)
 				}
