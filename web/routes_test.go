@@ -1,0 +1,202 @@
+package web
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"sonde/internal/store"
+)
+
+func page(t *testing.T, h http.Handler, target string) string {
+	t.Helper()
+	status, body := get(t, h, target)
+	if status != http.StatusOK {
+		t.Fatalf("%s: status %d\n%.500s", target, status, body)
+	}
+	return body
+}
+
+func TestPageOfAHopListsEveryoneWhoCrossesIt(t *testing.T) {
+	pages, _ := seededRoutes(t)
+	h := New(pages, "0.1.0", logTo(t)).Handler()
+	for _, c := range []struct {
+		hop  string
+		want []string
+	}{
+		{"62.40.98.77", []string{"2 pairs cross it now, 2 have so far", `<td class="n" data-l="Hop">5</td><td class="n" data-l="Round trip">15.1 ms`, `<td class="n" data-l="Hop">4</td>`,
+			"ae1.mx1.ham.de.geant.example", "hops 5–6 now run through AS 1299", "AS 20965 GEANT, DE"}},
+		// Nobody's first flow runs over the other arm.
+		{"198.51.100.37", []string{"5 pairs cross it now", "only as another of several equal paths", `<td class="n" data-l="Hop">3</td>`, "Round trip to 198.51.100.37"}},
+		// A detour of this morning.
+		{"80.91.246.1", []string{"0 pairs cross it now, 2 have so far", "not now"}},
+		{"203.0.113.7", []string{`node <a href="/node/cern">cern</a>`, "the end: it is the target of cern"}},
+		{"193.51.178.1", []string{"a silent hop"}},
+	} {
+		body := page(t, h, "/hop/"+c.hop)
+		for _, want := range c.want {
+			if !strings.Contains(body, want) {
+				t.Errorf("hop %s does not say %q", c.hop, want)
+			}
+		}
+	}
+	csv := page(t, h, "/hopchart/62.40.98.77.csv?range=3h")
+	if n := strings.Count(csv, "\nruns,"); n < 15 {
+		t.Errorf("%d buckets:\n%s", n, csv)
+	}
+}
+
+func TestHoursOfTheGridAreThoseOfTheDay(t *testing.T) {
+	pages, _ := seededRoutes(t)
+	h := New(pages, "0.1.0", logTo(t)).Handler()
+	column := regexp.MustCompile(`<th scope="col">(\d\d[^<]*)</th>`)
+	for day, want := range map[string]string{"2026-03-28": "00 01 02 03", "2026-03-29": "00 01 03 04", "2025-10-26": "00 01 02 +02:00 02 +01:00 03"} {
+		table, _, _ := strings.Cut(page(t, h, "/routes?day="+day+"&monhost=paris"), "</thead>")
+		var labels []string
+		for _, m := range column.FindAllStringSubmatch(table, -1) {
+			labels = append(labels, strings.ReplaceAll(m[1], "&#43;", "+"))
+		}
+		if !strings.HasPrefix(strings.Join(labels, " "), want) {
+			t.Errorf("%s has the hours %v", day, labels)
+		}
+	}
+}
+
+func TestGridSaysWhatItsNumbersSay(t *testing.T) {
+	pages, _ := seededRoutes(t)
+	h := New(pages, "0.1.0", logTo(t)).Handler()
+	var got struct {
+		Day   string
+		Marks []struct {
+			Node, Mark, Kind string
+			Runs             int
+			News             bool
+		}
+	}
+	if err := json.Unmarshal([]byte(page(t, h, "/routes.json?day=2026-03-29&monhost=lab")), &got); err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[string]int{}
+	for _, m := range got.Marks {
+		kinds[m.Node+" "+m.Kind] += m.Runs
+	}
+	for want, n := range map[string]int{"fermilab major": 2, "fermilab missed": 9, "fermilab gap": 8, "slac timeout": 3, "slac failed": 4, "desy block": 1, "desy as": 1, "in2p3 major": 2, "kek code": 6} {
+		if kinds[want] != n {
+			t.Errorf("%s: %d runs, want %d", want, kinds[want], n)
+		}
+	}
+	// A route of three digits is a sign, and its number where it leads.
+	if body := page(t, h, "/routes?day=2026-03-29"); !strings.Contains(body, "route 122, 7 hops") || !strings.Contains(body, ">#</a>") || !strings.Contains(body, `/routes/16?run=2026-03-29T08:30:00Z`) {
+		t.Error("route 122 is not told")
+	}
+}
+
+func TestTimeOfWhichNothingIsKnownIsNobodysShare(t *testing.T) {
+	pages, conn := seededRoutes(t)
+	run(t, conn, `DELETE FROM routedata WHERE toolspec_id = 20`)
+	run(t, conn, `DELETE FROM routeno WHERE toolspec_id = 20`)
+	traced{20, "03-29 00:00", "03-29 00:50", 10 * time.Minute, "192.0.2.254 192.0.2.1", true, 0}.store(t, conn)
+	traced{20, "03-29 09:00", "03-29 09:20", 10 * time.Minute, "192.0.2.253 192.0.2.1", true, 0}.store(t, conn)
+	if err := pages.Read(t.Context(), func(r *store.Reading) error {
+		list, err := r.RouteShares(t.Context(), 20, asOf.Add(-24*time.Hour), asOf, 10*time.Minute)
+		if err != nil {
+			return err
+		}
+		// The last run before each hole speaks for two intervals.
+		if len(list) != 2 || list[0].Number != 1 || list[0].Runs != 6 || list[0].Held != 70*time.Minute || list[1].Runs != 3 || list[1].Held != 40*time.Minute {
+			t.Errorf("%+v", list)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestHugeRoutesHavePages(t *testing.T) {
+	pages, conn := seededRoutes(t)
+	var hops []string
+	for i := range 255 {
+		hops = append(hops, fmt.Sprintf("10.%d.%d.1/10.%d.%d.2", i, i, i, i))
+	}
+	traced{20, "03-29 11:01", "03-29 11:41", 10 * time.Minute, strings.Join(hops, " "), true, 0}.store(t, conn)
+	h := New(pages, "0.1.0", logTo(t)).Handler()
+	for _, target := range []string{"/routes", "/routes/20", "/routes/20?run=2026-03-29T11:01:00Z", "/hop/10.200.200.2", "/topology?node=core-router&range=1d", "/topology.svg"} {
+		begin := time.Now()
+		page(t, h, target)
+		if took := time.Since(begin); took > 10*time.Second {
+			t.Errorf("%s took %s", target, took)
+		}
+	}
+	if body := page(t, h, "/topology?node=core-router&range=1d"); !strings.Contains(body, "too many for a picture") {
+		t.Error("five hundred routers are drawn")
+	}
+}
+
+func TestTooManyRoutersAreDrawnByAS(t *testing.T) {
+	pages, conn := seededRoutes(t)
+	var hops []string
+	for i := range 250 {
+		hops = append(hops, fmt.Sprintf("10.%d.0.1", i))
+	}
+	run(t, conn, `DELETE FROM routedata WHERE toolspec_id = 20`)
+	run(t, conn, `DELETE FROM routeno WHERE toolspec_id = 20`)
+	traced{20, "03-29 12:00", "03-29 12:00", 10 * time.Minute, strings.Join(hops, " "), true, 0}.store(t, conn)
+	run(t, conn, `INSERT INTO asn (address, asn, asn_source, asn_at) SELECT ('10.' || i || '.0.1')::inet, 65000 + i / 50, 'table', now() FROM generate_series(0, 249) i`)
+	h := New(pages, "0.1.0", logTo(t)).Handler()
+	var got struct {
+		Nodes []struct {
+			Kind string
+			AS   int
+		}
+	}
+	if err := json.Unmarshal([]byte(page(t, h, "/topology.json")), &got); err != nil {
+		t.Fatal(err)
+	}
+	systems := 0
+	for _, n := range got.Nodes {
+		if n.Kind == "router" {
+			t.Errorf("a router: %+v", n)
+		}
+		if n.AS >= 65000 {
+			systems++
+		}
+	}
+	if systems != 5 {
+		t.Errorf("%d of 5 ASes", systems)
+	}
+	// One pair alone that is too much for a picture of routers still is one of ASes.
+	if body := page(t, h, "/topology?monhost=paris&node=core-router"); !strings.Contains(body, "AS 65004") {
+		t.Error("the ASes are not drawn")
+	}
+}
+
+func TestHopsAreCountedFromTheFirstTTL(t *testing.T) {
+	pages, conn := seededRoutes(t)
+	run(t, conn, `UPDATE routedata SET first_ttl = 4 WHERE toolspec_id = 12`)
+	h := New(pages, "0.1.0", logTo(t)).Handler()
+	if body := page(t, h, "/hop/62.40.98.77"); !strings.Contains(body, `<td class="n" data-l="Hop">8</td>`) {
+		t.Error("hop 5 of a route from TTL 4 on is hop 8")
+	}
+	if body := page(t, h, "/routes/12"); !strings.Contains(body, `<td class="n" data-l="Hop">11</td>`) {
+		t.Error("the last hop is hop 11")
+	}
+}
+
+func TestWayBackIsToldByTheTTLThatIsLeft(t *testing.T) {
+	for ttl, want := range map[int]int{255: 1, 250: 6, 64: 1, 52: 13, 128: 1, 120: 9, 65: 64} {
+		if got := wayBack(ttl); got != want {
+			t.Errorf("%d left: %d hops, want %d", ttl, got, want)
+		}
+	}
+}
+
+func TestMedianOfNoAnswersIsNone(t *testing.T) {
+	one, two, three := int32(1000), int32(9000), int32(2000)
+	if median(nil) != 0 || median([]*int32{nil, &one, &two, nil, &three}) != 2*time.Millisecond {
+		t.Error("wrong")
+	}
+}
