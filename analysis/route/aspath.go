@@ -1,6 +1,7 @@
 package route
 
 import (
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,12 +13,17 @@ import (
 // entered. 0 is a gap: hops that stayed silent, or whose AS is not known.
 type ASPath []uint32
 
-// ASPathOf gives the AS path of a route. Hops without AS between two of one AS
-// belong to it. A route that breaks off ends in a gap: nobody knows what follows.
+// shared are the addresses of RFC 6598, private to a provider and its customers.
+var shared = netip.MustParsePrefix("100.64.0.0/10")
+
+// ASPathOf gives the AS path of a route. Private addresses at its beginning are
+// one's own network, no gap. Hops without AS between two of one AS belong to
+// it. A route that breaks off ends in a gap: nobody knows what follows.
 func ASPathOf(r measure.Route) ASPath {
 	var p ASPath
 	for _, h := range trim(r) {
 		switch n := len(p); {
+		case n == 0 && h.AS == 0 && !h.Silent() && (h.Address.IsPrivate() || shared.Contains(h.Address)):
 		case n > 0 && p[n-1] == h.AS:
 		case n > 1 && p[n-1] == 0 && p[n-2] == h.AS:
 			p = p[:n-1]

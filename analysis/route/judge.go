@@ -27,6 +27,7 @@ func (d *detector) judge(at time.Time, now measure.Route) []measure.Verdict {
 	k := st.memory.route(now.Hops, now.Reached)
 	usual := learning || k != nil && k.Usual
 	inPath := path.Known() && st.usualPath(path)
+	usualAS := st.usualASes()
 	withAS := slices.ContainsFunc(st.Paths, func(p seenPath) bool { return p.Usual })
 	if k = st.see(now.Hops, now.Reached, at, before); !k.holds(now.Hops) {
 		return nil // an arm seen once: the next run tells whether it is one
@@ -54,7 +55,7 @@ func (d *detector) judge(at time.Time, now measure.Route) []measure.Verdict {
 		return d.home(at, now, k, p, known)
 	case st.Strange < d.persist:
 		return nil
-	case withAS && path.Known() && !inPath:
+	case withAS && path.Known() && (!inPath || newcomer(was, now, usualAS)):
 		return d.raise(at, was, now, class, changes, "")
 	case d.alarm == "route" && class.Significant():
 		return d.raise(at, was, now, class, changes, "")
@@ -129,6 +130,14 @@ func usualOnes[T any](list []T, usual func(T) bool) int {
 	return n
 }
 
+// newcomer reports whether a hop moved from one AS to another that no usual
+// route runs through: gaps at both ends of a path can hide much, not that.
+func newcomer(was, now measure.Route, usual map[uint32]bool) bool {
+	return slices.ContainsFunc(align(was, now), func(s step) bool {
+		return s.a >= 0 && s.b >= 0 && was.Hops[s.a].AS != 0 && now.Hops[s.b].AS != 0 && !usual[now.Hops[s.b].AS]
+	})
+}
+
 // reaches reports whether the history knows routes that reach the target.
 func (m *memory) reaches() bool {
 	return slices.ContainsFunc(m.Routes, func(k seenRoute) bool { return k.Usual && k.Reached })
@@ -140,24 +149,26 @@ func (d *detector) unknown(now measure.Route) bool {
 }
 
 // Turn names where one route leaves the other, the same for all routes that
-// take the same turn: "680: 20965 -> 1299" by AS, "192.0.2.1: 10.0.0.1 -> 10.0.0.9"
-// by address where no AS is known. Empty when nothing tells.
+// take the same turn: "from AS 20965 to AS 1299 behind AS 680", or by addresses
+// where no AS is known. Empty when nothing tells.
 func Turn(was, now measure.Route) string {
-	var last string
-	if a, b := known(ASPathOf(was)), known(ASPathOf(now)); len(a) > 0 && len(b) > 0 {
-		for i := range min(len(a), len(b)) {
-			if a[i] != b[i] {
-				return fmt.Sprintf("%s: %d -> %d", last, a[i], b[i])
+	a, b := known(ASPathOf(was)), known(ASPathOf(now))
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			turn := fmt.Sprintf("from AS %d to AS %d", a[i], b[i])
+			if i > 0 {
+				turn += fmt.Sprintf(" behind AS %d", a[i-1])
 			}
-			last = fmt.Sprint(a[i])
+			return turn
 		}
+	}
+	if len(a) > 0 && len(b) > 0 {
 		return ""
 	}
 	for i := range min(len(was.Hops), len(now.Hops)) {
 		if ClassOf(was.Hops[i], now.Hops[i]).changed() {
-			return fmt.Sprintf("%s: %s -> %s", last, was.Hops[i].Address, now.Hops[i].Address)
+			return fmt.Sprintf("from %s to %s at hop %d", was.Hops[i].Address, now.Hops[i].Address, i+1)
 		}
-		last = name(now.Hops[i].Address)
 	}
 	return ""
 }

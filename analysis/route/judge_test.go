@@ -120,7 +120,7 @@ func TestAlarmTellsOfItsBeginningAndItsEvidence(t *testing.T) {
 	}
 	e := list[0].Evidence
 	for name, want := range map[string]any{"before_as_path": "680 20965 513", "after_as_path": "680 1299 513", "target_rtt_before_ms": 12.0, "target_rtt_after_ms": 46.0,
-		"before_route_no": 12, "after_route_no": 46, "known_routes": 1, "known_as_paths": 1, "reason": "680: 20965 -> 1299", "class": string(route.MinorSignificant), "runs": 2} {
+		"before_route_no": 12, "after_route_no": 46, "known_routes": 1, "known_as_paths": 1, "reason": "from AS 20965 to AS 1299 behind AS 680", "class": string(route.MinorSignificant), "runs": 2} {
 		if e[name] != want {
 			t.Errorf("%s is %v, want %v", name, e[name], want)
 		}
@@ -265,6 +265,15 @@ func TestWhatIsAnAlarmCanBeChosen(t *testing.T) {
 	p.runs(20, viaGeant)
 	p.want(p.runs(9, "10.0.0.1 188.1.1.1/680 192.168.7.1 192.65.184.1/513"), "note info hop 3 moved from 62.40.98.1 (AS 20965) to 192.168.7.1",
 		"bad route left its history: hop 3 moved from 62.40.98.1 (AS 20965) to 192.168.7.1; AS path 680 ? 513, before 680 20965 513")
+}
+
+// Where nothing but one hop is known, gaps at both ends could hide everything.
+func TestHopThatMovesToAnASNobodyKnewIsAnAlarmBesideGaps(t *testing.T) {
+	p := newPlay(t, `{"learn":"1h"}`)
+	p.runs(20, "9.1.1.1 188.1.1.1/680 9.1.1.2")
+	p.want(p.runs(9, "9.1.1.1 62.115.1.1/1299 9.1.1.2"), "note info hop 2 moved from AS 680 to AS 1299",
+		"bad route left its history: hop 2 moved from AS 680 to AS 1299; AS path 1299 ?, before 680 ?")
+	p.want(p.runs(3, "9.1.1.1 188.1.1.1/680 9.1.1.2"), "note info hop 2 moved from AS 1299 to AS 680", "good the old route is back: AS path 680 ?")
 }
 
 // arms makes the addresses all answer at hop 3, whichever flow 1 took.

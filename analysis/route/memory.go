@@ -316,3 +316,26 @@ func (m *memory) knows(a netip.Addr) bool {
 		return k.Usual && slices.ContainsFunc(k.Hops, func(h seenHop) bool { return slices.Contains(h.Is, a) })
 	})
 }
+
+// usualASes are those that usual routes and paths run through.
+func (m *memory) usualASes() map[uint32]bool {
+	out := map[uint32]bool{}
+	for _, k := range m.Routes {
+		if !k.Usual {
+			continue
+		}
+		for _, h := range k.Hops {
+			for _, a := range h.Is {
+				out[m.AS[a]] = true
+			}
+		}
+	}
+	for _, p := range m.Paths {
+		if p.Usual {
+			for _, as := range p.AS {
+				out[as] = true
+			}
+		}
+	}
+	return out
+}

@@ -26,11 +26,11 @@ const ClockRule = "clock"
 
 // platform is the state that belongs to no single spec, kept with the mark.
 type platform struct {
-	Episodes  map[string]*standing `json:"episodes,omitempty"` // by rule/subject
-	Held      map[string]held      `json:"held,omitempty"`     // monitoring hosts whose data wait
-	HeldOnce  map[string]bool      `json:"held_once,omitempty"`
-	Turns     map[string]turn      `json:"turns,omitempty"` // by alert.TurnKey
-	ClockStep int64                `json:"clock_step"`      // the last one looked at
+	Episodes  map[string]*standing  `json:"episodes,omitempty"` // by rule/subject
+	Held      map[string]held       `json:"held,omitempty"`     // monitoring hosts whose data wait
+	HeldOnce  map[string]bool       `json:"held_once,omitempty"`
+	Turns     map[string]alert.Turn `json:"turns,omitempty"` // what routes took
+	ClockStep int64                 `json:"clock_step"`      // the last one looked at
 	dirty     bool
 }
 

@@ -3,7 +3,6 @@ package analyst
 import (
 	"errors"
 	"maps"
-	"time"
 
 	"sonde/analysis/route"
 	"sonde/internal/alert"
@@ -12,17 +11,6 @@ import (
 )
 
 const routeMethod = string(alert.RouteLeft)
-
-// turnLinger is how long after the last alert of a turn that ended another of
-// them speaks: routes come back one after the other, each with its next run.
-const turnLinger = 30 * time.Minute
-
-// turn is one place at which routes of a host left their history for the same AS.
-type turn struct {
-	Alert   int64     `json:"alert"`          // speaks for all
-	Members int       `json:"members"`        // open alerts
-	Ended   time.Time `json:"ended,omitzero"` // when the last of them ended, once Alert has
-}
 
 // effectsAPass bounds what a pass asks about routes: when a carrier fails, a
 // thousand routes change at once, and one message tells of them.
@@ -66,49 +54,18 @@ func (p *pass) addEffects(sp *spec, v *measure.Verdict) error {
 	return nil
 }
 
-// turns says which alert speaks for all routes that took one turn: the first,
-// and when that has ended while others stand, after a while the next.
-func (p *pass) turns(findings []alert.Finding) map[string]int64 {
-	open := map[string][]alert.Finding{}
+// turns moves on which alert speaks for all routes that took one turn.
+func (p *pass) turns(findings []alert.Finding) map[string]alert.Turn {
+	planned := map[int64]bool{}
 	for _, f := range findings {
-		if f.Cause == alert.RouteLeft && f.Reason != "" {
-			key := alert.TurnKey(f.Monhost, f.Reason)
-			open[key] = append(open[key], f)
+		if sp := p.specs[f.Spec]; f.Cause == alert.RouteLeft {
+			planned[f.ID] = p.planned(sp.Node, sp.Labels, p.now) != ""
 		}
 	}
 	st := &p.session.platform
-	next := map[string]turn{}
-	for key, list := range open {
-		first, stands := int64(0), false
-		planned := true
-		t, known := st.Turns[key]
-		for _, f := range list {
-			stands = stands || f.ID == t.Alert
-			sp := p.specs[f.Spec]
-			quiet := p.planned(sp.Node, sp.Labels, p.now) != "" // an alert that may not speak is the last choice
-			if first == 0 || planned && !quiet || planned == quiet && f.ID < first {
-				first, planned = f.ID, quiet
-			}
-		}
-		switch {
-		case !known:
-			t = turn{Alert: first}
-		case stands:
-			t.Ended = time.Time{}
-		case t.Ended.IsZero() || len(list) < t.Members:
-			t.Ended = p.now
-		case p.now.Sub(t.Ended) >= turnLinger:
-			t = turn{Alert: first}
-		}
-		t.Members = len(list)
-		next[key] = t
-	}
+	next := alert.NextTurns(st.Turns, findings, planned, p.now)
 	if !maps.Equal(next, st.Turns) {
 		st.Turns, st.dirty = next, true
 	}
-	out := map[string]int64{}
-	for key, t := range next {
-		out[key] = t.Alert
-	}
-	return out
+	return next
 }

@@ -169,7 +169,7 @@ func TestRoutesThatTakeOneTurnAreOneMessage(t *testing.T) {
 	b.await("1", `SELECT count(*)::text FROM notices`)
 	b.await("3", `SELECT count(*)::text FROM alerts WHERE part_of = (SELECT min(id) FROM alerts)`)
 	b.await("true", `SELECT (text LIKE '%3 of 3 other pairs over 62.40.98.1 changed too%')::text FROM alerts ORDER BY id LIMIT 1`)
-	b.await("true", `SELECT (reason LIKE '%not told: a1 tells of all routes from pi that took this turn, 680: 20965 -> 1299%')::text FROM newalerts WHERE decision = 'raise' ORDER BY id DESC LIMIT 1`)
+	b.await("true", `SELECT (reason LIKE '%not told: a1 tells of all routes from pi that turned from AS 20965 to AS 1299 behind AS 680%')::text FROM newalerts WHERE decision = 'raise' ORDER BY id DESC LIMIT 1`)
 	for i, spec := range specs {
 		b.routes(spec, 18, 1, to(geant, i), 12)
 		b.await(fmt.Sprint(i+1), `SELECT count(*)::text FROM alerts WHERE rule = 'route' AND closed_at IS NOT NULL`)

@@ -31,7 +31,7 @@ type Finding struct {
 	Node     string
 	Rule     string
 	Cause    Cause
-	Reason   string // of the last run: "overload"; of a route: the turn it took, "680: 20965 -> 1299"
+	Reason   string // of the last run: "overload"; of a route: the turn it took
 	Severity measure.Severity
 	Since    time.Time // when it began
 	Raised   time.Time
@@ -83,15 +83,12 @@ type World struct {
 	Parents  map[string]string    // node to parent
 	Standing map[string]bool      // HostRule or OverloadRule + "/" + monhost of alerts that are open
 	Silent   map[string]time.Time // monitoring hosts that report nothing, and since when
-	Turns    map[string]int64     // by TurnKey: the alert that speaks for all routes that took one turn
+	Turns    map[string]Turn      // as NextTurns gives them
 	Wait     time.Duration        // how long a finding waits to see whether its whole host is concerned
 }
 
 // StandingKey names a Trouble in World.Standing.
 func StandingKey(rule, monhost string) string { return rule + "/" + monhost }
-
-// TurnKey names a turn of routes from a host in World.Turns.
-func TurnKey(monhost, turn string) string { return monhost + "/" + turn }
 
 // Overloaded reports whether a missed run tells of a host that has too much to do.
 func Overloaded(reason string) bool { return strings.Contains(reason, measure.Overload) }
@@ -242,27 +239,6 @@ func (g *Grouping) sameSpec(findings []Finding) {
 	for _, f := range findings {
 		if by := silent[f.Spec]; !f.Cause.outage() && by != 0 {
 			g.hide(f, Hiding{By: by, Why: "there is no answer at all"})
-		}
-	}
-}
-
-func (g *Grouping) sameTurn(w World, findings []Finding) {
-	speaks := map[string]int64{}
-	for _, f := range findings {
-		if f.Cause != RouteLeft || f.Reason == "" {
-			continue
-		}
-		key := TurnKey(f.Monhost, f.Reason)
-		by, known := w.Turns[key]
-		if !known {
-			by, known = speaks[key]
-		}
-		if !known {
-			by = f.ID
-			speaks[key] = by
-		}
-		if by != f.ID {
-			g.hide(f, Hiding{By: by, Why: fmt.Sprintf("a%d tells of all routes from %s that took this turn, %s", by, f.Monhost, f.Reason)})
 		}
 	}
 }
