@@ -2,7 +2,9 @@
 // written as files by `sonde report` from the same templates.
 //
 //	store.Pages ─one snapshot─▶ a view (Go struct) ─template─▶ HTML
-//	                                  └──────────web/chart──▶ SVG, CSV, JSON
+//	                                  ├──────────web/chart────▶ SVG, CSV, JSON
+//	                                  ├────────web/topology───▶ SVG, CSV, JSON
+//	                                  └────────web/daygrid────▶ signs of a day
 //
 // Pages only read. They need no JavaScript and load nothing but their own style
 // sheet. What the database holds is never trusted: the templates escape it all.
