@@ -183,12 +183,16 @@ func (q request) gridRows(specs []store.PageSpec, hours []daygrid.Hour) ([]gridR
 	if err != nil {
 		return nil, err
 	}
+	arms, err := q.arms(ids, from)
+	if err != nil {
+		return nil, err
+	}
 	runs, before, holes := map[int64][]daygrid.Run{}, map[int64]*daygrid.Run{}, map[int64][]daygrid.Hole{}
 	for _, d := range days {
-		runs[d.ToolspecID] = append(runs[d.ToolspecID], gridRun(d, known))
+		runs[d.ToolspecID] = append(runs[d.ToolspecID], gridRun(d, known, arms))
 	}
 	for _, b := range befores {
-		r := gridRun(b, known)
+		r := gridRun(b, known, arms)
 		before[b.ToolspecID] = &r
 	}
 	for _, g := range gaps {
@@ -230,8 +234,35 @@ func (q request) knownHops(lists ...[]store.PageGridRun) (known, error) {
 	return q.known(hops...)
 }
 
-func gridRun(r store.PageGridRun, k known) daygrid.Run {
+// routeKey names a route.
+type routeKey struct {
+	spec   int64
+	number int
+}
+
+// arms gives the hops of routes with all addresses that answered any flow of the newest run.
+func (q request) arms(specs []int64, since time.Time) (map[routeKey][]measure.Hop, error) {
+	seen, err := q.r.Seen(q.ctx, specs, since.AddDate(0, 0, -8), armsPerSpec)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[routeKey][]measure.Hop, len(seen))
+	for _, s := range seen {
+		out[routeKey{s.ToolspecID, s.Number}] = known{}.seen(s).Hops
+	}
+	return out, nil
+}
+
+// armsPerSpec bounds of how many routes of a spec the arms are looked at.
+const armsPerSpec = 20
+
+func gridRun(r store.PageGridRun, k known, arms map[routeKey][]measure.Hop) daygrid.Run {
 	out := daygrid.Run{DueAt: r.DueAt, Outcome: measure.Outcome(r.Outcome), Reason: r.Reason, Route: k.route(r.Number, r.Hops, r.Reached), Codes: r.Codes}
+	for i, h := range arms[routeKey{r.ToolspecID, r.Number}] {
+		if i < len(out.Route.Hops) && len(h.Arms) > 1 {
+			out.Route.Hops[i].Arms = h.Arms
+		}
+	}
 	if r.RTT != nil {
 		out.Route.RTT = time.Duration(*r.RTT * float64(time.Millisecond))
 	}

@@ -13,7 +13,7 @@ import (
 var morning = time.Date(2026, 3, 28, 0, 0, 0, 0, time.UTC)
 
 // runs reads one run a word: "1:1,2,3" is route 1 over hops 10.0.1.1, 10.0.2.1, …;
-// "2.7" is the address 10.0.2.7, "*" silence, a "…" at the end a target that was
+// "2.7" is the address 10.0.2.7, "2/9" two arms, "*" silence, a "…" at the end a target that was
 // not reached, "!H" and "cksum" codes; "?", "t", "u" and "-" end otherwise.
 func runs(t *testing.T, text string) []Run {
 	t.Helper()
@@ -43,6 +43,13 @@ func runs(t *testing.T, text string) []Run {
 				case strings.HasPrefix(h, "!"), h == "cksum":
 					r.Codes = append(r.Codes, h)
 				case h == "":
+				case strings.Contains(h, "/"):
+					arms := strings.Split(h, "/")
+					x := hop("10.0." + arms[0] + ".1")
+					for _, a := range arms {
+						x.Arms = append(x.Arms, netip.MustParseAddr("10.0."+a+".1"))
+					}
+					r.Route.Hops = append(r.Route.Hops, x)
 				case strings.Contains(h, "."):
 					r.Route.Hops = append(r.Route.Hops, hop("10.0."+h))
 				default:
@@ -104,6 +111,8 @@ func TestEveryMarkOfTheLegend(t *testing.T) {
 		{"failures", "", "? ? t t u 1:1,2,3 ?", "!? ? !t t !u 1 !?"},
 		{"the first after a failure is still the first", "1:1,2,3", "? - 1:1,2,3 1:1,2,3", "!? - 1 ."},
 		{"missed runs change nothing", "", "1:1,2,3 - - 1:1,2,3 ? - ?", "1 - - . !? - ?"},
+		{"equal paths take turns", "", "1:1,2/9,3 2:1,9/2,3 1:1,2/9,3 3:1,9,3 4:1,8,3", "1 . . . !4"},
+		{"equal paths take turns while another hop changes", "", "1:1,2/9,3,4 2:1,9/2,3.7,4 3:1,2/9,5,4", "1 !: !3"},
 		{"a route that gets longer", "", "1:1,2,3 2:1,2,8,3", "1 !2"},
 		{"a loop through the longest route", "", "1:" + strings.Repeat("1,2,", 127) + "… 1:" + strings.Repeat("1,2,", 127) + "…", "1| |"},
 	} {

@@ -10,7 +10,8 @@
 //	-  missed               ~  never made: a gap
 //
 // Each run is compared with the last one that saw a route. A hop that is silent
-// keeps the address it had, as long as nothing significant changes elsewhere.
+// keeps the address it had, as long as nothing significant changes elsewhere, and
+// so does one of which the flow takes another of its equal paths.
 //
 // Where IEPM is left: there a hop that never answers made every cell of the day
 // a star, and a target that never answers made it a bar. Here a sign is news,

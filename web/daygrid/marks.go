@@ -185,10 +185,15 @@ func (p *past) compare(r measure.Route) (class route.Class, words []string) {
 		p.seen = true
 		return route.None, nil
 	}
-	class, changes := route.Compare(before, now)
-	if len(changes) > 0 {
+	if _, changes := route.Compare(before, now); len(changes) > 0 {
 		words = route.Sentences(before, now)
 	}
+	for i := range min(len(now.Hops), len(before.Hops)) {
+		if rotated(before.Hops[i], now.Hops[i]) {
+			now.Hops[i] = before.Hops[i]
+		}
+	}
+	class, _ = route.Compare(before, now)
 	if class == route.MajorSignificant || class == route.MinorSignificant {
 		return class, words
 	}
@@ -202,6 +207,12 @@ func (p *past) compare(r measure.Route) (class route.Class, words []string) {
 	}
 	p.known = now
 	return class, words
+}
+
+// rotated reports whether a hop is another arm of a load-balanced one: which of
+// its equal paths a flow takes is no change of the route.
+func rotated(a, b measure.Hop) bool {
+	return a.Address != b.Address && !a.Silent() && !b.Silent() && (slices.Contains(a.Arms, b.Address) || slices.Contains(b.Arms, a.Address))
 }
 
 // codes gives the first ! code of a run, and whether a checksum was wrong.
