@@ -27,12 +27,16 @@ func (d *detector) judge(at time.Time, now measure.Route) []measure.Verdict {
 	k := st.memory.route(now.Hops, now.Reached)
 	usual := learning || k != nil && k.Usual
 	inPath := path.Known() && st.usualPath(path)
-	usualAS := st.usualASes()
 	withAS := slices.ContainsFunc(st.Paths, func(p seenPath) bool { return p.Usual })
 	if k = st.see(now.Hops, now.Reached, at, before); !k.holds(now.Hops) {
 		return nil // an arm seen once: the next run tells whether it is one
 	}
-	p := st.seePath(path, at, before)
+	was := measure.Route{}
+	if st.Home != nil {
+		was = d.route(*st.Home)
+	}
+	left := !usual && (!inPath || newcomer(was, now, st.usualASes()))
+	p := st.seePath(path, at, before, left)
 	switch {
 	case learning && st.Told != nil:
 		return d.home(at, now, k, p, "nothing is left of the history; it is learnt anew")
@@ -44,18 +48,17 @@ func (d *detector) judge(at time.Time, now measure.Route) []measure.Verdict {
 	if st.Strange++; st.Strange == 1 {
 		st.Since = at
 	}
-	was := measure.Route{}
-	if st.Home != nil {
-		was = d.route(*st.Home)
-	}
 	class, changes := Compare(was, now)
-	known := fmt.Sprintf("the route is new, and no alarm by its AS path: %s", d.short(now))
+	known := "the route is another one now, of a usual AS path: " + d.short(now)
+	if !withAS {
+		known = "the route is nearly the old one again: " + d.short(now)
+	}
 	switch {
 	case d.alarm == "never":
 		return d.home(at, now, k, p, known)
 	case st.Strange < d.persist:
 		return nil
-	case withAS && path.Known() && (!inPath || newcomer(was, now, usualAS)):
+	case withAS && path.Known() && left:
 		return d.raise(at, was, now, class, changes, "")
 	case d.alarm == "route" && class.Significant():
 		return d.raise(at, was, now, class, changes, "")
@@ -70,9 +73,9 @@ func (d *detector) judge(at time.Time, now measure.Route) []measure.Verdict {
 // home takes a route into the history, and ends the alarm that stands.
 func (d *detector) home(at time.Time, now measure.Route, k *seenRoute, p *seenPath, text string) []measure.Verdict {
 	st := &d.state
-	k.Usual = true
+	k.Usual, k.Stayed = true, 0
 	if p != nil {
-		p.Usual = true
+		p.Usual, p.Stayed = true, 0
 	}
 	told := st.Told != nil
 	here := snap(at, now)

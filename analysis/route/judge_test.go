@@ -149,6 +149,13 @@ func TestSameASPathWithNewHopsIsNoAlarm(t *testing.T) {
 	p.want(p.runs(20, otherGeant), "note info hop 3 moved from 62.40.98.1 to 62.40.99.9 within AS 20965")
 }
 
+func TestUsualASPathByOtherRoutersEndsTheAlarm(t *testing.T) {
+	p := newPlay(t, `{"learn":"1h"}`)
+	p.runs(20, viaGeant)
+	p.runs(9, viaArelion)
+	p.want(p.runs(3, otherGeant), "note info hop 3 moved from AS 1299 to AS 20965", "good the route is another one now, of a usual AS path: AS path 680 20965 513")
+}
+
 func TestFlappingBetweenKnownRoutesIsNoAlarm(t *testing.T) {
 	p := newPlay(t, `{"learn":"2h"}`)
 	p.runs(8, viaGeant)
@@ -274,6 +281,13 @@ func TestHopThatMovesToAnASNobodyKnewIsAnAlarmBesideGaps(t *testing.T) {
 	p.want(p.runs(9, "9.1.1.1 62.115.1.1/1299 9.1.1.2"), "note info hop 2 moved from AS 680 to AS 1299",
 		"bad route left its history: hop 2 moved from AS 680 to AS 1299; AS path 1299 ?, before 680 ?")
 	p.want(p.runs(3, "9.1.1.1 188.1.1.1/680 9.1.1.2"), "note info hop 2 moved from AS 1299 to AS 680", "good the old route is back: AS path 680 ?")
+	p = newPlay(t, `{"learn":"1h"}`)
+	p.runs(20, "9.1.1.1 188.1.1.1/680 9.1.1.2 9.1.1.3")
+	for range 2 {
+		p.want(p.runs(9, "9.1.1.1 62.115.1.1/1299 9.1.1.9/513 9.1.1.3"), "note info hop 2 moved from AS 680 to AS 1299; hop 3 moved from 9.1.1.2 to 9.1.1.9 (AS 513)",
+			"bad route left its history: hop 2 moved from AS 680 to AS 1299; hop 3 moved from 9.1.1.2 to 9.1.1.9 (AS 513); AS path 1299 513 ?, before 680 ?")
+		p.runs(3, "9.1.1.1 188.1.1.1/680 9.1.1.2 9.1.1.3")
+	}
 }
 
 // arms makes the addresses all answer at hop 3, whichever flow 1 took.

@@ -223,18 +223,26 @@ func (m *memory) see(hops []measure.Hop, reached bool, at, before time.Time) *se
 
 // seePath counts one run of an AS path, nil for one of which nothing is known.
 // What is known better now takes the place of what was known with gaps: a gap
-// that stays would hide every change within it.
-func (m *memory) seePath(p ASPath, at, before time.Time) *seenPath {
+// that stays would hide every change within it. A path that left the history
+// is kept apart from those that it could be for their gaps.
+func (m *memory) seePath(p ASPath, at, before time.Time, left bool) *seenPath {
 	if !p.Known() {
 		return nil
 	}
 	k := m.path(p)
+	if k != nil && left && !slices.Equal(k.AS, p) {
+		k = nil
+	}
 	if k == nil {
 		if len(m.Paths) >= mostPaths {
 			m.Paths = dropOldest(m.Paths, func(k seenPath) time.Time { return k.Last })
 		}
 		m.Paths = append(m.Paths, seenPath{AS: p})
 		k = &m.Paths[len(m.Paths)-1]
+	}
+	if left {
+		k.again(at, k.Last.Equal(before))
+		return k
 	}
 	k.again(at, k.Last.Equal(before))
 	if gaps(p) < gaps(k.AS) {

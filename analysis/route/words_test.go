@@ -134,3 +134,54 @@ func TestASPathsTakeGapsForAnything(t *testing.T) {
 		}
 	}
 }
+
+// routeOf makes a route of bytes: each is a hop of one of a few networks.
+func routeOf(data []byte, reached bool) measure.Route {
+	r := measure.Route{Reached: reached}
+	for i, b := range data[:min(len(data), 40)] {
+		var h measure.Hop
+		if b%8 != 0 {
+			h.Address = netip.AddrFrom4([4]byte{9, b % 4, b / 64, b % 16})
+			h.AS, h.RTT = uint32(b%5), time.Duration(b)*time.Millisecond
+		}
+		if b > 200 {
+			h.Labels = "L=" + strings.Repeat("1", i%4+1) + ",E=0,S=1,T=1"
+		}
+		if b%8 == 1 {
+			h.Arms = []netip.Addr{h.Address, netip.AddrFrom4([4]byte{9, 1, 0, 2})}
+		}
+		r.Hops = append(r.Hops, h)
+	}
+	return r
+}
+
+// A route is no other than itself; one that differs in an address that answered
+// says so; and of no route more is said than that each hop changed in each way.
+func FuzzWordsTellOfChangesOnly(f *testing.F) {
+	f.Add([]byte{1, 2, 3}, []byte{1, 3, 3}, true, true)
+	f.Add([]byte{1, 0, 3, 0}, []byte{0, 0}, true, false)
+	f.Add([]byte{9, 9, 201, 250, 17}, []byte{9, 201, 17, 17, 9}, false, true)
+	f.Add([]byte{}, []byte{7}, false, false)
+	f.Fuzz(func(t *testing.T, a, b []byte, reachedA, reachedB bool) {
+		x, y := routeOf(a, reachedA), routeOf(b, reachedB)
+		if said := route.Sentences(x, x); len(said) > 0 {
+			t.Fatalf("%v beside itself: %q", a, said)
+		}
+		said := route.Sentences(x, y)
+		if most := 4 * (len(x.Hops) + len(y.Hops) + 1); len(said) > most {
+			t.Fatalf("%v and %v: %d sentences", a, b, len(said))
+		}
+		for _, s := range said {
+			if s == "" || strings.ContainsAny(s, "\n\t") || strings.HasSuffix(s, ".") {
+				t.Fatalf("%q", s)
+			}
+		}
+		if class, changes := route.Compare(x, y); reachedA && reachedB && len(x.Hops) == len(y.Hops) && len(changes) > 0 && len(said) == 0 {
+			t.Fatalf("%v and %v: class %q, and nothing is said", a, b, class)
+		}
+		p, q := route.ASPathOf(x), route.ASPathOf(y)
+		if !p.Same(p) || p.Same(q) != q.Same(p) {
+			t.Fatalf("%v and %v: %v %v", p, q, p.Same(p), p.Same(q))
+		}
+	})
+}
