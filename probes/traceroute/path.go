@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -16,14 +17,20 @@ type slot struct {
 	from  netip.Addr // zero: no answer
 	rtt   time.Duration
 
-	ttl    int    // time to live with which the answer arrived; 0 if not known
-	labels string // MPLS, see labelStack
+	ttl        int    // time to live with which the answer arrived; 0 if not known
+	labels     string // MPLS, see labelStack
+	interfaces string // see interfaces
+	notes      string // see notes
+	closed     bool   // the port is
+
+	out, tries, heard int // packets under way, sent, and answered
 }
 
 // hop is all packets of one time to live.
 type hop struct {
 	slots         []slot
 	askedOnceMore bool // flow 1
+	perPacket     bool // packets of one flow go to different routers
 }
 
 func (h *hop) known() bool {
@@ -43,9 +50,14 @@ type path struct {
 	sure  int   // so many of them are known and judged; the route goes on behind them
 	limit int   // behind so many the end is in sight, and nothing more is asked
 
+	ended   bool
 	reached bool
 	reason  string // why it ended
 	errnos  map[string]int
+
+	confidence float64 // that no path was missed; 0 when they were not looked for
+	mtu        int     // 0: not known
+	mtuHop     int     // whose router lets nothing larger through; 0: not known, or nobody
 }
 
 func newPath(p plan, to netip.Addr) *path {
@@ -59,18 +71,61 @@ type question struct{ hop, slot int }
 func (p *path) ask() (out []question) {
 	for len(p.hops) < min(p.limit, p.sure+p.plan.parallel) {
 		h := hop{slots: make([]slot, p.plan.probes)}
-		for i := range h.slots {
-			out = append(out, question{len(p.hops), i})
-		}
 		p.hops = append(p.hops, h)
+		for i := range h.slots {
+			out = append(out, question{len(p.hops) - 1, i})
+			p.asking(out[len(out)-1])
+		}
 	}
 	return out
 }
 
+// asking notes that a packet is sent, and makes its place.
+func (p *path) asking(q question) {
+	for len(p.hops) <= q.hop {
+		p.hops = append(p.hops, hop{})
+	}
+	h := &p.hops[q.hop]
+	for len(h.slots) <= q.slot {
+		h.slots = append(h.slots, slot{})
+	}
+	h.slots[q.slot].out++
+	h.slots[q.slot].tries++
+}
+
+// at gives what is known of a flow at a hop, which need not have been asked.
+func (p *path) at(hop, flow int) slot {
+	if hop >= len(p.hops) || flow >= len(p.hops[hop].slots) {
+		return slot{}
+	}
+	return p.hops[hop].slots[flow]
+}
+
+// flows is how many have been used.
+func (p *path) flows() (n int) {
+	for i := range p.hops {
+		n = max(n, len(p.hops[i].slots))
+	}
+	return n
+}
+
 // learn takes what became of a packet: an answer, a refusal or silence.
 func (p *path) learn(q question, s slot) {
+	h := &p.hops[q.hop]
+	old := &h.slots[q.slot]
+	s.out, s.tries, s.heard = old.out-1, old.tries, old.heard
+	if s.from.IsValid() {
+		s.heard++
+	}
+	if old.known && old.from.IsValid() {
+		if s.from.IsValid() && s.from != old.from {
+			h.perPacket = true
+		}
+		old.out, old.heard = s.out, s.heard
+		return
+	}
 	s.known = true
-	p.hops[q.hop].slots[q.slot] = s
+	*old = s
 	if q.slot == 0 && (p.isTarget(s) || s.kind == unreachable) {
 		p.limit = min(p.limit, q.hop+1)
 	}
@@ -92,13 +147,14 @@ func (p *path) judge() (more []question, ended bool) {
 		if h.known() && h.slots[0].kind == silence && !h.askedOnceMore && h.answered() {
 			h.askedOnceMore = true
 			h.slots[0].known = false
+			p.asking(question{i, 0})
 			more = append(more, question{i, 0})
 		}
 	}
 	for p.sure < len(p.hops) && p.hops[p.sure].known() {
 		p.sure++
 		if p.end() {
-			p.hops = p.hops[:p.sure]
+			p.hops, p.ended = p.hops[:p.sure], true
 			return nil, true
 		}
 	}
@@ -112,8 +168,10 @@ func (p *path) end() bool {
 	switch {
 	case p.isTarget(first):
 		p.reached, p.reason = true, "target"
-		if first.code != "" {
+		if first.kind == unreachable {
 			p.reason += " " + first.code
+		} else if first.closed {
+			p.reason += ", port closed"
 		}
 	case first.kind == unreachable:
 		p.reason = fmt.Sprintf("unreachable %s from %s", first.code, first.from)
@@ -173,7 +231,7 @@ func (p *path) silentFor() (n int) {
 
 // address is who stands at a hop of the route, the zero Addr when silent.
 func (p *path) address(i int) netip.Addr {
-	if a := p.hops[i].slots[0].from; a.IsValid() || !p.reached || i < len(p.hops)-1 {
+	if a := p.hops[i].slots[0].from; a.IsValid() || !p.reached || i < p.sure-1 {
 		return a
 	}
 	return p.to
@@ -185,7 +243,7 @@ func (p *path) rtt() (time.Duration, bool) {
 		return 0, false
 	}
 	var rtts []time.Duration
-	for _, s := range p.hops[len(p.hops)-1].slots {
+	for _, s := range p.hops[p.sure-1].slots {
 		if p.isTarget(s) {
 			rtts = append(rtts, s.rtt)
 		}
@@ -193,6 +251,29 @@ func (p *path) rtt() (time.Duration, bool) {
 	slices.Sort(rtts)
 	n := len(rtts)
 	return (rtts[(n-1)/2] + rtts[n/2]) / 2, true
+}
+
+// notes says what is odd about an answer, in words with commas between:
+//
+//	nat      the packet that it quotes is not quite the one sent: somebody on the way
+//	         translates addresses, and does not translate back what is quoted (as
+//	         Dublin traceroute sees it)
+//	qttl=0   the packet ended with a time to live of 0: the router before forwards
+//	         what it should not, and this one answers for two hops
+//	qttl=3   it ended with some left: a tunnel that counts no hops, or hides its own
+//	rst      the target's port is closed
+func notes(h heard) string {
+	var out []string
+	if h.rewritten {
+		out = append(out, "nat")
+	}
+	if h.answer.kind != reply && h.answer.ttl != 1 && h.from != h.to.WithZone("") {
+		out = append(out, fmt.Sprintf("qttl=%d", h.answer.ttl))
+	}
+	if h.answer.closed {
+		out = append(out, "rst")
+	}
+	return strings.Join(out, ",")
 }
 
 // mark gives the code as traceroute prints it.
