@@ -32,7 +32,7 @@
 //
 //	net := l.Internet(src)
 //	first, last := lab.At("10.1.1.1", "2001:db8:1::1"), &lab.Router{V4: "10.1.9.1", MTU: 1400}
-//	net.Path("198.18.0.0/16", first, lab.Spread(lab.PerFlow, lab.At("10.1.2.1"), lab.Row(2, "10.1.3.1", "")), last)
+//	net.Path("198.18.0.0/16", first, lab.Spread(lab.PerFlow, lab.At("10.1.2.1"), lab.Row(2, "10.1.3.1")), last)
 //	net.Path("198.18.7.7", first, last, &lab.Target{OpenTCP: []uint16{443}, Silent: lab.IsUDP})
 //
 //	src ── 10.1.1.1 ──┬────── 10.1.2.1 ──────┬── 10.1.9.1 ── every address of 198.18.0.0/16

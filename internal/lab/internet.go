@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"fmt"
 	"net/netip"
 	"os"
 	"slices"
@@ -25,6 +24,7 @@ type Internet struct {
 	paths    map[netip.Prefix]Path
 	lengths  [2][]int // of prefixes of IPv4 and IPv6, longest first
 	balances uint64
+	watch    func(*Packet)
 	packet   Packet
 	seen     [1 << 16]byte // the packet as a router rewrote it
 	out      [1 << 17]byte // the answer, with room for its IP header
@@ -113,6 +113,9 @@ func (n *Internet) Change(f func()) {
 	}
 }
 
+// Watch has f called with each packet the host sends, before it goes anywhere.
+func (n *Internet) Watch(f func(*Packet)) { n.Change(func() { n.watch = f }) }
+
 // Received counts packets that came from the host, all but multicast.
 func (n *Internet) Received() int { return int(n.received.Load()) }
 
@@ -157,7 +160,10 @@ func (n *Internet) take(b []byte) {
 		}
 		return
 	}
-	p.at = time.Now()
+	p.At = time.Now()
+	if n.watch != nil {
+		n.watch(p)
+	}
 	path, found := n.find(p.Dst)
 	if !found {
 		n.stray.Add(1)
@@ -232,67 +238,4 @@ func (n *Internet) forward(r *Router, p *Packet) (ended bool) {
 		r.Rewrite(p.Bytes)
 	}
 	return false
-}
-
-// send answers a packet with the payload that stands in n.out.
-func (n *Internet) send(r *Router, p *Packet, from netip.Addr, proto uint8, ttl, size int) {
-	if ttl < 1 {
-		return
-	}
-	payload := n.out[headroom : headroom+size]
-	var packet []byte
-	if p.V6() {
-		packet = n.out[headroom-40 : headroom+size]
-		clear(packet[:40])
-		src, dst := from.As16(), p.Src.As16()
-		packet[0], packet[6], packet[7] = 0x60, proto, uint8(ttl)
-		put16(packet[4:], size)
-		copy(packet[8:], src[:])
-		copy(packet[24:], dst[:])
-	} else {
-		packet = n.out[headroom-20 : headroom+size]
-		clear(packet[:20])
-		src, dst := from.As4(), p.Src.As4()
-		n.id++
-		packet[0], packet[8], packet[9] = 0x45, uint8(ttl), proto
-		put16(packet[2:], len(packet))
-		put16(packet[4:], int(n.id))
-		copy(packet[12:], src[:])
-		copy(packet[16:], dst[:])
-		put16(packet[10:], int(fold(sum(0, packet[:20]))))
-	}
-	setChecksum(packet, proto, payload)
-	if r.BadChecksum {
-		if at := checksumAt(proto); at >= 0 {
-			payload[at] ^= 0x55
-		}
-	}
-	r.answered.Add(1)
-	if delay := p.delay + r.Slow; delay > 0 {
-		n.late.come <- traveller{p.at.Add(delay), p.N, append([]byte(nil), packet...)}
-		return
-	}
-	// An error is a device that is down: the answer is lost there.
-	n.tun.Write(packet)
-}
-
-// prepare reads the addresses of a router that came or changed.
-func (r *Router) prepare(*Internet) (err error) {
-	for _, f := range []struct {
-		word string
-		to   *netip.Addr
-		is   func(netip.Addr) bool
-	}{{r.V4, &r.v4, netip.Addr.Is4}, {r.V6, &r.v6, netip.Addr.Is6}} {
-		*f.to = netip.Addr{}
-		if f.word == "" {
-			continue
-		}
-		if *f.to, err = netip.ParseAddr(f.word); err != nil {
-			return err
-		}
-		if !f.is(*f.to) {
-			return fmt.Errorf("%s stands in the place of the other family", f.word)
-		}
-	}
-	return nil
 }

@@ -30,7 +30,7 @@ func (r *Router) speaks(p *Packet) (from netip.Addr, ok bool) {
 	if p.V6() {
 		from = r.v6
 	}
-	if r.Silent != nil && r.Silent(p) || r.Limit != nil && !r.Limit.take(p.at) {
+	if r.Silent != nil && r.Silent(p) || r.Limit != nil && !r.Limit.take(p.At) {
 		return from, false
 	}
 	return from, true
@@ -153,7 +153,7 @@ func (n *Internet) accept(t *Router, p *Packet) {
 		n.sendError(t, p, from, ttl, NoPort, 0)
 	case p.Proto == tcp:
 		n.sendTCP(t, p, from, ttl, in)
-	case !p.icmp():
+	case !IsICMP(p):
 		n.sendError(t, p, from, ttl, NoProtocol, 0)
 	}
 }
@@ -202,4 +202,46 @@ func (n *Internet) sendTCP(t *Router, p *Packet, from netip.Addr, ttl int, in []
 		out[13] = tcpRST | tcpACK
 	}
 	n.send(t, p, from, tcp, ttl, 20)
+}
+
+// send answers a packet with the payload that stands in n.out.
+func (n *Internet) send(r *Router, p *Packet, from netip.Addr, proto uint8, ttl, size int) {
+	if ttl < 1 {
+		return
+	}
+	payload := n.out[headroom : headroom+size]
+	var packet []byte
+	if p.V6() {
+		packet = n.out[headroom-40 : headroom+size]
+		clear(packet[:40])
+		src, dst := from.As16(), p.Src.As16()
+		packet[0], packet[6], packet[7] = 0x60, proto, uint8(ttl)
+		put16(packet[4:], size)
+		copy(packet[8:], src[:])
+		copy(packet[24:], dst[:])
+	} else {
+		packet = n.out[headroom-20 : headroom+size]
+		clear(packet[:20])
+		src, dst := from.As4(), p.Src.As4()
+		n.id++
+		packet[0], packet[8], packet[9] = 0x45, uint8(ttl), proto
+		put16(packet[2:], len(packet))
+		put16(packet[4:], int(n.id))
+		copy(packet[12:], src[:])
+		copy(packet[16:], dst[:])
+		put16(packet[10:], int(fold(sum(0, packet[:20]))))
+	}
+	setChecksum(packet, proto, payload)
+	if r.BadChecksum {
+		if at := checksumAt(proto); at >= 0 {
+			payload[at] ^= 0x55
+		}
+	}
+	r.answered.Add(1)
+	if delay := p.delay + r.Slow; delay > 0 {
+		n.late.come <- traveller{p.At.Add(delay), p.N, append([]byte(nil), packet...)}
+		return
+	}
+	// An error is a device that is down: the answer is lost there.
+	n.tun.Write(packet)
 }

@@ -10,8 +10,9 @@ import (
 
 // Packet is a packet of the host's on its way. Functions that get one must not keep it.
 type Packet struct {
-	N        int // it is the n-th of all, from 0
-	TTL      int // as it is where the packet has got to
+	N        int       // it is the n-th of all, from 0
+	At       time.Time // when it was read from the host
+	TTL      int       // as it is where the packet has got to
 	Src, Dst netip.Addr
 	Proto    uint8
 	Bytes    []byte // as routers rewrote it, but for the TTL
@@ -20,7 +21,6 @@ type Packet struct {
 	transport int    // where the transport's header starts in both
 	part      bool   // a fragment, or behind extension headers: the transport is not looked at
 	later     bool   // a fragment that is not the first
-	at        time.Time
 	delay     time.Duration
 	hops      int
 }
@@ -54,8 +54,8 @@ func (p *Packet) port(at int) uint16 {
 // Always is true of all packets.
 func Always(*Packet) bool { return true }
 
-// IsEcho is true of ICMP and ICMPv6, IsUDP of UDP and IsTCP of TCP.
-func IsEcho(p *Packet) bool { return p.icmp() }
+// IsICMP is true of ICMP and ICMPv6.
+func IsICMP(p *Packet) bool { return p.Proto == icmp4 || p.Proto == icmp6 }
 
 // IsUDP is true of UDP.
 func IsUDP(p *Packet) bool { return p.Proto == udp }
@@ -66,11 +66,9 @@ func IsTCP(p *Packet) bool { return p.Proto == tcp }
 // Not is true where f is not.
 func Not(f func(*Packet) bool) func(*Packet) bool { return func(p *Packet) bool { return !f(p) } }
 
-func (p *Packet) icmp() bool { return p.Proto == icmp4 || p.Proto == icmp6 }
-
 // isError is true of ICMP errors, of which nobody may complain (RFC 1122, RFC 4443).
 func (p *Packet) isError() bool {
-	if p.part || !p.icmp() {
+	if p.part || !IsICMP(p) {
 		return false
 	}
 	kind := p.sent[p.transport]

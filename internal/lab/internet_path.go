@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -73,23 +74,15 @@ func At(addrs ...string) *Router {
 	return r
 }
 
-// Row is n routers with addresses that follow each other, first of which are
-// v4 and v6; either may be "".
-func Row(n int, v4, v6 string) Path {
-	path := make(Path, n)
-	a4, _ := netip.ParseAddr(v4)
-	a6, _ := netip.ParseAddr(v6)
-	for i := range path {
-		r := &Router{V4: v4, V6: v6}
-		if i > 0 && a4.IsValid() {
-			a4 = a4.Next()
-			r.V4 = a4.String()
+// Row is n routers; the addresses of each follow those of the one before.
+func Row(n int, first ...string) (path Path) {
+	addrs := slices.Clone(first)
+	for range n {
+		path = append(path, At(addrs...))
+		for i, word := range addrs {
+			a, _ := netip.ParseAddr(word) // what is wrong with it Internet.Path says
+			addrs[i] = a.Next().String()
 		}
-		if i > 0 && a6.IsValid() {
-			a6 = a6.Next()
-			r.V6 = a6.String()
-		}
-		path[i] = r
 	}
 	return path
 }
@@ -135,7 +128,8 @@ func (l *Limit) take(now time.Time) bool {
 type Balance struct {
 	By   func(*Packet) uint64
 	Arms []Hop
-	Seed uint64 // makes the choice another one; the number of the balance if 0
+
+	seed uint64 // makes it choose independently of others
 }
 
 // Spread is a balance by PerFlow, PerPacket, PerDestination or a function of
@@ -143,7 +137,7 @@ type Balance struct {
 func Spread(by func(*Packet) uint64, arms ...Hop) *Balance { return &Balance{By: by, Arms: arms} }
 
 func (b *Balance) choose(p *Packet) Hop {
-	high, _ := bits.Mul64(mix(b.By(p)+mix(b.Seed)), uint64(len(b.Arms)))
+	high, _ := bits.Mul64(mix(b.By(p)+mix(b.seed)), uint64(len(b.Arms)))
 	return b.Arms[high]
 }
 
@@ -171,7 +165,7 @@ func PerDestination(p *Packet) uint64 {
 func PerFlow(p *Packet) uint64 {
 	h := hash(PerDestination(p), []byte{p.Proto})
 	t, size := p.Transport(), 4
-	if p.icmp() {
+	if IsICMP(p) {
 		size = 6
 	}
 	h = hash(h, t[:min(size, len(t))])
@@ -190,6 +184,22 @@ func hash(h uint64, b []byte) uint64 {
 		h = (h ^ uint64(c)) * 0x100000001b3
 	}
 	return h
+}
+
+// prepare reads the addresses of a router that came or changed.
+func (r *Router) prepare(*Internet) (err error) {
+	r.v4, r.v6 = netip.Addr{}, netip.Addr{}
+	if r.V4 != "" {
+		if r.v4, err = netip.ParseAddr(r.V4); err != nil || !r.v4.Is4() {
+			return fmt.Errorf("a router's V4 is %q, which is no IPv4 address", r.V4)
+		}
+	}
+	if r.V6 != "" {
+		if r.v6, err = netip.ParseAddr(r.V6); err != nil || !r.v6.Is6() {
+			return fmt.Errorf("a router's V6 is %q, which is no IPv6 address", r.V6)
+		}
+	}
+	return nil
 }
 
 func (p Path) prepare(n *Internet) error {
@@ -222,9 +232,9 @@ func (b *Balance) prepare(n *Internet) error {
 	if b.By == nil || len(b.Arms) == 0 {
 		return errors.New("a balance needs By and Arms")
 	}
-	if b.Seed == 0 {
+	if b.seed == 0 {
 		n.balances++
-		b.Seed = n.balances
+		b.seed = n.balances
 	}
 	return Path(b.Arms).prepare(n)
 }

@@ -176,7 +176,7 @@ func TestQuotedPacketIsAsItArrived(t *testing.T) {
 func TestSilenceIsForSomeOrAll(t *testing.T) {
 	src, n := internet(t)
 	quiet := &Router{V4: "10.1.1.1", Silent: Always}
-	picky := &Router{V4: "10.1.2.1", Silent: Not(IsEcho)}
+	picky := &Router{V4: "10.1.2.1", Silent: Not(IsICMP)}
 	n.Path("198.18.7.7", quiet, picky, &Target{Silent: IsUDP})
 	want(t, routes(t, src, "-I", "-q1", "198.18.7.7"), "1 *;2 10.1.2.1;3 198.18.7.7")
 	want(t, routes(t, src, "-U", "-q1", "-m3", "198.18.7.7"), "1 *;2 *;3 *")
@@ -191,7 +191,7 @@ func TestLimitIsATokenBucket(t *testing.T) {
 	one, other := &Router{V4: "10.1.1.1", Limit: box}, &Router{V4: "10.1.1.2", Limit: box}
 	n.Path("198.18.7.7", one, other)
 	for range 3 {
-		traceroute(t, src, "-I", "-q5", "-m2", "198.18.7.7")
+		traceroute(t, src, "-w0.1", "-I", "-q5", "-m2", "198.18.7.7")
 	}
 	if asked, answered := one.Asked()+other.Asked(), one.Answered()+other.Answered(); asked != 30 || answered != 6 {
 		t.Errorf("asked %d times they answered %d, want 30 and 6", asked, answered)
@@ -207,48 +207,86 @@ func TestLimitIsATokenBucket(t *testing.T) {
 // TestBalancesSpreadFlows walks the topologies of the MDA papers flow by flow.
 func TestBalancesSpreadFlows(t *testing.T) {
 	src, n := internet(t)
-	diamond := func(width int, third string) *Balance { return Spread(PerFlow, Row(width, third+".1", "")...) }
-	deep := Spread(PerFlow, Path{At("10.3.0.1"), Spread(PerFlow, At("10.3.1.1"), Path{At("10.3.1.2"), At("10.3.2.2")})}, At("10.3.0.2"))
-	for to, c := range map[string]struct {
-		hops  []Hop
-		width []int // addresses seen at each TTL
+	wide := func(width int, first ...string) *Balance { return Spread(PerFlow, Row(width, first...)...) }
+	for _, c := range []struct {
+		name, to string
+		hops     Path
+		widths   []int // how many addresses are seen at each TTL
+		edges    []int // how many pairs of that TTL and the next
 	}{
-		"198.18.0.2":  {[]Hop{diamond(2, "10.1.0")}, []int{2, 1}},
-		"198.18.0.5":  {[]Hop{At("10.1.1.1"), diamond(5, "10.1.2")}, []int{1, 5, 1}},
-		"198.18.0.16": {[]Hop{At("10.1.1.1"), diamond(16, "10.1.3"), At("10.1.4.1")}, []int{1, 16, 1, 1}},
-		"198.18.0.22": {[]Hop{diamond(2, "10.1.5"), At("10.1.6.1"), diamond(3, "10.1.7")}, []int{2, 1, 3, 1}},
-		"198.18.0.33": {[]Hop{diamond(3, "10.1.8"), diamond(3, "10.1.9")}, []int{3, 3, 1}},
-		// The arms are 1, 2 and 3 long: the target is among the others.
-		"198.18.0.44": {[]Hop{deep}, []int{2, 3, 2, 1}},
+		{"simple diamond", "198.18.0.1", Path{At("10.0.0.1"), wide(2, "10.1.0.1")}, []int{1, 2, 1}, []int{2, 2}},
+		{"five wide", "198.18.0.2", Path{wide(5, "10.1.0.1"), At("10.0.0.2")}, []int{5, 1, 1}, []int{5, 1}},
+		{"sixteen wide", "198.18.0.3", Path{wide(16, "10.1.0.1")}, []int{16, 1}, []int{16}},
+		{"two in a row", "198.18.0.4", Path{wide(2, "10.1.0.1"), At("10.0.0.2"), wide(3, "10.3.0.1")}, []int{2, 1, 3, 1}, []int{2, 3, 3}},
+		{"meshed", "198.18.0.5", Path{wide(3, "10.1.0.1"), wide(3, "10.2.0.1")}, []int{3, 3, 1}, []int{9, 3}},
+		{"unmeshed", "198.18.0.6", Path{Spread(PerFlow, Row(2, "10.1.0.1"), Row(2, "10.2.0.1"))}, []int{2, 2, 1}, []int{2, 2}},
+		{"nested, of unequal length", "198.18.0.7", Path{Spread(PerFlow,
+			At("10.1.0.1"),
+			Path{At("10.1.0.2"), Spread(PerFlow, At("10.2.0.1"), Row(2, "10.2.0.2"))})},
+			[]int{2, 3, 2, 1}, []int{3, 3, 2}},
+		{"IPv6", "2001:db8:7::7", Path{wide(4, "2001:db8:1::1"), wide(2, "2001:db8:2::1")}, []int{4, 2, 1}, []int{8, 2}},
 	} {
-		n.Path(to, c.hops...)
-		a := newAsker(t, src, to)
-		var got []int
-		pairs := map[string]bool{}
-		for ttl := 1; ttl <= len(c.width); ttl++ {
-			seen := map[string]bool{}
-			for flow := range 128 {
+		t.Run(c.name, func(t *testing.T) {
+			n.Path(c.to, c.hops...)
+			a := newAsker(t, src, c.to)
+			nodes, edges := make([]map[string]bool, len(c.widths)), make([]map[string]bool, len(c.widths))
+			for ttl := range nodes {
+				nodes[ttl], edges[ttl] = map[string]bool{}, map[string]bool{}
+			}
+			for flow := range 200 {
 				a.to = netip.AddrPortFrom(a.to.Addr(), uint16(33000+flow))
-				from := a.askFrom(ttl)
-				seen[from] = true
-				pairs[fmt.Sprint(flow%2, ttl, from)] = true
-				if again := a.askFrom(ttl); again != from {
-					t.Fatalf("%s: flow %d at ttl %d: %s, then %s", to, flow, ttl, from, again)
+				last := ""
+				for ttl := range nodes {
+					from := a.askFrom(ttl + 1)
+					if again := a.askFrom(ttl + 1); again != from {
+						t.Fatalf("flow %d at ttl %d: %s, then %s", flow, ttl+1, from, again)
+					}
+					nodes[ttl][from] = true
+					edges[ttl][last+" "+from] = true
+					last = from
 				}
 			}
-			got = append(got, len(seen))
+			var gotWidths, gotEdges []int
+			for ttl := range nodes {
+				gotWidths = append(gotWidths, len(nodes[ttl]))
+				if ttl > 0 {
+					gotEdges = append(gotEdges, len(edges[ttl]))
+				}
+			}
+			if !slices.Equal(gotWidths, c.widths) || !slices.Equal(gotEdges, c.edges) {
+				t.Errorf("widths %v, edges %v, want %v, %v", gotWidths, gotEdges, c.widths, c.edges)
+			}
+		})
+	}
+}
+
+// TestFlowsAreWhatRoutersHash: plain traceroute's echo requests are a flow
+// each, because their checksums differ; an IPv6 flow label makes a flow too.
+func TestFlowsAreWhatRoutersHash(t *testing.T) {
+	src, n := internet(t)
+	n.Path("198.18.7.7", Spread(PerFlow, Row(2, "10.1.1.1")...))
+	if got := routes(t, src, "-I", "-q10", "-m1", "198.18.7.7"); !strings.Contains(got, "10.1.1.1") || !strings.Contains(got, "10.1.1.2") {
+		t.Errorf("all echo requests went one way: %s", got)
+	}
+	n.Path("2001:db8:7::7", Spread(PerFlow, Row(2, "2001:db8:1::1")...))
+	seen := map[string]bool{}
+	for label := range 16 {
+		var got [2]string
+		for i := range got {
+			got[i] = routes(t, src, "-U", "--sport=4000", "-l", fmt.Sprint(1+label), "-q1", "-m1", "2001:db8:7::7")
 		}
-		if !slices.Equal(got, c.width) {
-			t.Errorf("%s: addresses by TTL %v, want %v", to, got, c.width)
+		if seen[got[0]] = true; got[0] != got[1] {
+			t.Errorf("flow label %d: %s, then %s", 1+label, got[0], got[1])
 		}
-		a.out.Close()
-		a.icmp.Close()
+	}
+	if len(seen) != 2 {
+		t.Errorf("16 flow labels went %v", seen)
 	}
 }
 
 func TestBalancesSpreadPacketsAndDestinations(t *testing.T) {
 	src, n := internet(t)
-	packets := Row(4, "10.1.1.1", "")
+	packets := Row(4, "10.1.1.1")
 	n.Path("198.18.7.7", Spread(PerPacket, packets...))
 	traceroute(t, src, "-U", "-q10", "-m1", "198.18.7.7")
 	traceroute(t, src, "-U", "-q10", "-m1", "198.18.7.7")
@@ -257,7 +295,7 @@ func TestBalancesSpreadPacketsAndDestinations(t *testing.T) {
 			t.Errorf("%s got %d of 20 packets", r.(*Router).V4, got)
 		}
 	}
-	n.Path("198.19.0.0/16", Spread(PerDestination, Row(2, "10.1.2.1", "")...))
+	n.Path("198.19.0.0/16", Spread(PerDestination, Row(2, "10.1.2.1")...))
 	seen := map[string]bool{}
 	for i := range 16 {
 		to := fmt.Sprintf("198.19.0.%d", i)
@@ -329,6 +367,10 @@ func TestRoutersRefuse(t *testing.T) {
 	n.Change(func() { r.Refuse, r.RefuseOnly = Unreachable(14, 6), IsUDP })
 	want(t, routes(t, src, "-U", "-q1", "198.18.7.7"), "1 10.1.1.1;2 10.1.2.1 !V")
 	want(t, routes(t, src, "-I", "-q1", "198.18.7.7"), "1 10.1.1.1;2 10.1.2.1;3 198.18.7.7")
+	// Any message, of what ends here only: what goes on is forwarded.
+	n.Change(func() { r.Refuse, r.RefuseOnly = NoHost, func(p *Packet) bool { return p.TTL == 1 } })
+	want(t, routes(t, src, "-I", "-q1", "-f3", "198.18.7.7"), "3 198.18.7.7")
+	want(t, routes(t, src, "-I", "-q1", "198.18.7.7"), "1 10.1.1.1;2 10.1.2.1 !H")
 	n.Path("198.18.8.8", &Target{Refuse: Prohibited})
 	want(t, routes(t, src, "-I", "-q1", "198.18.8.8"), "1 198.18.8.8 !X")
 }
@@ -380,7 +422,7 @@ func TestRewriteShowsInQuotesBehindIt(t *testing.T) {
 
 func TestLoopGoesOnForEver(t *testing.T) {
 	src, n := internet(t)
-	n.Path("198.18.7.7", At("10.1.1.1"), Loop(Row(2, "10.1.2.1", "")))
+	n.Path("198.18.7.7", At("10.1.1.1"), Loop(Row(2, "10.1.2.1")))
 	want(t, routes(t, src, "-I", "-q1", "-m6", "198.18.7.7"), "1 10.1.1.1;2 10.1.2.1;3 10.1.2.2;4 10.1.2.1;5 10.1.2.2;6 10.1.2.1")
 }
 
@@ -440,15 +482,18 @@ func TestDelaysAddUp(t *testing.T) {
 	src, n := internet(t)
 	n.Path("198.18.7.7", &Router{V4: "10.1.1.1", Delay: 20 * time.Millisecond}, &Router{V4: "10.1.2.1", Slow: 200 * time.Millisecond}, &Target{Delay: 30 * time.Millisecond})
 	out := traceroute(t, src, "-I", "-q1", "198.18.7.7")
+	var ms [3]float64
 	for i, least := range []float64{20, 220, 50} {
-		var ms float64
 		m := regexp.MustCompile(fmt.Sprintf(`(?m)^ %d  \S+  ([\d.]+) ms`, i+1)).FindStringSubmatch(out)
 		if m == nil {
 			t.Fatal(out)
 		}
-		if fmt.Sscan(m[1], &ms); ms < least || ms > least+100 {
-			t.Errorf("hop %d: %v ms, want %v", i+1, ms, least)
+		if fmt.Sscan(m[1], &ms[i]); ms[i] < least {
+			t.Errorf("hop %d: %v ms, want %v", i+1, ms[i], least)
 		}
+	}
+	if ms[2] > ms[1] {
+		t.Errorf("the target is as slow as the router before it:\n%s", out)
 	}
 }
 
@@ -505,10 +550,41 @@ func TestMalformedPacketsAreCounted(t *testing.T) {
 	}
 }
 
+func TestInternetIsWatchedAndInjected(t *testing.T) {
+	src, n := internet(t)
+	r := &Router{V4: "10.1.1.1", Lose: func(p *Packet) bool { return p.N%2 == 0 }}
+	n.Path("198.18.7.7", r)
+	var ttls []int
+	n.Watch(func(p *Packet) { ttls = append(ttls, p.TTL) })
+	want(t, routes(t, src, "-I", "-q2", "-N1", "-m1", "198.18.7.7"), "1 * 10.1.1.1")
+	n.Watch(nil)
+	if !slices.Equal(ttls, []int{1, 1}) || r.Asked() != 1 {
+		t.Errorf("sent with TTLs %v, asked %d", ttls, r.Asked())
+	}
+	a := newAsker(t, src, "198.18.7.7")
+	var forged []byte
+	n.Change(func() {
+		r.Lose, r.Forge = nil, func(message []byte) []byte { forged = slices.Clone(message); return []byte{11, 77, 0, 0, 1, 2, 3, 4} }
+	})
+	if got := a.ask(1, 0); len(got) != 8 || got[1] != 77 || got[7] != 4 || forged[0] != 11 {
+		t.Errorf("forged % x into % x", forged, got)
+	}
+	packet := slices.Concat([]byte{0x45, 0, 0, 28, 0, 0, 0, 0, 64, 1, 0, 0, 203, 0, 113, 1}, n.V4.AsSlice(), []byte{3, 1, 0xfc, 0xfe, 0, 0, 0, 0})
+	put16(packet[10:], int(fold(sum(0, packet[:20]))))
+	if err := n.Inject(packet); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 100)
+	a.icmp.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if size, from, err := a.icmp.ReadFrom(buf); err != nil || from.String() != "203.0.113.1" || size != 8 {
+		t.Errorf("%d bytes from %v, %v", size, from, err)
+	}
+}
+
 func TestManyTargetsBehindTenHops(t *testing.T) {
 	src, n := internet(t)
-	core := Row(9, "10.1.0.1", "")
-	edges := Row(1000, "10.2.0.1", "")
+	core := Row(9, "10.1.0.1")
+	edges := Row(1000, "10.2.0.1")
 	for i, edge := range edges {
 		n.Path(fmt.Sprintf("198.18.%d.%d", i/250, i%250), core, edge)
 	}
