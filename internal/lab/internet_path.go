@@ -24,7 +24,7 @@ type Path []Hop
 type Loop Path
 
 // Router answers for the TTL it ends, and does what is said here besides. A
-// router in use is changed inside Internet.Change only.
+// router belongs to one Internet, and once in use is changed inside Change only.
 type Router struct {
 	V4, V6 string // whom its answers come from; with none it is silent by that family
 
@@ -32,7 +32,7 @@ type Router struct {
 	Limit      *Limit              // of its answers; routers that share one are interfaces of one machine
 	Lose       func(*Packet) bool  // what never gets to it, and ends unheard
 	Refuse     Message             // what it says to everything that comes to it, instead of forwarding
-	RefuseOnly func(*Packet) bool  // to which packets it says that; nil is all
+	RefuseOnly func(*Packet) bool  // to which packets it says that, nil is all; those that end here have a TTL of 1
 	ZeroTTL    bool                // forwards what comes with TTL 1, so that the next one ends it at TTL 0 (a stutter)
 	MTU        int                 // of the link behind it, in bytes; IPv4 without DF gets through as a whole
 	BlackHole  bool                // says nothing of what does not fit the MTU
@@ -59,6 +59,7 @@ type Router struct {
 
 // Target is a Router that is the end of the way: it replies to what is sent to
 // it. Answers come from the address that was asked, if it has none of its own.
+// A router r that can be pinged ends a path to its address as (*Target)(r).
 type Target Router
 
 // At is a router that has addresses and no peculiarities.
