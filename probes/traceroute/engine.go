@@ -11,6 +11,7 @@ import (
 	mathrand "math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/net/bpf"
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
+	"golang.org/x/sys/unix"
 
 	"sonde/probes"
 )
@@ -86,6 +88,7 @@ func open(log *slog.Logger) (*engine, error) {
 	e.random = mathrand.NewChaCha8(seed)
 	r := e.random.Uint64()
 	e.seq, e.idOdd, e.idPlus = uint16(r), uint16(r>>16)|1, uint16(r>>32)
+	e.v6.v6 = true
 	e.v4.open("ip4:255", "ip4:icmp", "0.0.0.0", func(c net.PacketConn) error {
 		var f ipv4.ICMPFilter
 		f.SetAll(true)
@@ -94,7 +97,6 @@ func open(log *slog.Logger) (*engine, error) {
 		f.Accept(ipv4.ICMPTypeTimeExceeded)
 		return ipv4.NewPacketConn(c).SetICMPFilter(&f)
 	})
-	e.v6.v6 = true
 	e.v6.open("ip6:255", "ip6:ipv6-icmp", "::", func(c net.PacketConn) error {
 		var f ipv6.ICMPFilter
 		f.SetAll(true)
@@ -136,7 +138,9 @@ func (f *family) open(sends, hears, any string, filter func(net.PacketConn) erro
 		f.send, f.err = net.ListenPacket(sends, any)
 	}
 	if f.err == nil {
-		return
+		if f.err = ignorePathMTU(f.send, f.v6); f.err == nil {
+			return
+		}
 	}
 	f.close()
 	if errors.Is(f.err, fs.ErrPermission) {
@@ -144,6 +148,27 @@ func (f *family) open(sends, hears, any string, filter func(net.PacketConn) erro
 	} else {
 		f.err = fmt.Errorf("%w: traceroute: open sockets: %w", probes.ErrLocal, f.err)
 	}
+}
+
+// ignorePathMTU has the kernel send what fits the link, whatever it has heard of the
+// rest of the way: that is what we measure.
+func ignorePathMTU(c net.PacketConn, v6 bool) error {
+	rc, err := c.(*net.IPConn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	if cerr := rc.Control(func(fd uintptr) { err = probeMTU(int(fd), v6) }); cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+func probeMTU(fd int, v6 bool) error {
+	level, option, value := unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE
+	if v6 {
+		level, option, value = unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE
+	}
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, level, option, value))
 }
 
 // hearTCP opens the socket for answers to a SYN with the first run that sends some:
@@ -278,7 +303,8 @@ func (e *engine) find(a *answer, now time.Time) (s *probeSent, rewritten bool) {
 func (e *engine) evidence(a *answer, s *probeSent) (known, same bool) {
 	switch {
 	case a.flow.method == tcp:
-		return true, a.secret == secretOf(s.mark)
+		ahead := int(a.secret) - int(secretOf(s.mark)) // a target acknowledges what came with the SYN too
+		return true, ahead == 0 || a.kind == reply && ahead == s.payload()
 	case a.mark != [markSize]byte{}:
 		return true, a.mark == s.mark
 	case a.kind == reply:

@@ -22,7 +22,6 @@ type explorer struct {
 	path   *path
 	risk   float64 // that something is missed anywhere
 	levels []level // by hop: how fast its routers may be asked
-	repeat []int   // by hop: how often the first flow was asked again
 	seen   []asked // by hop
 }
 
@@ -85,7 +84,6 @@ func (x *explorer) last() int {
 func (x *explorer) look() {
 	for len(x.levels) < len(x.path.hops)+1 {
 		x.levels = append(x.levels, level{window: firstWindow})
-		x.repeat = append(x.repeat, 0)
 		x.seen = append(x.seen, asked{})
 	}
 	for i := range x.path.hops {
@@ -219,8 +217,7 @@ func (x *explorer) wanted(hop int, least func(routers int) int) (out []question)
 			out = append(out, question{hop - 1, f})
 		}
 	}
-	if x.balanced(hop) && x.repeat[hop] < repeats && !x.path.hops[hop].perPacket && x.path.at(hop, 0).out == 0 {
-		x.repeat[hop]++
+	if first := x.path.at(hop, 0); x.balanced(hop) && !x.path.hops[hop].perPacket && first.out == 0 && first.heard <= repeats && first.tries < 2*repeats {
 		out = append(out, question{hop, 0})
 	}
 	return out

@@ -26,6 +26,9 @@ func (r *run) findMTU(ctx context.Context, until time.Time) error {
 	if err != nil {
 		return nil // the target was reached a moment ago: the way to it is gone, and no MTU is known
 	}
+	if r.plan.method == tcp {
+		device = min(device, mostPayload)
+	}
 	search := newMTUSearch(leastSize, device)
 	who := map[netip.Addr]bool{} // said that something was too big
 	for search.low < search.high {

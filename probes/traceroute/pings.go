@@ -28,8 +28,9 @@ type pings struct {
 }
 
 type key struct {
-	from netip.Addr
-	id   uint16
+	from  netip.Addr
+	id    uint16
+	whole bool // its packets are not to be cut
 }
 
 type pingSocket struct {
@@ -111,6 +112,11 @@ func (s *pings) open(k key) (*pingSocket, error) {
 		err = unix.Bind(fd, &unix.SockaddrInet4{Addr: k.from.As4(), Port: int(k.id)})
 	}
 	err = os.NewSyscallError("bind", err)
+	if err == nil && k.whole {
+		err = probeMTU(fd, s.v6)
+	} else if err == nil && !s.v6 {
+		err = os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT))
+	}
 	for _, o := range append(options, [3]int{unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1}) {
 		if err == nil {
 			err = os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, o[0], o[1], o[2]))
@@ -130,7 +136,7 @@ func (s *pings) open(k key) (*pingSocket, error) {
 
 // write sends what follows the IP header.
 func (s *pings) write(p packet) error {
-	socket, err := s.socket(key{p.from, p.flow.one})
+	socket, err := s.socket(key{p.from, p.flow.one, p.whole})
 	if err != nil {
 		return err
 	}
@@ -172,18 +178,15 @@ func (s *pings) read(p *pingSocket) {
 		err := p.conn.Read(func(fd uintptr) bool {
 			some := false
 			for _, flag := range []int{unix.MSG_ERRQUEUE, 0} {
-				for {
+				for range messages {
 					n, nn, _, from, err := unix.Recvmsg(int(fd), b, oob, flag|unix.MSG_DONTWAIT)
 					if err == unix.EAGAIN {
 						break
 					}
-					if err != nil {
-						if flag == unix.MSG_ERRQUEUE {
-							break
-						}
-						continue // the error of a packet, which the queue tells in full
-					}
 					some = true
+					if err != nil {
+						continue // that of a packet, of which the queue tells more
+					}
 					s.take(b[:n], oob[:nn], addressOf(from), flag == unix.MSG_ERRQUEUE)
 				}
 			}

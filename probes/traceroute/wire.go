@@ -106,8 +106,8 @@ func (p packet) bytes() []byte {
 	if p.to.Is4() {
 		header = header4
 	}
-	if p.flow.method == tcp && size == leastSize {
-		size = header + synSize
+	if p.flow.method == tcp {
+		size = header + synSize + p.payload()
 	}
 	b := make([]byte, size)
 	body := b[header:]
@@ -168,11 +168,26 @@ func (p packet) fill(body []byte, sum uint32) {
 	binary.BigEndian.PutUint16(body[transport:], ^fold(add(sum, body)))
 }
 
+// payload is how many bytes follow a SYN.
+func (p packet) payload() int {
+	header := header6
+	if p.to.Is4() {
+		header = header4
+	}
+	if p.size <= leastSize {
+		return 0
+	}
+	return p.size - header - synSize
+}
+
 // synNumber is the sequence number of a SYN: half of it is the packet's name, the
 // other half a secret.
 func (p packet) synNumber() uint32 { return uint32(p.seq)<<16 | secretOf(p.mark) }
 
-func secretOf(mark [markSize]byte) uint32 { return uint32(mark[0])<<8 | uint32(mark[1]) }
+// secretOf leaves room for a payload, which answers add to it.
+func secretOf(mark [markSize]byte) uint32 { return uint32(mark[0]&0x7f)<<8 | uint32(mark[1]) }
+
+const mostPayload = 1<<15 - 1
 
 func add(sum uint32, b []byte) uint32 {
 	for ; len(b) > 1; b = b[2:] {
