@@ -55,7 +55,10 @@ func (l *Lab) Internet(h *Host) *Internet {
 	h.ip("address add "+n.V4.String()+"/32 dev "+name, "address add "+n.V6.String()+"/128 dev "+name+" nodad",
 		// A burst waits for this process; the 500 packets of a TUN would lose what a fast prober sends in 10 ms.
 		"link set "+name+" txqueuelen 20000 up",
-		"route add default dev "+name, "route add ::/0 dev "+name)
+		"route add default dev "+name, "route add ::/0 dev "+name,
+		// The kernel lays this route too, but from a work queue that waits for namespaces
+		// being taken down elsewhere; until then it would not take answers for its own.
+		"route add local "+n.V6.String()+"/128 dev "+name+" table local")
 	var all sync.WaitGroup
 	n.late = newTransit(n.tun)
 	all.Go(n.run)
