@@ -29,6 +29,7 @@ import (
 type engine struct {
 	v4, v6 family
 	names  *probes.Names
+	shared *shared
 
 	mu      sync.Mutex
 	random  *mathrand.ChaCha8
@@ -36,7 +37,8 @@ type engine struct {
 	idOdd   uint16 // an identification is seq × idOdd + idPlus: both make it known to us alone
 	idPlus  uint16
 	waiting map[uint16]*probeSent
-	strays  strays
+	targets map[netip.Addr]int // packets under way to each
+	guessed time.Time          // when a message last told of a packet to one of them that is none
 
 	unread  atomic.Uint64 // messages that the kernel dropped because we did not come to read them
 	readers sync.WaitGroup
@@ -82,7 +84,7 @@ const howToAllow = "traceroute needs raw sockets: run it as root, or grant CAP_N
 
 // open makes the sockets. One family is enough: a host may have no IPv6.
 func open(log *slog.Logger) (*engine, error) {
-	e := &engine{names: probes.NewNames(), waiting: map[uint16]*probeSent{}, down: make(chan struct{})}
+	e := &engine{names: probes.NewNames(), shared: newShared(), waiting: map[uint16]*probeSent{}, targets: map[netip.Addr]int{}, down: make(chan struct{})}
 	var seed [32]byte
 	rand.Read(seed[:])
 	e.random = mathrand.NewChaCha8(seed)
@@ -258,7 +260,7 @@ func (e *engine) deliver(a answer, from netip.Addr, ttl int, oob []byte, now tim
 	e.mu.Lock()
 	s, rewritten := e.find(&a, now)
 	if s != nil {
-		delete(e.waiting, s.seq)
+		e.done(s)
 	}
 	e.mu.Unlock()
 	if s != nil {
@@ -282,7 +284,7 @@ func (e *engine) find(a *answer, now time.Time) (s *probeSent, rewritten bool) {
 		}
 		if known, same := e.evidence(a, s); known && same {
 			return s, rewritten
-		} else if !known && !e.strays.many(now) {
+		} else if !known && now.Sub(e.guessed) > careful {
 			return s, true
 		}
 	}
@@ -294,7 +296,9 @@ func (e *engine) find(a *answer, now time.Time) (s *probeSent, rewritten bool) {
 			return s, true
 		}
 	}
-	e.strays.note(now)
+	if e.targets[a.to] > 0 {
+		e.guessed = now
+	}
 	return nil, false
 }
 
@@ -320,30 +324,10 @@ func (f flow) asQuoted(q flow) bool {
 	return f.method == q.method && f.one == q.one && (f.method == icmp || f.two == q.two)
 }
 
-// strays counts messages that belong to no packet. While there are many, somebody
-// may be guessing, and an answer that proves nothing is not believed.
-type strays struct {
-	since time.Time
-	n     int
-}
-
-const manyStrays = 1000 // within a second or the one before
-
-func (m *strays) note(now time.Time) {
-	if now.Sub(m.since) > time.Second {
-		if m.n >= manyStrays && now.Sub(m.since) < 2*time.Second {
-			m.n = manyStrays - 1 // go on being careful
-		} else {
-			m.n = 0
-		}
-		m.since = now
-	}
-	m.n++
-}
-
-func (m *strays) many(now time.Time) bool {
-	return m.n >= manyStrays && now.Sub(m.since) < 2*time.Second
-}
+// careful is how long nothing is believed that proves nothing after somebody told of a
+// packet that we did not send to a target of ours. It may be an answer that came too
+// late, or a guess.
+const careful = 10 * time.Second
 
 // expect gives the packet its name and its secret, and waits for answers to it from
 // now on.
@@ -363,6 +347,16 @@ func (e *engine) expect(s *probeSent) {
 	}
 	s.at = time.Now()
 	e.waiting[s.seq] = s
+	e.targets[s.to.WithZone("")]++
+}
+
+// done takes a packet out of those under way.
+func (e *engine) done(s *probeSent) {
+	delete(e.waiting, s.seq)
+	to := s.to.WithZone("")
+	if e.targets[to]--; e.targets[to] == 0 {
+		delete(e.targets, to)
+	}
 }
 
 // seqOf turns an identification back into the number it was made of.
@@ -381,7 +375,7 @@ func (e *engine) forget(s *probeSent) bool {
 	if e.waiting[s.seq] != s {
 		return false
 	}
-	delete(e.waiting, s.seq)
+	e.done(s)
 	return true
 }
 

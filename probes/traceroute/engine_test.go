@@ -96,7 +96,7 @@ func TestEngineThatFallsEndsItsRuns(t *testing.T) {
 			tick := time.NewTicker(time.Millisecond)
 			defer tick.Stop()
 			for range tick.C {
-				if underWay(e) == 18 {
+				if underWay(e) == 19 { // three of each of six hops, and the one that asks the target
 					e.Close()
 					return
 				}

@@ -291,16 +291,20 @@ func missed(n, routers int) float64 {
 }
 
 // confidence is how sure it is that no router was missed at any answered hop, given
-// how many flows were really sent; 0 to 1.
+// how many flows were really sent; 0 to 1, and 0 when nobody answered.
 func (x *explorer) confidence() float64 {
-	sure := 1.0
+	sure, judged := 1.0, false
 	for hop := 0; hop <= len(x.path.hops); hop++ {
 		for _, v := range x.vertices(hop - 1) {
 			routers, flows := x.behind(v, hop)
 			if routers > 0 && x.path.hops[hop].answered() {
 				sure *= 1 - missed(flows, routers+1)
+				judged = true
 			}
 		}
+	}
+	if !judged {
+		return 0
 	}
 	return sure
 }

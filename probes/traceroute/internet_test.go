@@ -39,7 +39,7 @@ func ip(s string) netip.Addr { return netip.MustParseAddr(s) }
 func everyMethod(f func(spec, target string)) {
 	for _, to := range []string{"198.18.7.7", "2001:db8:7::7"} {
 		for _, m := range methods {
-			f(`"method":"`+m+`","timeout":"300ms"`, to)
+			f(`"method":"`+m+`","timeout":"1s"`, to)
 		}
 	}
 }
@@ -68,11 +68,11 @@ func TestSynReachesAServiceThatAnswersNothingElse(t *testing.T) {
 	}
 	for _, to := range []string{"198.18.7.7", "2001:db8:7::7"} {
 		for spec, want := range map[string]string{
-			`{"method":"tcp","timeout":"300ms"}`:             "target",
-			`{"method":"tcp","timeout":"300ms","port":80}`:   "target, port closed",
-			`{"method":"tcp","timeout":"300ms","port":25}`:   "silent",
-			`{"method":"icmp","timeout":"300ms"}`:            "silent",
-			`{"method":"tcp","timeout":"300ms","size":1200}`: "target",
+			`{"method":"tcp","timeout":"1s"}`:             "target",
+			`{"method":"tcp","timeout":"1s","port":80}`:   "target, port closed",
+			`{"method":"tcp","timeout":"1s","port":25}`:   "silent",
+			`{"method":"icmp","timeout":"1s"}`:            "silent",
+			`{"method":"tcp","timeout":"1s","size":1200}`: "target",
 		} {
 			if s := trace(t, src, spec, ip(to)); s.end != want || s.reached != (want != "silent") {
 				t.Errorf("%s to %s: %v, ended %q, want %q", spec, to, s.hops, s.end, want)
@@ -244,11 +244,11 @@ func TestUnprivilegedFindsTheSameRoute(t *testing.T) {
 	net.Path("0.0.0.0/0", first, &lab.Router{}, lab.Spread(lab.PerFlow, arms(2)...), last)
 	net.Path("::/0", first, &lab.Router{}, last) // the kernel gives the flow label, so that other arms would show
 	for _, to := range []string{"198.18.7.7", "2001:db8:7::7"} {
-		want := trace(t, src, `{"timeout":"300ms"}`, ip(to))
+		want := trace(t, src, `{"timeout":"1s"}`, ip(to))
 		var got seen
 		var udpErr error
 		unprivileged(t, src, func() {
-			r, err := try(t.Context(), `{"timeout":"300ms"}`, to)
+			r, err := try(t.Context(), `{"timeout":"1s"}`, to)
 			if err != nil {
 				t.Error(err)
 				return
@@ -281,12 +281,12 @@ func TestPathMTU(t *testing.T) {
 	everyMethod(func(spec, to string) { find(spec, to, int64(1412), int64(2)) })
 	// A router that says nothing of what does not fit; an MTU that is none of the usual.
 	net.Change(func() { narrow.BlackHole, narrow.MTU = true, 1333 })
-	find(`"timeout":"100ms"`, "198.18.7.7", int64(1333), int64(2))
-	find(`"timeout":"100ms","method":"udp"`, "2001:db8:7::7", int64(1333), int64(2))
+	find(`"timeout":"500ms"`, "198.18.7.7", int64(1333), int64(2))
+	find(`"timeout":"500ms","method":"udp"`, "2001:db8:7::7", int64(1333), int64(2))
 	net.Path("198.18.9.9", lab.At("10.1.1.1"))
-	find(`"timeout":"100ms"`, "198.18.9.9", int64(1500), nil)
+	find(`"timeout":"500ms"`, "198.18.9.9", int64(1500), nil)
 	unprivileged(t, src, func() {
-		r, err := try(t.Context(), `{"mtu":true,"timeout":"100ms"}`, "198.18.7.7")
+		r, err := try(t.Context(), `{"mtu":true,"timeout":"500ms"}`, "198.18.7.7")
 		if err != nil {
 			t.Error(err)
 			return

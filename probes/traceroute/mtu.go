@@ -141,18 +141,20 @@ func (r *run) narrowHop(ctx context.Context, size int, who map[netip.Addr]bool) 
 			return r.plan.firstTTL + i, nil
 		}
 	}
-	var ttls []int
-	for i := range r.path.sure {
-		ttls = append(ttls, r.plan.firstTTL+i, r.plan.firstTTL+i)
-	}
-	answers, err := r.askSized(ctx, size, ttls)
-	if err != nil {
-		return 0, err
-	}
 	last := 0
-	for _, h := range answers {
-		if h.answer.kind == exceeded {
-			last = max(last, h.packet.ttl)
+	for range 2 { // what is beyond the last that answered may have been lost
+		var ttls []int
+		for ttl := max(last+1, r.plan.firstTTL); ttl < r.plan.firstTTL+r.path.sure; ttl++ {
+			ttls = append(ttls, ttl, ttl)
+		}
+		answers, err := r.askSized(ctx, size, ttls)
+		if err != nil {
+			return 0, err
+		}
+		for _, h := range answers {
+			if h.answer.kind == exceeded {
+				last = max(last, h.packet.ttl)
+			}
 		}
 	}
 	return last, nil

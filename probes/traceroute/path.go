@@ -29,17 +29,18 @@ type slot struct {
 // hop is all packets of one time to live.
 type hop struct {
 	slots         []slot
-	askedOnceMore bool // flow 1
-	perPacket     bool // packets of one flow go to different routers
+	askedOnceMore bool       // flow 1
+	told          netip.Addr // who stands there by what other runs say
+	perPacket     bool       // packets of one flow go to different routers
 }
 
 func (h *hop) known() bool {
-	return !slices.ContainsFunc(h.slots, func(s slot) bool { return !s.known })
+	return h.told.IsValid() && len(h.slots) == 0 || !slices.ContainsFunc(h.slots, func(s slot) bool { return !s.known })
 }
 
-// answered reports whether any flow was answered at this hop.
+// answered reports whether any flow was answered at this hop, or would have been.
 func (h *hop) answered() bool {
-	return slices.ContainsFunc(h.slots, func(s slot) bool { return s.from.IsValid() })
+	return h.told.IsValid() || slices.ContainsFunc(h.slots, func(s slot) bool { return s.from.IsValid() })
 }
 
 // path is a route as far as it is known: no socket and no clock.
@@ -50,6 +51,7 @@ type path struct {
 	sure  int   // so many of them are known and judged; the route goes on behind them
 	limit int   // behind so many the end is in sight, and nothing more is asked
 
+	alive   bool // the target answers, however far it is
 	ended   bool
 	reached bool
 	reason  string // why it ended
@@ -67,17 +69,50 @@ func newPath(p plan, to netip.Addr) *path {
 // question is a packet to be sent.
 type question struct{ hop, slot int }
 
-// ask gives the packets to be sent now.
-func (p *path) ask() (out []question) {
+// ask gives the packets to be sent now. told says of a hop who stands there according
+// to other runs, and whether it is to be asked, then by one packet.
+func (p *path) ask(told func(hop int) (from netip.Addr, ask bool)) (out []question) {
 	for len(p.hops) < min(p.limit, p.sure+p.plan.parallel) {
-		h := hop{slots: make([]slot, p.plan.probes)}
-		p.hops = append(p.hops, h)
-		for i := range h.slots {
-			out = append(out, question{len(p.hops) - 1, i})
+		n := len(p.hops)
+		from, ask := told(n)
+		p.hops = append(p.hops, hop{told: from})
+		packets := p.plan.probes
+		if !ask {
+			packets = 0
+		} else if from.IsValid() {
+			packets = 1
+		}
+		for i := range packets {
+			out = append(out, question{n, i})
 			p.asking(out[len(out)-1])
 		}
 	}
 	return out
+}
+
+// askAll is what path.ask is told when nobody tells anything.
+func askAll(int) (netip.Addr, bool) { return netip.Addr{}, true }
+
+// doubtful gives packets to ask hops after all that were told: one that the next hop
+// does not vouch for, and with it all before it. There are none when all is sure.
+func (p *path) doubtful(vouches func(hop int) bool) (questions []question) {
+	for i := p.sure - 1; i >= 0; i-- {
+		h := &p.hops[i]
+		if !h.told.IsValid() || p.at(i, 0).from.IsValid() || len(questions) == 0 && i+1 < p.sure && vouches(i+1) {
+			continue
+		}
+		h.told = netip.Addr{}
+		if len(h.slots) > 0 {
+			continue // it was asked, and is silent
+		}
+		q := question{i, 0}
+		p.asking(q)
+		questions = append(questions, q)
+	}
+	if len(questions) > 0 {
+		p.sure, p.ended, p.reached, p.reason = questions[len(questions)-1].hop, false, false, ""
+	}
+	return questions
 }
 
 // asking notes that a packet is sent, and makes its place.
@@ -95,7 +130,7 @@ func (p *path) asking(q question) {
 
 // at gives what is known of a flow at a hop, which need not have been asked.
 func (p *path) at(hop, flow int) slot {
-	if hop >= len(p.hops) || flow >= len(p.hops[hop].slots) {
+	if hop < 0 || hop >= len(p.hops) || flow >= len(p.hops[hop].slots) {
 		return slot{}
 	}
 	return p.hops[hop].slots[flow]
@@ -144,7 +179,7 @@ func (p *path) judge() (more []question, ended bool) {
 	// asked together would be asked again one after the other.
 	for i := p.sure; i < min(len(p.hops), p.limit); i++ {
 		h := &p.hops[i]
-		if h.known() && h.slots[0].kind == silence && !h.askedOnceMore && h.answered() {
+		if len(h.slots) > 0 && h.known() && h.slots[0].kind == silence && !h.askedOnceMore && h.answered() && !h.told.IsValid() {
 			h.askedOnceMore = true
 			h.slots[0].known = false
 			p.asking(question{i, 0})
@@ -164,7 +199,7 @@ func (p *path) judge() (more []question, ended bool) {
 // end decides whether the last sure hop is the last of the route.
 func (p *path) end() bool {
 	h := p.hops[p.sure-1]
-	first := h.slots[0]
+	first := p.at(p.sure-1, 0)
 	switch {
 	case p.isTarget(first):
 		p.reached, p.reason = true, "target"
@@ -181,7 +216,7 @@ func (p *path) end() bool {
 		p.reached, p.reason = true, "target"
 	case p.loops():
 		p.reason = "loop"
-	case p.silentFor() >= p.plan.maxSilent:
+	case p.silentFor() >= p.plan.maxSilent && !p.alive:
 		p.reason = "silent"
 	case p.sure == p.plan.maxTTL-p.plan.firstTTL+1:
 		p.reason = "max_ttl"
@@ -201,14 +236,14 @@ func (p *path) end() bool {
 // zero makes the next one answer for it.
 func (p *path) loops() bool {
 	last := p.sure - 1
-	at := p.hops[last].slots[0].from
+	at := p.address(last)
 	if !at.IsValid() {
 		return false
 	}
 	run := true
 	inRow := 1
 	for i := last - 1; i >= 0; i-- {
-		same := p.hops[i].slots[0].from == at
+		same := p.address(i) == at
 		switch {
 		case same && run:
 			inRow++
@@ -231,10 +266,14 @@ func (p *path) silentFor() (n int) {
 
 // address is who stands at a hop of the route, the zero Addr when silent.
 func (p *path) address(i int) netip.Addr {
-	if a := p.hops[i].slots[0].from; a.IsValid() || !p.reached || i < p.sure-1 {
+	a := p.at(i, 0).from
+	switch {
+	case a.IsValid():
 		return a
+	case p.reached && i == p.sure-1:
+		return p.to
 	}
-	return p.to
+	return p.hops[i].told
 }
 
 // rtt is the median round trip to the target.

@@ -144,7 +144,7 @@ func TestMeshedAndNestedPathsAreFound(t *testing.T) {
 		return out
 	}
 	net.Path("0.0.0.0/0", lab.At("10.1.1.1"), lab.Spread(lab.PerFlow, arms(3)...), lab.Spread(lab.PerFlow, second(4)...), lab.At("10.1.9.1"))
-	s := trace(t, src, `{"paths":"all","confidence":0.999,"method":"udp","timeout":"300ms"}`, ip("198.18.7.7"))
+	s := trace(t, src, `{"paths":"all","confidence":0.999,"method":"udp","timeout":"1s"}`, ip("198.18.7.7"))
 	if got := links(s); len(got) != 3+12+4+1 {
 		t.Errorf("%d links of 20: %v", len(got), got)
 	}
@@ -171,7 +171,7 @@ func TestAllPathsAreFoundThroughRoutersThatLimit(t *testing.T) {
 	}
 	first := &lab.Router{V4: "10.1.1.1", Limit: &lab.Limit{PerSecond: 1, Burst: 6}}
 	net.Path("0.0.0.0/0", first, lab.Spread(lab.PerFlow, limited...), lab.At("10.1.3.1"))
-	s := trace(t, src, `{"paths":"all","timeout":"300ms","method":"udp"}`, ip("198.18.7.7"))
+	s := trace(t, src, `{"paths":"all","timeout":"1s","method":"udp"}`, ip("198.18.7.7"))
 	if got := addressesOf(s); len(got) != 7 || fields(s.row)["confidence"].(float64) < 0.95 {
 		t.Errorf("%d of 7 addresses: %v, confidence %v", len(got), got, fields(s.row)["confidence"])
 	}

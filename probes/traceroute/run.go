@@ -50,19 +50,9 @@ func (r *run) trace(ctx context.Context) error {
 			r.engine.forget(s)
 		}
 	}()
-	err := r.ask(ctx, func(time.Time) (questions []question, ended bool) {
-		if questions, ended = r.path.judge(); ended {
-			return nil, true
-		}
-		return append(questions, r.path.ask()...), false
-	})
-	if err != nil {
+	if err := r.find(ctx); err != nil {
 		return err
 	}
-	if err := r.heardAll(); err != nil {
-		return err
-	}
-	r.drop()
 	until := time.Now().Add(time.Hour)
 	if deadline, ok := ctx.Deadline(); ok {
 		until = deadline.Add(-spare)
@@ -86,6 +76,73 @@ func (r *run) trace(ctx context.Context) error {
 	}
 	return nil
 }
+
+// find asks until the path has ended and nothing on it is doubtful.
+func (r *run) find(ctx context.Context) error {
+	told := askAll
+	if r.plan.share > 0 && !r.plan.all && r.source.IsValid() {
+		told = func(hop int) (netip.Addr, bool) {
+			return r.engine.shared.ask(r.way(), r.plan.firstTTL+hop, r.plan.share)
+		}
+	}
+	r.pilot(ctx)
+	for {
+		err := r.ask(ctx, func(time.Time) (questions []question, ended bool) {
+			if questions, ended = r.path.judge(); ended {
+				return nil, true
+			}
+			return append(questions, r.path.ask(told)...), false
+		})
+		if err != nil {
+			return err
+		}
+		if err := r.heardAll(); err != nil {
+			return err
+		}
+		r.drop()
+		again := r.path.doubtful(func(hop int) bool {
+			return r.engine.shared.vouches(r.way(), r.plan.firstTTL+hop, r.path.address(hop))
+		})
+		if len(again) == 0 {
+			break
+		}
+		for _, q := range again {
+			if err := r.send(ctx, q); err != nil {
+				return err
+			}
+		}
+	}
+	if r.plan.share > 0 {
+		met := make([]netip.Addr, r.path.sure)
+		for i := range met {
+			met[i] = r.path.at(i, 0).from
+		}
+		r.engine.shared.tell(r.way(), r.plan.firstTTL, met)
+	}
+	return nil
+}
+
+func (r *run) way() way { return way{r.source, r.to, r.plan.method} }
+
+// pilot asks the target itself. When it answers, no number of silent routers before
+// it ends the run.
+func (r *run) pilot(ctx context.Context) {
+	q := question{pilotHop, 0}
+	s := r.packet(q)
+	s.ttl = r.plan.maxTTL
+	if !r.source.IsValid() {
+		return // there is no way, as each hop will say
+	}
+	r.engine.expect(s)
+	if r.engine.write(s.packet) != nil {
+		r.engine.forget(s)
+		return
+	}
+	r.out = append(r.out, s)
+}
+
+// pilotHop stands for no hop.
+const pilotHop = -1
 
 // ask sends what next wants and listens, until next says that it has ended. next is
 // called again when something has become known, and after a while in any case.
@@ -169,8 +226,7 @@ func (r *run) send(ctx context.Context, q question) error {
 		}
 		r.source = source
 	}
-	s := &probeSent{hop: q.hop, slot: q.slot, heard: r.heard, packet: packet{from: r.source, to: r.to, ttl: r.plan.firstTTL + q.hop,
-		size: r.plan.size, flow: flowOf(r.to, r.plan.method, r.plan.port, q.slot)}}
+	s := r.packet(q)
 	r.engine.expect(s)
 	if err := r.engine.write(s.packet); err != nil {
 		r.engine.forget(s)
@@ -178,6 +234,11 @@ func (r *run) send(ctx context.Context, q question) error {
 	}
 	r.out = append(r.out, s)
 	return nil
+}
+
+func (r *run) packet(q question) *probeSent {
+	return &probeSent{hop: q.hop, slot: q.slot, heard: r.heard, packet: packet{from: r.source, to: r.to, ttl: r.plan.firstTTL + q.hop,
+		size: r.plan.size, flow: flowOf(r.to, r.plan.method, r.plan.port, q.slot)}}
 }
 
 // refused notes the errno of a packet that our kernel would not send. Trouble
@@ -220,9 +281,12 @@ func (r *run) take(h heard) {
 	r.answers++
 	r.slowest = max(r.slowest, h.rtt)
 	q := question{h.hop, h.slot}
-	if h.fromOurselves() {
+	switch {
+	case q.hop == pilotHop:
+		r.path.alive = r.path.isTarget(h.asSlot())
+	case h.fromOurselves():
 		r.noteRefusal(q, refusal(h.answer))
-	} else {
+	default:
 		r.path.learn(q, h.asSlot())
 	}
 	r.dropDone()
@@ -262,7 +326,9 @@ func (r *run) giveUp() {
 		// Answered at the last moment means: the answer lies in the channel.
 		if r.engine.forget(s) {
 			s.done = true
-			r.path.learn(question{s.hop, s.slot}, slot{kind: silence})
+			if s.hop != pilotHop {
+				r.path.learn(question{s.hop, s.slot}, slot{kind: silence})
+			}
 		}
 	}
 	r.dropDone()

@@ -120,7 +120,7 @@ func lines(ctx context.Context, job probes.Lines) error {
 	if job.Rate > 0 {
 		s.apart = time.Duration(float64(time.Second) / job.Rate)
 	}
-	s.plan.probes, s.plan.all, s.plan.mtu = 1, false, false
+	s.plan.probes, s.plan.all, s.plan.mtu, s.plan.share = 1, false, false, 0
 	wrong := 0
 	for _, target := range job.Targets {
 		if ctx.Err() != nil {

@@ -60,6 +60,8 @@ func options() []measure.Option {
 			Meaning: "hops asked at the same time"},
 		{Name: "max_silent", Type: measure.IntOption, Default: 5, Min: 1, Max: 255,
 			Meaning: "silent hops in a row that end the run"},
+		{Name: "share", Type: measure.DurationOption, Default: "30s", Min: "0s", Max: "10m",
+			Meaning: "how long a router that all targets have behind the same hop is not asked again by each run; 0s: every run asks every hop"},
 		{Name: "size", Type: measure.IntOption, Default: leastSize, Min: leastSize, Max: 9000,
 			Meaning: "bytes of a packet with its IP header; a SYN is smaller when this is not set"},
 		{Name: "port", Type: measure.IntOption, Min: 1, Max: 65535,
@@ -93,6 +95,7 @@ type plan struct {
 	timeout          time.Duration
 	parallel         int
 	maxSilent        int
+	share            time.Duration
 	size             int
 	port             int
 	source           netip.Addr // zero: the kernel chooses
@@ -121,6 +124,7 @@ func newProbe(spec json.RawMessage, env probes.Env) (*probe, error) {
 			timeout:    o.Duration("timeout"),
 			parallel:   o.Int("parallel"),
 			maxSilent:  o.Int("max_silent"),
+			share:      o.Duration("share"),
 			size:       o.Int("size"),
 			port:       portOf(o),
 			source:     o.Address("source").Unmap(),
@@ -179,6 +183,9 @@ func (p *probe) Run(ctx context.Context, t measure.Target) (measure.Result, erro
 		return measure.Result{}, err
 	}
 	r := newRun(e, p.plan, to)
+	if source, err := sourceFor(ctx, to, p.plan.source); err == nil {
+		r.source = source
+	}
 	if err := r.trace(ctx); err != nil {
 		return measure.Result{}, fmt.Errorf("traceroute %s: %w", to, err)
 	}
