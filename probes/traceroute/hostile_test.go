@@ -86,7 +86,7 @@ func TestFloodOfForgedAnswersChangesNoRoute(t *testing.T) {
 			runtime.ReadMemStats(&before)
 			until := time.Now().Add(2 * time.Second)
 			for time.Now().Before(until) {
-				p, err := Tool().New(json.RawMessage(`{"method":"`+m.String()+`","timeout":"500ms"}`), probes.Env{Log: discard, Engine: e})
+				p, err := Tool().New(json.RawMessage(`{"method":"`+m.String()+`","timeout":"5s"}`), probes.Env{Log: discard, Engine: e})
 				if err != nil {
 					t.Fatal(err)
 				}
