@@ -4,7 +4,7 @@
 # What measuring needs: a database server. What tests need besides: real peers,
 # a C compiler for the race detector, systemd-analyze for the units.
 RUN_PACKAGES  = postgresql
-TEST_PACKAGES = $(RUN_PACKAGES) nftables iproute2 fping iputils-ping traceroute iperf3 smstools chromium libfaketime systemd gcc libc6-dev
+TEST_PACKAGES = $(RUN_PACKAGES) nftables iproute2 fping iputils-ping traceroute scamper tshark iperf3 smstools chromium libfaketime systemd gcc libc6-dev
 
 # A release is a tag v1.2.3; without one the program keeps the version in its source.
 VERSION := $(patsubst v%,%,$(shell git describe --tags --abbrev=0 --match 'v[0-9]*' 2>/dev/null))

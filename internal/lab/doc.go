@@ -26,5 +26,24 @@
 // Delay, jitter, duplicates and reordering come from a Wire, a cable that this
 // process plays between two TUN devices, because not every kernel has netem.
 //
+// What kernels do not do on request, and networks of thousands of routers, are
+// an Internet: one host of real sockets, and behind a TUN device this process,
+// which answers each packet as the path to its destination says.
+//
+//	net := l.Internet(src)
+//	first, last := lab.At("10.1.1.1", "2001:db8:1::1"), &lab.Router{V4: "10.1.9.1", MTU: 1400}
+//	net.Path("198.18.0.0/16", first, lab.Spread(lab.PerFlow, lab.At("10.1.2.1"), lab.Row(2, "10.1.3.1")), last)
+//	net.Path("198.18.7.7", first, last, &lab.Target{OpenTCP: []uint16{443}, Silent: lab.IsUDP})
+//
+//	src ── 10.1.1.1 ──┬────── 10.1.2.1 ──────┬── 10.1.9.1 ── every address of 198.18.0.0/16
+//	                  └─ 10.1.3.1 ─ 10.1.3.2 ─┘
+//
+// Routers and targets can be silent, limit their answers, load-balance, tell
+// MPLS labels, refuse, translate, loop, stutter, have a small MTU, be far away,
+// and lie; type Router lists it. They count what they were asked, and Change
+// changes them while packets are under way. Packets with wrong lengths or
+// checksums are dropped and counted. There is no reassembly: fragments get no
+// answer from targets.
+//
 // The lab knows nothing of probes.
 package lab

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 // ping gives sent and received as iputils or fping count them.
 func ping(t *testing.T, from *Host, to netip.Addr, n int) (received int) {
 	t.Helper()
-	out, _ := from.Command("fping", "-q", "-c", fmt.Sprint(n), "-p", "10", "-t", "300", to.String()).CombinedOutput()
+	out, _ := from.Command("fping", "-q", "-c", fmt.Sprint(n), "-p", "10", "-t", "1000", to.String()).CombinedOutput()
 	m := regexp.MustCompile(`= (\d+)/(\d+)/`).FindStringSubmatch(string(out))
 	if m == nil {
 		t.Fatalf("fping said %q", out)

@@ -3,61 +3,66 @@ package traceroute
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
+	mathrand "math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/bpf"
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
+	"golang.org/x/sys/unix"
 
 	"sonde/probes"
 )
 
-// engine holds the raw sockets that all runs share, and knows which run waits
-// for the answer to which packet.
+// engine holds the sockets that all runs share, and knows which run waits for the
+// answer to which packet.
 type engine struct {
 	v4, v6 family
 	names  *probes.Names
-	mark   [markSize]byte // of this engine's packets, against another program's at the same flow
+	shared *shared
 
 	mu      sync.Mutex
+	random  *mathrand.ChaCha8
 	seq     uint16
-	waiting map[name]*probeSent
+	idOdd   uint16 // an identification is seq × idOdd + idPlus: both make it known to us alone
+	idPlus  uint16
+	waiting map[uint16]*probeSent
+	targets map[netip.Addr]int // packets under way to each
+	guessed time.Time          // when a message last told of a packet to one of them that is none
 
+	unread  atomic.Uint64 // messages that the kernel dropped because we did not come to read them
 	readers sync.WaitGroup
 	down    chan struct{}
 	fall    sync.Once
 }
 
-// family is the sockets of one IP version: one that sends whole packets, and
-// one that hears ICMP. err says why there are none.
+// family is the sockets of one IP version: one that sends whole packets, one that
+// hears ICMP, and, from the first run that wants it, one that hears TCP. A process
+// that may not have these sends echo requests by pings. err says why it has neither.
 type family struct {
+	v6         bool
 	send, hear net.PacketConn
+	pings      *pings
 	err        error
-}
 
-// name tells one packet under way from all others of this engine.
-type name struct {
-	to   netip.Addr
-	flow flow
-	seq  uint16
-}
-
-func nameOf(to netip.Addr, f flow, seq uint16) name {
-	f.label = 0
-	if !f.udp {
-		f.two = 0
-	}
-	return name{to.WithZone(""), f, seq}
+	tcpOnce sync.Once
+	tcp     net.PacketConn
+	tcpErr  error
 }
 
 // probeSent is a packet under way: slot of hop, for the run that listens at heard.
 type probeSent struct {
-	name      name
+	packet
 	hop, slot int
 	at        time.Time
 	heard     chan<- heard
@@ -67,22 +72,26 @@ type probeSent struct {
 // heard is an answer to a packet.
 type heard struct {
 	*probeSent
-	answer answer
-	from   netip.Addr
-	ttl    int // with which it arrived; 0 if the kernel did not tell
-	rtt    time.Duration
+	answer    answer
+	from      netip.Addr
+	ttl       int // with which it arrived; 0 if the kernel did not tell
+	rtt       time.Duration
+	rewritten bool // the packet it quotes is not quite the one that was sent
 }
 
 const howToAllow = "traceroute needs raw sockets: run it as root, or grant CAP_NET_RAW " +
 	"(setcap cap_net_raw+ep on the program, AmbientCapabilities=CAP_NET_RAW in its unit, cap_add: NET_RAW in compose)"
 
 // open makes the sockets. One family is enough: a host may have no IPv6.
-func open() (*engine, error) {
-	e := &engine{names: probes.NewNames(), waiting: map[name]*probeSent{}, down: make(chan struct{})}
-	rand.Read(e.mark[:])
-	e.mark[0] |= 1 // never zero, which means: not quoted
-	e.seq = uint16(e.mark[6])<<8 | uint16(e.mark[7])
-	e.v4 = openFamily("ip4:255", "ip4:icmp", "0.0.0.0", func(c net.PacketConn) error {
+func open(log *slog.Logger) (*engine, error) {
+	e := &engine{names: probes.NewNames(), shared: newShared(), waiting: map[uint16]*probeSent{}, targets: map[netip.Addr]int{}, down: make(chan struct{})}
+	var seed [32]byte
+	rand.Read(seed[:])
+	e.random = mathrand.NewChaCha8(seed)
+	r := e.random.Uint64()
+	e.seq, e.idOdd, e.idPlus = uint16(r), uint16(r>>16)|1, uint16(r>>32)
+	e.v6.v6 = true
+	e.v4.open("ip4:255", "ip4:icmp", "0.0.0.0", func(c net.PacketConn) error {
 		var f ipv4.ICMPFilter
 		f.SetAll(true)
 		f.Accept(ipv4.ICMPTypeEchoReply)
@@ -90,7 +99,7 @@ func open() (*engine, error) {
 		f.Accept(ipv4.ICMPTypeTimeExceeded)
 		return ipv4.NewPacketConn(c).SetICMPFilter(&f)
 	})
-	e.v6 = openFamily("ip6:255", "ip6:ipv6-icmp", "::", func(c net.PacketConn) error {
+	e.v6.open("ip6:255", "ip6:ipv6-icmp", "::", func(c net.PacketConn) error {
 		var f ipv6.ICMPFilter
 		f.SetAll(true)
 		f.Accept(ipv6.ICMPTypeEchoReply)
@@ -99,21 +108,31 @@ func open() (*engine, error) {
 		f.Accept(ipv6.ICMPTypeTimeExceeded)
 		return ipv6.NewPacketConn(c).SetICMPFilter(&f)
 	})
+	if errors.Is(e.v4.err, fs.ErrPermission) {
+		if err := mayPing(); err != nil {
+			return nil, fmt.Errorf("%w; method icmp makes do with net.ipv4.ping_group_range, which does not hold our group: %w", e.v4.err, err)
+		}
+		log.Warn("traceroute sends ICMP alone, by datagram sockets, and sees no MPLS labels; "+howToAllow, "error", e.v4.err)
+		for _, f := range []*family{&e.v4, &e.v6} {
+			f.pings = newPings(e, f.v6)
+		}
+		return e, nil
+	}
 	if e.v4.err != nil && e.v6.err != nil {
 		return nil, e.v4.err
 	}
 	for _, f := range []*family{&e.v4, &e.v6} {
 		if f.err == nil {
 			e.readers.Add(1)
-			go e.read(f, f == &e.v6)
+			go e.read(f.hear, f.v6, parse)
 		}
 	}
 	return e, nil
 }
 
-// openFamily asks for protocol 255 (IPPROTO_RAW) to send with headers of our own.
-func openFamily(sends, hears, any string, filter func(net.PacketConn) error) (f family) {
-	f.hear, f.err = net.ListenPacket(hears, any)
+// open asks for protocol 255 (IPPROTO_RAW) to send with headers of our own.
+func (f *family) open(sends, hears, any string, filter func(net.PacketConn) error) {
+	f.hear, f.err = listen(hears, any)
 	if f.err == nil {
 		f.err = filter(f.hear)
 	}
@@ -121,10 +140,9 @@ func openFamily(sends, hears, any string, filter func(net.PacketConn) error) (f 
 		f.send, f.err = net.ListenPacket(sends, any)
 	}
 	if f.err == nil {
-		if c, ok := f.hear.(*net.IPConn); ok {
-			c.SetReadBuffer(1 << 20) // as much as the system lets us; too little only under load
+		if f.err = ignorePathMTU(f.send, f.v6); f.err == nil {
+			return
 		}
-		return f
 	}
 	f.close()
 	if errors.Is(f.err, fs.ErrPermission) {
@@ -132,14 +150,87 @@ func openFamily(sends, hears, any string, filter func(net.PacketConn) error) (f 
 	} else {
 		f.err = fmt.Errorf("%w: traceroute: open sockets: %w", probes.ErrLocal, f.err)
 	}
-	return f
+}
+
+// ignorePathMTU has the kernel send what fits the link, whatever it has heard of the
+// rest of the way: that is what we measure.
+func ignorePathMTU(c net.PacketConn, v6 bool) error {
+	rc, err := c.(*net.IPConn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	if cerr := rc.Control(func(fd uintptr) { err = probeMTU(int(fd), v6) }); cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+func probeMTU(fd int, v6 bool) error {
+	level, option, value := unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE
+	if v6 {
+		level, option, value = unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE
+	}
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, level, option, value))
+}
+
+// hearTCP opens the socket for answers to a SYN with the first run that sends some:
+// the kernel shows it every segment that comes to this host, though only the filter
+// looks at most of them.
+func (e *engine) hearTCP(f *family) error {
+	f.tcpOnce.Do(func() {
+		network, any := "ip4:tcp", "0.0.0.0"
+		if f.v6 {
+			network, any = "ip6:tcp", "::"
+		}
+		c, err := listen(network, any)
+		if err == nil {
+			err = filterSyn(c, f.v6)
+		}
+		if err != nil {
+			f.tcpErr = fmt.Errorf("%w: traceroute: hear TCP: %w", probes.ErrLocal, err)
+			return
+		}
+		f.tcp = c
+		e.readers.Add(1)
+		go e.read(c, f.v6, parseTCP)
+	})
+	return f.tcpErr
+}
+
+// filterSyn lets those segments through that come to our ports with SYN or RST.
+func filterSyn(c net.PacketConn, v6 bool) error {
+	load := func(off uint32, size int) bpf.Instruction { return bpf.LoadIndirect{Off: off, Size: size} }
+	head := bpf.Instruction(bpf.LoadMemShift{Off: 0}) // X: length of the IPv4 header, which IPv6 does not show
+	if v6 {
+		head = bpf.LoadConstant{Dst: bpf.RegX, Val: 0}
+	}
+	program, err := bpf.Assemble([]bpf.Instruction{
+		head,
+		load(2, 2), // destination port
+		bpf.JumpIf{Cond: bpf.JumpLessThan, Val: firstSynPort, SkipTrue: 4},
+		bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: firstSynPort + synPorts, SkipTrue: 3},
+		load(13, 1), // flags
+		bpf.JumpIf{Cond: bpf.JumpBitsNotSet, Val: tcpSYN | tcpRST, SkipTrue: 1},
+		bpf.RetConstant{Val: 1 << 16},
+		bpf.RetConstant{Val: 0},
+	})
+	if err != nil {
+		return err
+	}
+	if v6 {
+		return ipv6.NewPacketConn(c).SetBPF(program)
+	}
+	return ipv4.NewPacketConn(c).SetBPF(program)
 }
 
 func (f *family) close() {
-	for _, c := range []net.PacketConn{f.send, f.hear} {
+	for _, c := range []net.PacketConn{f.send, f.hear, f.tcp} {
 		if c != nil {
 			c.Close()
 		}
+	}
+	if f.pings != nil {
+		f.pings.close()
 	}
 }
 
@@ -148,106 +239,143 @@ func (e *engine) Down() <-chan struct{} { return e.down }
 
 // Close ends the readers; runs still under way end with probes.ErrLocal.
 func (e *engine) Close() error {
-	e.fall.Do(func() { close(e.down) })
-	e.v4.close()
-	e.v6.close()
+	e.fell()
+	for _, f := range []*family{&e.v4, &e.v6} {
+		f.tcpOnce.Do(func() { f.tcpErr = fmt.Errorf("%w: the sockets were closed", probes.ErrLocal) })
+		f.close()
+	}
 	e.readers.Wait()
 	e.names.Close()
 	return nil
 }
 
-// read takes what arrives until the socket is closed or fails.
-func (e *engine) read(f *family, v6 bool) {
-	defer e.readers.Done()
-	receive := receiver(f.hear, v6)
-	buf := make([]byte, 2048) // what we look at is in the first hundred bytes
-	for {
-		n, ttl, addr, err := receive(buf)
-		at := time.Now()
-		if err != nil {
-			e.fall.Do(func() { close(e.down) })
-			return
-		}
-		from, ok := addr.(*net.IPAddr)
-		if !ok {
-			continue
-		}
-		a, err := parse(v6, buf[:n])
-		if err != nil {
-			continue // somebody else's
-		}
-		if ip, ok := netip.AddrFromSlice(from.IP); ok {
-			e.deliver(a, ip.Unmap(), ttl, at)
-		}
-	}
-}
+func (e *engine) fell() { e.fall.Do(func() { close(e.down) }) }
 
-// receiver reads messages with the time to live they arrived with.
-func receiver(c net.PacketConn, v6 bool) func(b []byte) (n, ttl int, from net.Addr, err error) {
-	if v6 {
-		p := ipv6.NewPacketConn(c)
-		_ = p.SetControlMessage(ipv6.FlagHopLimit, true) // without it the distance of a target is found step by step
-		return func(b []byte) (n, ttl int, from net.Addr, err error) {
-			n, cm, from, err := p.ReadFrom(b)
-			if cm != nil {
-				ttl = cm.HopLimit
-			}
-			return n, ttl, from, err
-		}
-	}
-	p := ipv4.NewPacketConn(c)
-	_ = p.SetControlMessage(ipv4.FlagTTL, true)
-	return func(b []byte) (n, ttl int, from net.Addr, err error) {
-		n, cm, from, err := p.ReadFrom(b)
-		if cm != nil {
-			ttl = cm.TTL
-		}
-		return n, ttl, from, err
-	}
-}
-
-func (e *engine) deliver(a answer, from netip.Addr, ttl int, at time.Time) {
-	if a.mark != e.mark && a.mark != [markSize]byte{} {
-		return
-	}
+// deliver hands an answer to the run that waits for it. It does not keep oob, in
+// which came when the kernel got the message.
+func (e *engine) deliver(a answer, from netip.Addr, ttl int, oob []byte, now time.Time) {
 	if a.kind == reply {
 		a.to = from
 	}
-	n := nameOf(a.to, a.flow, a.seq)
 	e.mu.Lock()
-	s := e.waiting[n]
-	delete(e.waiting, n)
+	s, rewritten := e.find(&a, now)
+	if s != nil {
+		e.done(s)
+	}
 	e.mu.Unlock()
 	if s != nil {
-		s.heard <- heard{s, a, from, ttl, at.Sub(s.at)} // has room for every packet of the run
+		// It has room for every packet of the run.
+		s.heard <- heard{s, a, from, ttl, roundTrip(s.at, now, arrival(oob)), rewritten}
 	}
 }
 
-// expect makes the packet's name and waits for answers to it from now on.
-func (e *engine) expect(s *probeSent, to netip.Addr, f flow) {
+// find gives the packet that an answer is about, nil when there is none. rewritten
+// says that somebody on the way changed it, and did not change it back in what is quoted.
+func (e *engine) find(a *answer, now time.Time) (s *probeSent, rewritten bool) {
+	if s := e.waiting[a.seq]; s != nil && s.to.WithZone("") == a.to && s.flow.asQuoted(a.flow) {
+		switch {
+		case a.kind != reply && a.flow.method == icmp:
+			rewritten = a.sum != s.flow.two
+		case a.kind != reply && a.flow.method == udp:
+			rewritten = a.sum != s.seq
+		}
+		if a.kind != reply && a.from.IsValid() && a.from != s.from {
+			rewritten = true
+		}
+		if known, same := e.evidence(a, s); known && same {
+			return s, rewritten
+		} else if !known && now.Sub(e.guessed) > careful {
+			return s, true
+		}
+	}
+	// A translator that changed the checksum took the name with it. The
+	// identification of an IPv4 header is another.
+	if !a.v6 && a.id != 0 && a.kind != reply {
+		s := e.waiting[e.seqOf(a.id)]
+		if s != nil && s.to == a.to && s.flow.method == a.flow.method && a.mark == s.mark {
+			return s, true
+		}
+	}
+	if e.targets[a.to] > 0 {
+		e.guessed = now
+	}
+	return nil, false
+}
+
+// evidence reports whether an answer holds something that only those know who saw
+// the packet, and whether it is right.
+func (e *engine) evidence(a *answer, s *probeSent) (known, same bool) {
+	switch {
+	case a.flow.method == tcp:
+		ahead := int(a.secret) - int(secretOf(s.mark)) // a target acknowledges what came with the SYN too
+		return true, ahead == 0 || a.kind == reply && ahead == s.payload()
+	case a.mark != [markSize]byte{}:
+		return true, a.mark == s.mark
+	case a.kind == reply:
+		return true, false // who echoes, echoes all
+	case !a.v6 && (a.id == s.id || a.id == s.id<<8|s.id>>8): // some swap its bytes
+		return true, true
+	}
+	return false, false
+}
+
+// asQuoted compares a flow with what an answer tells of it.
+func (f flow) asQuoted(q flow) bool {
+	return f.method == q.method && f.one == q.one && (f.method == icmp || f.two == q.two)
+}
+
+// careful is how long nothing is believed that proves nothing after somebody told of a
+// packet that we did not send to a target of ours. It may be an answer that came too
+// late, or a guess.
+const careful = 10 * time.Second
+
+// expect gives the packet its name and its secret, and waits for answers to it from
+// now on.
+func (e *engine) expect(s *probeSent) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for {
 		e.seq++
-		s.name = nameOf(to, f, e.seq)
-		// The runs at once and their packets under way are far fewer than
-		// the numbers, so a free one is near.
-		if _, taken := e.waiting[s.name]; !taken && e.seq != 0 {
+		s.seq, s.id = e.seq, e.seq*e.idOdd+e.idPlus
+		// The packets under way are far fewer than the numbers, so a free one is near.
+		if _, taken := e.waiting[s.seq]; !taken && s.seq != 0 && s.id != 0 {
 			break
 		}
 	}
+	for s.mark == [markSize]byte{} { // which means: not quoted
+		binary.LittleEndian.PutUint64(s.mark[:], e.random.Uint64())
+	}
 	s.at = time.Now()
-	e.waiting[s.name] = s
+	e.waiting[s.seq] = s
+	e.targets[s.to.WithZone("")]++
+}
+
+// done takes a packet out of those under way.
+func (e *engine) done(s *probeSent) {
+	delete(e.waiting, s.seq)
+	to := s.to.WithZone("")
+	if e.targets[to]--; e.targets[to] == 0 {
+		delete(e.targets, to)
+	}
+}
+
+// seqOf turns an identification back into the number it was made of.
+func (e *engine) seqOf(id uint16) uint16 {
+	inverse := e.idOdd // Newton: each step doubles the bits that are right, of which an odd number has three
+	for range 3 {
+		inverse *= 2 - e.idOdd*inverse
+	}
+	return (id - e.idPlus) * inverse
 }
 
 // forget stops waiting; it reports whether the answer was still out.
 func (e *engine) forget(s *probeSent) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.waiting[s.name] != s {
+	if e.waiting[s.seq] != s {
 		return false
 	}
-	delete(e.waiting, s.name)
+	e.done(s)
 	return true
 }
 
@@ -258,9 +386,30 @@ func (e *engine) family(a netip.Addr) *family {
 	return &e.v6
 }
 
+// ready says whether packets of a method can be sent to an address, and makes what
+// is needed to hear the answers.
+func (e *engine) ready(to netip.Addr, m method) error {
+	f := e.family(to)
+	switch {
+	case f.pings != nil && m != icmp:
+		return f.err
+	case f.pings != nil:
+		return nil
+	case f.err != nil:
+		return f.err
+	case m == tcp:
+		return e.hearTCP(f)
+	}
+	return nil
+}
+
 // write hands a packet to the kernel.
 func (e *engine) write(p packet) error {
-	_, err := e.family(p.to).send.WriteTo(p.bytes(), &net.IPAddr{IP: p.to.AsSlice(), Zone: p.to.Zone()})
+	f := e.family(p.to)
+	if f.pings != nil {
+		return f.pings.write(p)
+	}
+	_, err := f.send.WriteTo(p.bytes(), &net.IPAddr{IP: p.to.AsSlice(), Zone: p.to.Zone()})
 	return err
 }
 

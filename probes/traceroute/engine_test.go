@@ -96,7 +96,7 @@ func TestEngineThatFallsEndsItsRuns(t *testing.T) {
 			tick := time.NewTicker(time.Millisecond)
 			defer tick.Stop()
 			for range tick.C {
-				if underWay(e) == 18 {
+				if underWay(e) == 19 { // three of each of six hops, and the one that asks the target
 					e.Close()
 					return
 				}
@@ -153,7 +153,7 @@ func TestWithoutPrivilegeTheErrorSaysWhatIsNeeded(t *testing.T) {
 }
 
 func TestNonsense(t *testing.T) {
-	for _, spec := range []string{`[]`, `{"method":"tcp"}`, `{"hops":3}`, `{"probes":0}`, `{"first_ttl":9,"max_ttl":8}`,
+	for _, spec := range []string{`[]`, `{"method":"sctp"}`, `{"paths":"both"}`, `{"confidence":1}`, `{"mtu":1500}`, `{"hops":3}`, `{"probes":0}`, `{"first_ttl":9,"max_ttl":8}`,
 		`{"source":"192.0.2.1","family":"6"}`, `{"size":59}`, `{"timeout":2}`} {
 		if _, err := try(t.Context(), spec, "127.0.0.1"); !errors.Is(err, probes.ErrSpec) {
 			t.Errorf("%s: %v", spec, err)

@@ -2,7 +2,11 @@ package traceroute
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 const (
@@ -70,4 +74,97 @@ func labelStack(objects []byte) string {
 		objects = objects[size:]
 	}
 	return string(text)
+}
+
+// The roles of an interface in its object (RFC 5837, section 4), and the parts
+// that it can have, in the order of their bits.
+var roles = []string{"in", "sub", "out", "next"}
+
+const (
+	classInterface = 2
+
+	hasIndex   = 8
+	hasAddress = 4
+	hasName    = 2
+	hasMTU     = 1
+
+	mostInterfaces = 4 // one of each role
+)
+
+// interfaces writes what a router says of its interfaces (RFC 5837): "in index=7
+// addr=192.0.2.1 name=xe-0/0/1 mtu=9000", several with a semicolon between; empty
+// if it says nothing.
+func interfaces(objects []byte) string {
+	var text []byte
+	n := 0
+	for len(objects) >= objectHeader && n < mostInterfaces {
+		size := int(binary.BigEndian.Uint16(objects))
+		if size < objectHeader || size > len(objects) {
+			break
+		}
+		if objects[2] == classInterface {
+			if one, ok := interfaceOf(objects[3], objects[objectHeader:size]); ok {
+				if n > 0 {
+					text = append(text, "; "...)
+				}
+				n++
+				text = append(text, one...)
+			}
+		}
+		objects = objects[size:]
+	}
+	return string(text)
+}
+
+// interfaceOf reads the parts of one object; ok is false when it is cut short.
+func interfaceOf(kind byte, b []byte) (text string, ok bool) {
+	text = roles[kind>>6]
+	if kind&hasIndex != 0 {
+		if len(b) < 4 {
+			return "", false
+		}
+		text += " index=" + strconv.FormatUint(uint64(binary.BigEndian.Uint32(b)), 10)
+		b = b[4:]
+	}
+	if kind&hasAddress != 0 {
+		if len(b) < 4 {
+			return "", false
+		}
+		size := map[uint16]int{1: 4, 2: 16}[binary.BigEndian.Uint16(b)] // address families of IANA
+		if size == 0 || len(b) < 4+size {
+			return "", false
+		}
+		a, _ := netip.AddrFromSlice(b[4 : 4+size])
+		text += " addr=" + a.String()
+		b = b[4+size:]
+	}
+	if kind&hasName != 0 {
+		// The length counts itself and zeros that fill the last word.
+		if len(b) < 1 || b[0] < 1 || int(b[0]) > len(b) {
+			return "", false
+		}
+		text += " name=" + printable(b[1:b[0]])
+		b = b[b[0]:]
+	}
+	if kind&hasMTU != 0 {
+		if len(b) < 4 {
+			return "", false
+		}
+		text += " mtu=" + strconv.FormatUint(uint64(binary.BigEndian.Uint32(b)), 10)
+	}
+	return text, true
+}
+
+// printable is a name as a router gives it, without what would break a line, a
+// page or a text column.
+func printable(b []byte) string {
+	return strings.Map(func(r rune) rune {
+		if r == 0 {
+			return -1
+		}
+		if r == utf8.RuneError || !unicode.IsPrint(r) || r == ';' {
+			return '?'
+		}
+		return r
+	}, string(b))
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -16,23 +17,30 @@ type slot struct {
 	from  netip.Addr // zero: no answer
 	rtt   time.Duration
 
-	ttl    int    // time to live with which the answer arrived; 0 if not known
-	labels string // MPLS, see labelStack
+	ttl        int    // time to live with which the answer arrived; 0 if not known
+	labels     string // MPLS, see labelStack
+	interfaces string // see interfaces
+	notes      string // see notes
+	closed     bool   // the port is
+
+	out, tries, heard int // packets under way, sent, and answered
 }
 
 // hop is all packets of one time to live.
 type hop struct {
 	slots         []slot
-	askedOnceMore bool // flow 1
+	askedOnceMore bool       // flow 1
+	told          netip.Addr // who stands there by what other runs say
+	perPacket     bool       // packets of one flow go to different routers
 }
 
 func (h *hop) known() bool {
-	return !slices.ContainsFunc(h.slots, func(s slot) bool { return !s.known })
+	return h.told.IsValid() && len(h.slots) == 0 || !slices.ContainsFunc(h.slots, func(s slot) bool { return !s.known })
 }
 
-// answered reports whether any flow was answered at this hop.
+// answered reports whether any flow was answered at this hop, or would have been.
 func (h *hop) answered() bool {
-	return slices.ContainsFunc(h.slots, func(s slot) bool { return s.from.IsValid() })
+	return h.told.IsValid() || slices.ContainsFunc(h.slots, func(s slot) bool { return s.from.IsValid() })
 }
 
 // path is a route as far as it is known: no socket and no clock.
@@ -43,9 +51,15 @@ type path struct {
 	sure  int   // so many of them are known and judged; the route goes on behind them
 	limit int   // behind so many the end is in sight, and nothing more is asked
 
+	alive   bool // the target answers, however far it is
+	ended   bool
 	reached bool
 	reason  string // why it ended
 	errnos  map[string]int
+
+	confidence float64 // that no path was missed; 0 when they were not looked for
+	mtu        int     // 0: not known
+	mtuHop     int     // whose router lets nothing larger through; 0: not known, or nobody
 }
 
 func newPath(p plan, to netip.Addr) *path {
@@ -55,22 +69,98 @@ func newPath(p plan, to netip.Addr) *path {
 // question is a packet to be sent.
 type question struct{ hop, slot int }
 
-// ask gives the packets to be sent now.
-func (p *path) ask() (out []question) {
+// ask gives the packets to be sent now. told says of a hop who stands there according
+// to other runs, and whether it is to be asked, then by one packet.
+func (p *path) ask(told func(hop int) (from netip.Addr, ask bool)) (out []question) {
 	for len(p.hops) < min(p.limit, p.sure+p.plan.parallel) {
-		h := hop{slots: make([]slot, p.plan.probes)}
-		for i := range h.slots {
-			out = append(out, question{len(p.hops), i})
+		n := len(p.hops)
+		from, ask := told(n)
+		p.hops = append(p.hops, hop{told: from})
+		packets := p.plan.probes
+		if !ask {
+			packets = 0
+		} else if from.IsValid() {
+			packets = 1
 		}
-		p.hops = append(p.hops, h)
+		for i := range packets {
+			out = append(out, question{n, i})
+			p.asking(out[len(out)-1])
+		}
 	}
 	return out
 }
 
+// askAll is what path.ask is told when nobody tells anything.
+func askAll(int) (netip.Addr, bool) { return netip.Addr{}, true }
+
+// doubtful gives packets to ask hops after all that were told: one that the next hop
+// does not vouch for, and with it all before it. There are none when all is sure.
+func (p *path) doubtful(vouches func(hop int) bool) (questions []question) {
+	for i := p.sure - 1; i >= 0; i-- {
+		h := &p.hops[i]
+		if !h.told.IsValid() || p.at(i, 0).from.IsValid() || len(questions) == 0 && i+1 < p.sure && vouches(i+1) {
+			continue
+		}
+		h.told = netip.Addr{}
+		if len(h.slots) > 0 {
+			continue // it was asked, and is silent
+		}
+		q := question{i, 0}
+		p.asking(q)
+		questions = append(questions, q)
+	}
+	if len(questions) > 0 {
+		p.sure, p.ended, p.reached, p.reason = questions[len(questions)-1].hop, false, false, ""
+	}
+	return questions
+}
+
+// asking notes that a packet is sent, and makes its place.
+func (p *path) asking(q question) {
+	for len(p.hops) <= q.hop {
+		p.hops = append(p.hops, hop{})
+	}
+	h := &p.hops[q.hop]
+	for len(h.slots) <= q.slot {
+		h.slots = append(h.slots, slot{})
+	}
+	h.slots[q.slot].out++
+	h.slots[q.slot].tries++
+}
+
+// at gives what is known of a flow at a hop, which need not have been asked.
+func (p *path) at(hop, flow int) slot {
+	if hop < 0 || hop >= len(p.hops) || flow >= len(p.hops[hop].slots) {
+		return slot{}
+	}
+	return p.hops[hop].slots[flow]
+}
+
+// flows is how many have been used.
+func (p *path) flows() (n int) {
+	for i := range p.hops {
+		n = max(n, len(p.hops[i].slots))
+	}
+	return n
+}
+
 // learn takes what became of a packet: an answer, a refusal or silence.
 func (p *path) learn(q question, s slot) {
+	h := &p.hops[q.hop]
+	old := &h.slots[q.slot]
+	s.out, s.tries, s.heard = old.out-1, old.tries, old.heard
+	if s.from.IsValid() {
+		s.heard++
+	}
+	if old.known && old.from.IsValid() {
+		if s.from.IsValid() && s.from != old.from {
+			h.perPacket = true
+		}
+		old.out, old.heard = s.out, s.heard
+		return
+	}
 	s.known = true
-	p.hops[q.hop].slots[q.slot] = s
+	*old = s
 	if q.slot == 0 && (p.isTarget(s) || s.kind == unreachable) {
 		p.limit = min(p.limit, q.hop+1)
 	}
@@ -89,16 +179,17 @@ func (p *path) judge() (more []question, ended bool) {
 	// asked together would be asked again one after the other.
 	for i := p.sure; i < min(len(p.hops), p.limit); i++ {
 		h := &p.hops[i]
-		if h.known() && h.slots[0].kind == silence && !h.askedOnceMore && h.answered() {
+		if len(h.slots) > 0 && h.known() && h.slots[0].kind == silence && !h.askedOnceMore && h.answered() && !h.told.IsValid() {
 			h.askedOnceMore = true
 			h.slots[0].known = false
+			p.asking(question{i, 0})
 			more = append(more, question{i, 0})
 		}
 	}
 	for p.sure < len(p.hops) && p.hops[p.sure].known() {
 		p.sure++
 		if p.end() {
-			p.hops = p.hops[:p.sure]
+			p.hops, p.ended = p.hops[:p.sure], true
 			return nil, true
 		}
 	}
@@ -108,12 +199,14 @@ func (p *path) judge() (more []question, ended bool) {
 // end decides whether the last sure hop is the last of the route.
 func (p *path) end() bool {
 	h := p.hops[p.sure-1]
-	first := h.slots[0]
+	first := p.at(p.sure-1, 0)
 	switch {
 	case p.isTarget(first):
 		p.reached, p.reason = true, "target"
-		if first.code != "" {
+		if first.kind == unreachable {
 			p.reason += " " + first.code
+		} else if first.closed {
+			p.reason += ", port closed"
 		}
 	case first.kind == unreachable:
 		p.reason = fmt.Sprintf("unreachable %s from %s", first.code, first.from)
@@ -123,7 +216,7 @@ func (p *path) end() bool {
 		p.reached, p.reason = true, "target"
 	case p.loops():
 		p.reason = "loop"
-	case p.silentFor() >= p.plan.maxSilent:
+	case p.silentFor() >= p.plan.maxSilent && !p.alive:
 		p.reason = "silent"
 	case p.sure == p.plan.maxTTL-p.plan.firstTTL+1:
 		p.reason = "max_ttl"
@@ -143,14 +236,14 @@ func (p *path) end() bool {
 // zero makes the next one answer for it.
 func (p *path) loops() bool {
 	last := p.sure - 1
-	at := p.hops[last].slots[0].from
+	at := p.address(last)
 	if !at.IsValid() {
 		return false
 	}
 	run := true
 	inRow := 1
 	for i := last - 1; i >= 0; i-- {
-		same := p.hops[i].slots[0].from == at
+		same := p.address(i) == at
 		switch {
 		case same && run:
 			inRow++
@@ -173,10 +266,14 @@ func (p *path) silentFor() (n int) {
 
 // address is who stands at a hop of the route, the zero Addr when silent.
 func (p *path) address(i int) netip.Addr {
-	if a := p.hops[i].slots[0].from; a.IsValid() || !p.reached || i < len(p.hops)-1 {
+	a := p.at(i, 0).from
+	switch {
+	case a.IsValid():
 		return a
+	case p.reached && i == p.sure-1:
+		return p.to
 	}
-	return p.to
+	return p.hops[i].told
 }
 
 // rtt is the median round trip to the target.
@@ -185,7 +282,7 @@ func (p *path) rtt() (time.Duration, bool) {
 		return 0, false
 	}
 	var rtts []time.Duration
-	for _, s := range p.hops[len(p.hops)-1].slots {
+	for _, s := range p.hops[p.sure-1].slots {
 		if p.isTarget(s) {
 			rtts = append(rtts, s.rtt)
 		}
@@ -193,6 +290,29 @@ func (p *path) rtt() (time.Duration, bool) {
 	slices.Sort(rtts)
 	n := len(rtts)
 	return (rtts[(n-1)/2] + rtts[n/2]) / 2, true
+}
+
+// notes says what is odd about an answer, in words with commas between:
+//
+//	nat      the packet that it quotes is not quite the one sent: somebody on the way
+//	         translates addresses, and does not translate back what is quoted (as
+//	         Dublin traceroute sees it)
+//	qttl=0   the packet ended with a time to live of 0: the router before forwards
+//	         what it should not, and this one answers for two hops
+//	qttl=3   it ended with some left: a tunnel that counts no hops, or hides its own
+//	rst      the target's port is closed
+func notes(h heard) string {
+	var out []string
+	if h.rewritten {
+		out = append(out, "nat")
+	}
+	if h.answer.kind != reply && h.answer.ttl != 1 && h.from != h.to.WithZone("") {
+		out = append(out, fmt.Sprintf("qttl=%d", h.answer.ttl))
+	}
+	if h.answer.closed {
+		out = append(out, "rst")
+	}
+	return strings.Join(out, ",")
 }
 
 // mark gives the code as traceroute prints it.

@@ -21,7 +21,7 @@ func walk(t *testing.T, p plan, world func(hop, slot, try int) slot) *path {
 		if ended {
 			return found
 		}
-		for _, q := range append(more, found.ask()...) {
+		for _, q := range append(more, found.ask(askAll)...) {
 			tries[q]++
 			found.learn(q, world(q.hop, q.slot, tries[q]))
 		}
@@ -148,7 +148,7 @@ func TestLeastTimeCoversTheWorst(t *testing.T) {
 			if ended {
 				break
 			}
-			for _, q := range append(more, found.ask()...) {
+			for _, q := range append(more, found.ask(askAll)...) {
 				out = append(out, outstanding{q, now + p.timeout})
 			}
 			now = out[0].until

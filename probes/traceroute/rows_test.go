@@ -3,6 +3,7 @@ package traceroute
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ var noEnv probes.Env
 // exampleRow is a route with all there can be in a row.
 func exampleRow(t *testing.T) []any {
 	t.Helper()
-	p := plan{firstTTL: 1, maxTTL: 12, probes: 2, parallel: 4, maxSilent: 3}
+	p := plan{firstTTL: 1, maxTTL: 12, probes: 2, parallel: 4, maxSilent: 3, all: true, mtu: true}
 	found := walk(t, p, func(hop, n, try int) slot {
 		if hop == 0 && n == 1 {
 			return slot{}
@@ -25,10 +26,12 @@ func exampleRow(t *testing.T) []any {
 		s := chain("1 * 3!")(hop, n, try)
 		if hop == 0 {
 			s.ttl, s.labels = 255, "L=16004,E=0,S=1,T=1"
+			s.interfaces, s.notes = "in index=7 name=xe-0/0/1", "nat,qttl=0"
 		}
 		return s
 	})
 	found.errnos["EPERM"] = 2
+	found.confidence, found.mtu, found.mtuHop = 0.96875, 1400, 2
 	return rowOf(p, found)
 }
 
@@ -73,7 +76,8 @@ func TestRowFitsTheTableByCopyAndByJSON(t *testing.T) {
 	}
 	want := "[icmp 1 {192.0.2.1,NULL,192.0.2.3} {{192.0.2.1,NULL},{NULL,NULL},{192.0.2.3,192.0.2.3}} {{1000,NULL},{NULL,NULL},{0,0}} " +
 		"{{NULL,NULL},{NULL,NULL},{!H,!H}} 3 false <nil> unreachable !H from 192.0.2.3 {\"EPERM\": 2} " +
-		"{{255,NULL},{NULL,NULL},{NULL,NULL}} {{\"L=16004,E=0,S=1,T=1\",NULL},{NULL,NULL},{NULL,NULL}}]"
+		"{{255,NULL},{NULL,NULL},{NULL,NULL}} {{\"L=16004,E=0,S=1,T=1\",NULL},{NULL,NULL},{NULL,NULL}} " +
+		"{{\"in index=7 name=xe-0/0/1\",NULL},{NULL,NULL},{NULL,NULL}} {{\"nat,qttl=0\",NULL},{NULL,NULL},{NULL,NULL}} 0.96875 1400 2]"
 	texts := make([]string, len(Tool().Columns))
 	for i, name := range Tool().Columns {
 		texts[i] = name + "::text"
@@ -112,13 +116,26 @@ func TestRowFitsTheTableByCopyAndByJSON(t *testing.T) {
 }
 
 func TestPrintedLikeTraceroute(t *testing.T) {
-	want := ` 1  192.0.2.1  1.000 ms <MPLS:L=16004,E=0,S=1,T=1> *
+	row := exampleRow(t)
+	want := ` 1  192.0.2.1  1.000 ms <MPLS:L=16004,E=0,S=1,T=1> <in index=7 name=xe-0/0/1> [nat,qttl=0]
+ 2  *
+ 3  192.0.2.3  0.000 ms !H
+all paths, with a confidence of 96.9 %
+path MTU 1400, larger packets end behind hop 2
+ended: unreachable !H from 192.0.2.3
+refused by our own kernel: 2 EPERM
+`
+	if got := printRow(row); got != want {
+		t.Errorf("printed\n%s, want\n%s", got, want)
+	}
+	row[slices.Index(columns(), "confidence")], row[slices.Index(columns(), "mtu")] = nil, nil
+	want = ` 1  192.0.2.1  1.000 ms <MPLS:L=16004,E=0,S=1,T=1> <in index=7 name=xe-0/0/1> [nat,qttl=0] *
  2  * *
  3  192.0.2.3  0.000 ms !H  0.000 ms !H
 ended: unreachable !H from 192.0.2.3
 refused by our own kernel: 2 EPERM
 `
-	if got := printRow(exampleRow(t)); got != want {
+	if got := printRow(row); got != want {
 		t.Errorf("printed\n%s, want\n%s", got, want)
 	}
 }

@@ -107,7 +107,7 @@ func lines(ctx context.Context, job probes.Lines) error {
 	if err != nil {
 		return err
 	}
-	e, err := open()
+	e, err := open(job.Log)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func lines(ctx context.Context, job probes.Lines) error {
 	if job.Rate > 0 {
 		s.apart = time.Duration(float64(time.Second) / job.Rate)
 	}
-	s.plan.probes = 1
+	s.plan.probes, s.plan.all, s.plan.mtu, s.plan.share = 1, false, false, 0
 	wrong := 0
 	for _, target := range job.Targets {
 		if ctx.Err() != nil {
@@ -131,7 +131,7 @@ func lines(ctx context.Context, job probes.Lines) error {
 			err = probes.OneHost(to)
 		}
 		if err == nil {
-			err = e.family(to).err
+			err = e.ready(to, s.plan.method)
 		}
 		var source netip.Addr
 		if err == nil {
@@ -326,10 +326,10 @@ func (l *level) room(now time.Time) bool {
 
 func (s *survey) send(i int32, hop int) {
 	t := &s.targets[i]
-	f := flowOf(t.to, s.plan.udp, s.plan.port, 0)
-	p := &probeSent{hop: hop, slot: int(i), heard: s.heard}
-	s.engine.expect(p, t.to, f)
-	if err := s.engine.write(packet{from: t.source, to: t.to, ttl: hop, size: s.plan.size, flow: f, seq: p.name.seq, mark: s.engine.mark}); err != nil {
+	p := &probeSent{hop: hop, slot: int(i), heard: s.heard, packet: packet{from: t.source, to: t.to, ttl: hop, size: s.plan.size,
+		flow: flowOf(t.to, s.plan.method, s.plan.port, 0)}}
+	s.engine.expect(p)
+	if err := s.engine.write(p.packet); err != nil {
 		s.engine.forget(p)
 		t.done = true
 		s.refused++
@@ -552,7 +552,7 @@ func (s *survey) print(out *bufio.Writer, i int32, alone *path) {
 		}
 	}
 	if alone != nil {
-		for h := range alone.hops {
+		for h := range alone.sure {
 			slot := alone.hops[h].slots[0]
 			line(sighting{place{s.plan.firstTTL + h, slot.from}, slot.rtt})
 		}
@@ -587,7 +587,8 @@ func (s *survey) traceLost(ctx context.Context) (map[int32]*path, error) {
 		all.Go(func() {
 			defer func() { <-places }()
 			t := &s.targets[i]
-			r := &run{engine: s.engine, path: newPath(s.plan, t.to), plan: s.plan, to: t.to, source: t.source, heard: make(chan heard, 2*(s.plan.maxTTL-s.plan.firstTTL+1))}
+			r := newRun(s.engine, s.plan, t.to)
+			r.source = t.source
 			err := r.trace(ctx)
 			mu.Lock()
 			defer mu.Unlock()

@@ -195,7 +195,7 @@ func TestSurveyDoesNotAskForEverWhereTheRouteChanges(t *testing.T) {
 	p := &probeSent{hop: 30}
 	s := &survey{plan: plan{firstTTL: 1, maxTTL: 30}, levels: make([]level, 32), known: map[place][]place{}, rtts: map[place]time.Duration{},
 		targets: []surveyed{{to: netip.MustParseAddr("10.0.0.2"), distance: 30, at: 30}}, flights: []*probeSent{p}, under: 1}
-	s.take(heard{p, answer{kind: exceeded}, netip.MustParseAddr("10.0.0.1"), 64, time.Millisecond})
+	s.take(heard{p, answer{kind: exceeded}, netip.MustParseAddr("10.0.0.1"), 64, time.Millisecond, false})
 	if t0 := s.targets[0]; !t0.lost || !t0.done || len(s.ready) != 0 {
 		t.Errorf("%+v would be asked again", t0)
 	}

@@ -3,14 +3,10 @@ package traceroute
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"net/netip"
-	"syscall"
+	"slices"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"sonde/internal/measure"
 	"sonde/probes"
@@ -34,8 +30,8 @@ func Tool() probes.Tool {
 		Describe:  describe,
 		Print:     printRow,
 		Perf:      perf,
-		Open: func(context.Context, probes.Env) (probes.Engine, error) {
-			e, err := open()
+		Open: func(_ context.Context, env probes.Env) (probes.Engine, error) {
+			e, err := open(env.Log)
 			if err != nil {
 				return nil, err
 			}
@@ -50,8 +46,8 @@ func Tool() probes.Tool {
 
 func options() []measure.Option {
 	return []measure.Option{
-		{Name: "method", Type: measure.EnumOption, Default: "icmp", Values: []string{"icmp", "udp"},
-			Meaning: "what is sent: echo requests, or UDP to a port nobody listens on"},
+		{Name: "method", Type: measure.EnumOption, Default: "icmp", Values: methods,
+			Meaning: "what is sent: echo requests, UDP to a port nobody listens on, or TCP SYN to the port of a service"},
 		{Name: "first_ttl", Type: measure.IntOption, Default: 1, Min: 1, Max: 255,
 			Meaning: "time to live (hop limit) to begin with; higher leaves out the first hops"},
 		{Name: "max_ttl", Type: measure.IntOption, Default: 30, Min: 1, Max: 255,
@@ -64,10 +60,18 @@ func options() []measure.Option {
 			Meaning: "hops asked at the same time"},
 		{Name: "max_silent", Type: measure.IntOption, Default: 5, Min: 1, Max: 255,
 			Meaning: "silent hops in a row that end the run"},
+		{Name: "share", Type: measure.DurationOption, Default: "30s", Min: "0s", Max: "10m",
+			Meaning: "how long a router that all targets have behind the same hop is not asked again by each run; 0s: every run asks every hop"},
 		{Name: "size", Type: measure.IntOption, Default: leastSize, Min: leastSize, Max: 9000,
-			Meaning: "bytes of a packet with its IP header"},
-		{Name: "port", Type: measure.IntOption, Default: 33434, Min: 1, Max: 65535,
-			Meaning: "destination port of method udp"},
+			Meaning: "bytes of a packet with its IP header; a SYN is smaller when this is not set"},
+		{Name: "port", Type: measure.IntOption, Min: 1, Max: 65535,
+			Meaning: "destination port; not set: 33434 for udp, 443 for tcp"},
+		{Name: "paths", Type: measure.EnumOption, Default: "one", Values: []string{"one", "all"},
+			Meaning: "all: look for every load-balanced path, with as many flows as that takes"},
+		{Name: "confidence", Type: measure.FloatOption, Default: 0.95, Min: 0.5, Max: 0.999,
+			Meaning: "of paths all: how sure to be that none was missed"},
+		{Name: "mtu", Type: measure.BoolOption, Default: false,
+			Meaning: "find the largest packet that reaches the target whole (path MTU)"},
 		{Name: "source", Type: measure.AddressOption,
 			Meaning: "address of this host to send from; not set: the kernel chooses"},
 		{Name: "family", Type: measure.EnumOption, Default: "auto", Values: []string{"auto", "4", "6"},
@@ -85,15 +89,19 @@ func metrics() []measure.Metric {
 
 // plan is one run as the options want it.
 type plan struct {
-	udp              bool
+	method           method
 	firstTTL, maxTTL int
 	probes           int
 	timeout          time.Duration
 	parallel         int
 	maxSilent        int
+	share            time.Duration
 	size             int
 	port             int
 	source           netip.Addr // zero: the kernel chooses
+	all              bool       // look for every path
+	confidence       float64
+	mtu              bool
 }
 
 type probe struct {
@@ -109,16 +117,20 @@ func newProbe(spec json.RawMessage, env probes.Env) (*probe, error) {
 	}
 	p := &probe{
 		plan: plan{
-			udp:       o.Text("method") == "udp",
-			firstTTL:  o.Int("first_ttl"),
-			maxTTL:    o.Int("max_ttl"),
-			probes:    o.Int("probes"),
-			timeout:   o.Duration("timeout"),
-			parallel:  o.Int("parallel"),
-			maxSilent: o.Int("max_silent"),
-			size:      o.Int("size"),
-			port:      o.Int("port"),
-			source:    o.Address("source").Unmap(),
+			method:     methodOf(o),
+			firstTTL:   o.Int("first_ttl"),
+			maxTTL:     o.Int("max_ttl"),
+			probes:     o.Int("probes"),
+			timeout:    o.Duration("timeout"),
+			parallel:   o.Int("parallel"),
+			maxSilent:  o.Int("max_silent"),
+			share:      o.Duration("share"),
+			size:       o.Int("size"),
+			port:       portOf(o),
+			source:     o.Address("source").Unmap(),
+			all:        o.Text("paths") == "all",
+			confidence: o.Float("confidence"),
+			mtu:        o.Bool("mtu"),
 		},
 		family: o.Text("family"),
 	}
@@ -138,12 +150,24 @@ func newProbe(spec json.RawMessage, env probes.Env) (*probe, error) {
 	return p, nil
 }
 
+func methodOf(o measure.Options) method { return method(slices.Index(methods, o.Text("method"))) }
+
+func portOf(o measure.Options) int {
+	switch port := o.Int("port"); {
+	case port > 0:
+		return port
+	case methodOf(o) == tcp:
+		return 443
+	}
+	return 33434
+}
+
 // Run makes one run. See doc.go for what is data and what is an error.
 func (p *probe) Run(ctx context.Context, t measure.Target) (measure.Result, error) {
 	e := p.engine
 	if e == nil {
 		var err error
-		if e, err = open(); err != nil {
+		if e, err = open(t.Log); err != nil {
 			return measure.Result{}, err
 		}
 		defer e.Close()
@@ -155,145 +179,17 @@ func (p *probe) Run(ctx context.Context, t measure.Target) (measure.Result, erro
 	if err := probes.OneHost(to); err != nil {
 		return measure.Result{}, err
 	}
-	if err := e.family(to).err; err != nil {
+	if err := e.ready(to, p.plan.method); err != nil {
 		return measure.Result{}, err
 	}
-	r := &run{engine: e, path: newPath(p.plan, to), plan: p.plan, to: to,
-		heard: make(chan heard, 2*p.plan.probes*(p.plan.maxTTL-p.plan.firstTTL+1))}
+	r := newRun(e, p.plan, to)
+	if source, err := sourceFor(ctx, to, p.plan.source); err == nil {
+		r.source = source
+	}
 	if err := r.trace(ctx); err != nil {
 		return measure.Result{}, fmt.Errorf("traceroute %s: %w", to, err)
 	}
-	t.Log.Debug("route found", "target", to, "hops", len(r.path.hops), "end", r.path.reason)
+	t.Log.Debug("route found", "target", to, "hops", r.path.sure, "end", r.path.reason)
 	// The column is an inet, which knows no zones.
 	return measure.Result{Address: to.WithZone(""), Row: rowOf(p.plan, r.path)}, nil
-}
-
-// run is one route under way.
-type run struct {
-	engine *engine
-	path   *path
-	plan   plan
-	to     netip.Addr
-	source netip.Addr // once the kernel told it
-	heard  chan heard
-	out    []*probeSent // packets in order of sending and so of giving up, from the first one not done
-}
-
-// trace asks and listens until the path has ended.
-func (r *run) trace(ctx context.Context) error {
-	defer func() {
-		for _, s := range r.out {
-			r.engine.forget(s)
-		}
-	}()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		questions, ended := r.path.judge()
-		if ended {
-			return nil
-		}
-		for _, q := range append(questions, r.path.ask()...) {
-			if err := r.send(ctx, q); err != nil {
-				return err
-			}
-		}
-		if len(r.out) == 0 {
-			continue // the kernel refused them all, and they are known
-		}
-		timer.Reset(time.Until(r.out[0].at.Add(r.plan.timeout)))
-		select {
-		case h := <-r.heard:
-			r.take(h)
-		case <-timer.C:
-			r.giveUp()
-		case <-r.engine.Down():
-			return fmt.Errorf("%w: the sockets were closed", probes.ErrLocal)
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-// send makes and sends one packet. What the kernel refuses is known at once.
-func (r *run) send(ctx context.Context, q question) error {
-	if !r.source.IsValid() {
-		source, err := sourceFor(ctx, r.to, r.plan.source)
-		if err != nil {
-			return r.refused(ctx, q, err)
-		}
-		r.source = source
-	}
-	f := flowOf(r.to, r.plan.udp, r.plan.port, q.slot)
-	s := &probeSent{hop: q.hop, slot: q.slot, heard: r.heard}
-	r.engine.expect(s, r.to, f)
-	err := r.engine.write(packet{from: r.source, to: r.to, ttl: r.plan.firstTTL + q.hop,
-		size: r.plan.size, flow: f, seq: s.name.seq, mark: r.engine.mark})
-	if err != nil {
-		r.engine.forget(s)
-		return r.refused(ctx, q, err)
-	}
-	r.out = append(r.out, s)
-	return nil
-}
-
-// refused notes the errno of a packet that our kernel would not send. Trouble
-// that has nothing to do with the target is an error.
-func (r *run) refused(ctx context.Context, q question, err error) error {
-	var errno syscall.Errno
-	switch {
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case errors.Is(err, net.ErrClosed):
-		return fmt.Errorf("%w: the sockets were closed", probes.ErrLocal)
-	case !errors.As(err, &errno), errno == unix.EMFILE, errno == unix.ENFILE, errno == unix.ENOMEM, errno == unix.EBADF:
-		return fmt.Errorf("%w: %w", probes.ErrLocal, err)
-	case errno == unix.EADDRNOTAVAIL && r.plan.source.IsValid():
-		return fmt.Errorf("%w: source %s is not an address of this host: %w", probes.ErrLocal, r.plan.source, err)
-	}
-	r.noteRefusal(q, unix.ErrnoName(errno))
-	return nil
-}
-
-func (r *run) noteRefusal(q question, errno string) {
-	r.path.errnos[errno]++
-	r.path.learn(q, slot{kind: refused})
-}
-
-// take brings an answer to its place on the path.
-func (r *run) take(h heard) {
-	h.done = true
-	q := question{h.hop, h.slot}
-	if h.from == r.source && h.from != r.path.to && h.answer.kind == unreachable {
-		r.noteRefusal(q, refusal(h.answer))
-	} else {
-		s := slot{kind: h.answer.kind, from: h.from, rtt: h.rtt, code: mark(h.answer), ttl: h.ttl, labels: h.answer.labels}
-		if h.answer.portUnreachable() && r.plan.udp && h.from == r.path.to {
-			s.kind, s.code = reply, ""
-		}
-		r.path.learn(q, s)
-	}
-	r.dropDone()
-}
-
-// giveUp makes those packets silent whose time is over.
-func (r *run) giveUp() {
-	for _, s := range r.out {
-		if time.Since(s.at) < r.plan.timeout {
-			break
-		}
-		// Answered at the last moment means: the answer lies in the channel.
-		if r.engine.forget(s) {
-			s.done = true
-			r.path.learn(question{s.hop, s.slot}, slot{kind: silence})
-		}
-	}
-	r.dropDone()
-}
-
-// dropDone takes from the front of the line what no longer needs watching.
-func (r *run) dropDone() {
-	for len(r.out) > 0 && r.out[0].done {
-		r.out = r.out[1:]
-	}
 }

@@ -1,6 +1,7 @@
 package traceroute
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"flag"
@@ -18,8 +19,8 @@ var (
 	far6  = netip.MustParseAddr("2001:db8:7::7")
 )
 
-func probePacket(to netip.Addr, udp bool, n, seq, size int) packet {
-	p := packet{from: near4, to: to, ttl: 7, size: size, flow: flowOf(to, udp, 33434, n), seq: uint16(seq),
+func probePacket(to netip.Addr, m method, n, seq, size int) packet {
+	p := packet{from: near4, to: to, ttl: 7, size: size, flow: flowOf(to, m, 33434, n), seq: uint16(seq), id: uint16(seq) * 3,
 		mark: [markSize]byte{1, 2, 3, 4, 5, 6, 7, 8}}
 	if to.Is6() {
 		p.from = near6
@@ -30,10 +31,10 @@ func probePacket(to netip.Addr, udp bool, n, seq, size int) packet {
 // every calls f with each kind of packet.
 func every(f func(p packet)) {
 	for _, to := range []netip.Addr{far4, far6} {
-		for _, udp := range []bool{false, true} {
+		for _, m := range []method{icmp, udp, tcp} {
 			for _, seq := range []int{1, 2, 0x7fff, 0xffff} {
 				for _, size := range []int{60, 61, 1500, 9000} {
-					f(probePacket(to, udp, seq%10, seq, size))
+					f(probePacket(to, m, seq%10, seq, size))
 				}
 			}
 		}
@@ -43,8 +44,8 @@ func every(f func(p packet)) {
 func body(p packet) (header int, pseudo uint32, b []byte) {
 	b = p.bytes()
 	if p.to.Is4() {
-		if p.flow.udp {
-			pseudo = add(0, b[12:20]) + protoUDP + uint32(len(b)-header4)
+		if p.flow.method != icmp {
+			pseudo = add(0, b[12:20]) + uint32(b[9]) + uint32(len(b)-header4)
 		}
 		return header4, pseudo, b
 	}
@@ -54,7 +55,7 @@ func body(p packet) (header int, pseudo uint32, b []byte) {
 func TestChecksumIsTrueAndAsWanted(t *testing.T) {
 	every(func(p packet) {
 		n, pseudo, b := body(p)
-		if len(b) != p.size {
+		if len(b) != p.size && (p.flow.method != tcp || p.size != leastSize || len(b) != n+synSize) {
 			t.Errorf("%v: %d bytes", p, len(b))
 		}
 		if sum := fold(add(pseudo, b[n:])); sum != 0xffff {
@@ -65,16 +66,16 @@ func TestChecksumIsTrueAndAsWanted(t *testing.T) {
 
 func TestPacketsOfOneFlowLookAlike(t *testing.T) {
 	for _, to := range []netip.Addr{far4, far6} {
-		for _, udp := range []bool{false, true} {
+		for _, m := range []method{icmp, udp, tcp} {
 			seen := map[string]bool{}
 			for n := range 10 {
 				var first string
 				for seq := 1; seq < 2000; seq += 37 {
-					h, _, b := body(probePacket(to, udp, n, seq, 60))
+					h, _, b := body(probePacket(to, m, n, seq, 60))
 					// Type, code and checksum, or both ports: what balancers look
 					// at. And the identifier, which a few do.
 					look := string(b[h : h+4])
-					if !udp {
+					if m == icmp {
 						look += string(b[h+4 : h+6])
 					}
 					if to.Is6() {
@@ -84,11 +85,11 @@ func TestPacketsOfOneFlowLookAlike(t *testing.T) {
 						first = look
 					}
 					if look != first {
-						t.Fatalf("%s UDP %v flow %d: %x and %x", to, udp, n, first, look)
+						t.Fatalf("%s %v flow %d: %x and %x", to, m, n, first, look)
 					}
 				}
 				if seen[first] {
-					t.Errorf("%s UDP %v: flow %d looks like another", to, udp, n)
+					t.Errorf("%s %v: flow %d looks like another", to, m, n)
 				}
 				seen[first] = true
 			}
@@ -113,14 +114,44 @@ func TestQuotationLeadsBackToThePacket(t *testing.T) {
 			if err != nil || a.kind != exceeded {
 				t.Fatalf("%v quoted by %d bytes: %+v, %v", p, n, a, err)
 			}
-			if got, want := nameOf(a.to, a.flow, a.seq), nameOf(p.to, p.flow, p.seq); got != want {
-				t.Errorf("quoted by %d bytes: %+v, want %+v", n, got, want)
+			if !about(a, p) {
+				t.Errorf("%v quoted by %d bytes: %+v", p, n, a)
 			}
-			if whole := n >= header+markAt+markSize; whole != (a.mark == p.mark) {
+			if whole := n >= header+markAt+markSize; p.flow.method != tcp && whole != (a.mark == p.mark) {
 				t.Errorf("quoted by %d bytes: mark %x", n, a.mark)
 			}
 		}
 	})
+}
+
+// about reports whether an answer tells of a packet.
+func about(a answer, p packet) bool {
+	return a.to == p.to && p.flow.asQuoted(a.flow) && a.seq == p.seq && a.from == p.from &&
+		(p.flow.method != tcp || a.secret == secretOf(p.mark)) && (a.v6 || a.id == p.id)
+}
+
+func TestAnswersToASynAreRead(t *testing.T) {
+	every(func(p packet) {
+		if p.flow.method != tcp {
+			return
+		}
+		for flags, closed := range map[byte]bool{tcpSYN | tcpACK: false, tcpRST | tcpACK: true} {
+			b := make([]byte, 20)
+			binary.BigEndian.PutUint16(b, p.flow.two)
+			binary.BigEndian.PutUint16(b[2:], p.flow.one)
+			binary.BigEndian.PutUint32(b[8:], p.synNumber()+1)
+			b[13] = flags
+			a, err := parseTCP(p.to.Is6(), b)
+			if err != nil || !p.flow.asQuoted(a.flow) || a.seq != p.seq || a.secret != secretOf(p.mark) || a.closed != closed {
+				t.Errorf("%v: %+v, %v", p, a, err)
+			}
+		}
+	})
+	for _, b := range [][]byte{nil, make([]byte, 19), make([]byte, 20), append(make([]byte, 13), tcpACK, 0, 0, 0, 0, 0, 0)} {
+		if a, err := parseTCP(false, b); err == nil {
+			t.Errorf("%x: %+v", b, a)
+		}
+	}
 }
 
 var update = flag.Bool("update", false, "write testdata anew")
@@ -131,8 +162,8 @@ func defects() map[string]struct {
 	b    []byte
 	want error
 } {
-	icmp4, udp4 := probePacket(far4, false, 0, 9, 60), probePacket(far4, true, 0, 9, 60)
-	icmp6, udp6 := probePacket(far6, false, 0, 9, 60), probePacket(far6, true, 0, 9, 60)
+	icmp4, udp4 := probePacket(far4, icmp, 0, 9, 60), probePacket(far4, udp, 0, 9, 60)
+	icmp6, udp6 := probePacket(far6, icmp, 0, 9, 60), probePacket(far6, udp, 0, 9, 60)
 	with := func(b []byte, at int, v byte) []byte { b[at] = v; return b }
 	type defect = struct {
 		v6   bool
@@ -153,7 +184,7 @@ func defects() map[string]struct {
 		"quoted_header_length_of_16":  {false, with(quoteOf(icmp4, 11, 0, 60), 8, 0x44), errHeader},
 		"quoted_options_past_the_end": {false, with(quoteOf(icmp4, 11, 0, 28), 8, 0x4f), errShort},
 		"quoted_later_fragment":       {false, with(quoteOf(udp4, 11, 0, 60), 8+7, 3), errFragment},
-		"quoted_tcp":                  {false, with(quoteOf(udp4, 11, 0, 60), 8+9, 6), errProtocol},
+		"quoted_sctp":                 {false, with(quoteOf(udp4, 11, 0, 60), 8+9, 132), errProtocol},
 		"quoted_echo_reply":           {false, with(quoteOf(icmp4, 11, 0, 60), 8+20, 0), errProtocol},
 		"v6_router_advertisement":     {true, []byte{134, 0, 0, 0, 0, 0, 0, 0}, errType},
 		"v6_quoted_header_cut":        {true, quoteOf(icmp6, 3, 0, 39), errShort},
@@ -225,7 +256,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("target %v of %+v", a.to, a)
 		}
 		longer, err := parse(v6, append(append([]byte{}, b...), make([]byte, 64)...))
-		if err != nil || nameOf(longer.to, longer.flow, longer.seq) != nameOf(a.to, a.flow, a.seq) {
+		if err != nil || longer.to != a.to || longer.flow != a.flow || longer.seq != a.seq {
 			t.Fatalf("%+v became %+v, %v", a, longer, err)
 		}
 	})

@@ -1,0 +1,266 @@
+package traceroute
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"sonde/internal/lab"
+	"sonde/internal/measure"
+	"sonde/probes"
+)
+
+// forged is a time exceeded from a router that does not exist, about a packet that
+// somebody who knows our flows guesses: all is right but the numbers that change.
+func forged(net *lab.Internet, to string, m method) []byte {
+	p := packet{from: net.V4, to: ip(to), ttl: 1, size: leastSize, flow: flowOf(ip(to), m, 33434, 0), seq: uint16(rand.Uint32()), id: uint16(rand.Uint32())}
+	quote := p.bytes()[:header4+transport]
+	b := append([]byte{0x45, 0, 0, byte(header4 + transport + len(quote)), 0, 0, 0, 0, 64, protoICMP, 0, 0, 10, 66, 6, 6}, net.V4.AsSlice()...)
+	sum := ^fold(add(0, b))
+	b[10], b[11] = byte(sum>>8), byte(sum)
+	message := append([]byte{11, 0, 0, 0, 0, 0, 0, 0}, quote...)
+	sum = ^fold(add(0, message))
+	message[2], message[3] = byte(sum>>8), byte(sum)
+	return append(b, message...)
+}
+
+// flood injects forged answers until it is stopped, and tells how many a second.
+func flood(t *testing.T, net *lab.Internet, to string, m method) (stop func() float64) {
+	t.Helper()
+	var packets [][]byte
+	for range 1 << 14 {
+		packets = append(packets, forged(net, to, m))
+	}
+	var n atomic.Int64
+	end, ended := make(chan struct{}), make(chan struct{})
+	began := time.Now()
+	go func() {
+		defer close(ended)
+		for i := 0; ; i++ {
+			select {
+			case <-end:
+				return
+			default:
+			}
+			if err := net.Inject(packets[i%len(packets)]); err != nil {
+				t.Error(err)
+				return
+			}
+			n.Add(1)
+		}
+	}()
+	return func() float64 {
+		close(end)
+		<-ended
+		return float64(n.Load()) / time.Since(began).Seconds()
+	}
+}
+
+// What it costs is time: runs are right or missed, and nothing piles up.
+func TestFloodOfForgedAnswersChangesNoRoute(t *testing.T) {
+	src, net := internet(t)
+	net.Path("0.0.0.0/0", lab.At("10.1.1.1"), &lab.Router{V4: "10.1.2.1", Quote: 28}, lab.At("10.1.3.1"))
+	const to, want = "198.18.7.7", "10.1.1.1 10.1.2.1 10.1.3.1 198.18.7.7"
+	right, busy := 0, 0
+	for _, m := range []method{icmp, udp} {
+		src.Do(func() {
+			e, err := open(discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer e.Close()
+			stop := flood(t, net, to, m)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			until := time.Now().Add(2 * time.Second)
+			for time.Now().Before(until) {
+				p, err := Tool().New(json.RawMessage(`{"method":"`+m.String()+`","timeout":"5s"}`), probes.Env{Log: discard, Engine: e})
+				if err != nil {
+					t.Fatal(err)
+				}
+				r, err := p.Run(t.Context(), measure.Target{Address: to, Log: discard})
+				switch {
+				case errors.Is(err, probes.ErrBusy):
+					busy++
+				case err != nil:
+					t.Fatal(err)
+				default:
+					right++
+					if s := read(t, r); strings.Join(s.hops, " ") != want || slices.Contains(addressesOf(s), "10.66.6.6") {
+						t.Errorf("%v: %v over %v", m, s.hops, addressesOf(s))
+					}
+				}
+			}
+			rate := stop()
+			runtime.ReadMemStats(&after)
+			if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 20<<20 {
+				t.Errorf("%d bytes more are in use", grown)
+			}
+			if n := underWay(e); n != 0 {
+				t.Errorf("%d packets are still waited for", n)
+			}
+			t.Logf("%v: %.0f forged answers a second", m, rate)
+		})
+	}
+	t.Logf("%d runs right, %d missed", right, busy)
+	if right == 0 {
+		t.Error("no run came through")
+	}
+}
+
+// An 8-byte quotation proves nothing but by numbers that only who saw the packet knows.
+func TestGuessedAnswerIsNotBelievedWhileSomebodyGuesses(t *testing.T) {
+	e := &engine{waiting: map[uint16]*probeSent{}, targets: map[netip.Addr]int{far4: 1}, idOdd: 7, idPlus: 9}
+	s := &probeSent{packet: packet{from: near4, to: far4, flow: flowOf(far4, icmp, 0, 0), seq: 4, id: 4*7 + 9, mark: [markSize]byte{1}}}
+	e.waiting[s.seq] = s
+	now := testStart
+	guess := answer{kind: exceeded, from: near4, to: far4, flow: s.flow, seq: s.seq, id: 12345, sum: s.flow.two}
+	if got, _ := e.find(&guess, now); got != s {
+		t.Error("a router that rewrites identifications is not heard")
+	}
+	wrong, elsewhere := guess, guess
+	wrong.seq, elsewhere.to = 77, near4
+	e.find(&elsewhere, now)
+	if got, _ := e.find(&guess, now.Add(time.Second)); got != s {
+		t.Error("what belongs to other programs made us careful")
+	}
+	e.find(&wrong, now)
+	if got, _ := e.find(&guess, now.Add(time.Second)); got != nil {
+		t.Error("a guess was believed while somebody guesses")
+	}
+	proof := guess
+	proof.id = s.id
+	if got, _ := e.find(&proof, now.Add(time.Second)); got != s {
+		t.Error("a proof was not")
+	}
+	if got, _ := e.find(&guess, now.Add(careful+2*time.Second)); got != s {
+		t.Error("caution did not end")
+	}
+}
+
+func TestIdentificationLeadsBackToThePacket(t *testing.T) {
+	for range 100 {
+		e := &engine{idOdd: uint16(rand.Uint32()) | 1, idPlus: uint16(rand.Uint32())}
+		for seq := range uint16(65535) {
+			if got := e.seqOf(seq*e.idOdd + e.idPlus); got != seq {
+				t.Fatalf("%d became %d with %d and %d", seq, got, e.idOdd, e.idPlus)
+			}
+		}
+	}
+}
+
+// capture writes what the host sends into a file as tcpdump would, until the test ends.
+func capture(t *testing.T, net *lab.Internet) (file string, packets *atomic.Int64) {
+	t.Helper()
+	file, packets = filepath.Join(t.TempDir(), "sent.pcap"), new(atomic.Int64)
+	const rawIP = 101 // the link type of packets without a link
+	b := binary.LittleEndian.AppendUint32(nil, 0xa1b2c3d4)
+	b = append(b, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, rawIP, 0, 0, 0)
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	net.Watch(func(p *lab.Packet) {
+		b := make([]byte, 8, 16+len(p.Bytes))
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(p.Bytes)))
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(p.Bytes)))
+		if _, err := f.Write(append(b, p.Bytes...)); err != nil {
+			t.Error(err)
+		}
+		packets.Add(1)
+	})
+	return file, packets
+}
+
+func TestNoPacketIsMalformed(t *testing.T) {
+	src, net := internet(t)
+	net.Path("0.0.0.0/0", lab.At("10.1.1.1"), &lab.Router{V4: "10.1.2.1", MTU: 1400})
+	net.Path("::/0", lab.At("10.1.1.1", "2001:db8:1::1"), &lab.Router{V6: "2001:db8:2::1", MTU: 1400})
+	file, packets := capture(t, net)
+	everyMethod(func(spec, to string) {
+		for _, more := range []string{``, `,"size":1201`, `,"mtu":true`, `,"paths":"all"`} {
+			trace(t, src, `{`+spec+more+`}`, ip(to))
+		}
+	})
+	read := func(filter string) (lines []string) {
+		// Our payloads belong to no protocol; tshark would guess one.
+		cmd := exec.Command("tshark", "-r", file, "-d", "udp.port==1-65535,data", "-d", "tcp.port==1-65535,data", "-o", "udp.try_heuristic_first:FALSE", "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE",
+			"-Y", filter, "-T", "fields", "-e", "frame.number", "-e", "_ws.col.Info")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("tshark: %v", err)
+		}
+		return slices.Collect(strings.Lines(string(out)))
+	}
+	if n := len(read("ip || ipv6")); n < 600 || n != int(packets.Load()) {
+		t.Errorf("tshark reads %d packets of %d", n, packets.Load())
+	}
+	const bad = `_ws.malformed || ip.checksum.status == "Bad" || udp.checksum.status == "Bad" || tcp.checksum.status == "Bad" || icmp.checksum.status == "Bad" || icmpv6.checksum.status == "Bad"`
+	if lines := read(bad); len(lines) > 0 {
+		t.Errorf("%d packets are wrong, the first: %s", len(lines), lines[0])
+	}
+}
+
+// scamper gives the hops by CAIDA's prober, "*" for silence.
+func scamper(t *testing.T, from *lab.Host, args, target string) (hops []string) {
+	t.Helper()
+	out := from.Run("scamper", "-c", "trace -w 1 -q 1 -g 5 "+args, "-i", target)
+	for _, line := range strings.Split(strings.TrimSpace(out), "\n")[1:] {
+		if f := strings.Fields(line); len(f) > 1 {
+			hops = append(hops, f[1])
+		}
+	}
+	return hops
+}
+
+func TestSameHopsAsScamperAndTraceroute(t *testing.T) {
+	src, net := internet(t)
+	for name, way := range map[string][]lab.Hop{
+		"a chain":   {lab.At("10.1.1.1", "2001:db8:1::1"), lab.At("10.1.2.1", "2001:db8:2::1"), lab.At("10.1.3.1", "2001:db8:3::1")},
+		"silence":   {lab.At("10.1.1.1", "2001:db8:1::1"), &lab.Router{}, &lab.Router{}, lab.At("10.1.3.1", "2001:db8:3::1")},
+		"a stutter": {&lab.Router{V4: "10.1.1.1", V6: "2001:db8:1::1", ZeroTTL: true}, lab.At("10.1.2.1", "2001:db8:2::1")},
+		"short":     {lab.At("10.1.1.1", "2001:db8:1::1"), &lab.Router{V4: "10.1.2.1", V6: "2001:db8:2::1", Quote: 48}},
+		"no one":    {},
+		"a refusal": {lab.At("10.1.1.1", "2001:db8:1::1"), &lab.Router{V4: "10.1.2.1", V6: "2001:db8:2::1", Refuse: lab.Unreachable(13, 1)}},
+	} {
+		net.Path("0.0.0.0/0", way...)
+		net.Path("::/0", way...)
+		for _, to := range []string{"198.18.7.7", "2001:db8:7::7"} {
+			for _, m := range []struct{ spec, flag, scamper string }{
+				{`"method":"icmp"`, "-I", "-P icmp-paris"}, {`"method":"udp"`, "-U", "-P udp-paris"}, {`"method":"tcp","port":80`, "-T", ""},
+			} {
+				s := trace(t, src, `{"timeout":"300ms",`+m.spec+`}`, ip(to))
+				theirs := others(t, src, m.flag, "-w", "0.3", "-q", "1", "-m", fmt.Sprint(len(s.hops)), to)
+				var first []string
+				for _, h := range theirs {
+					first = append(first, h[0])
+				}
+				if !slices.Equal(s.hops, first) {
+					t.Errorf("%s, %s to %s: %v, traceroute finds %v", name, m.spec, to, s.hops, first)
+				}
+				if m.scamper == "" {
+					continue // it sends a SYN by Ethernet alone
+				}
+				if got := scamper(t, src, m.scamper, to); !slices.Equal(s.hops, got) {
+					t.Errorf("%s, %s to %s: %v, scamper finds %v", name, m.spec, to, s.hops, got)
+				}
+			}
+		}
+	}
+}
