@@ -101,9 +101,12 @@ type hopRow struct {
 	Back    int // hops of the way back, by the TTL of the answers; 0 when not known
 }
 
-// Lost is the share of the probes without answer, in percent.
+// Lost is the share of the probes without answer, in percent; "" where none is known to have been sent.
 func (h hopRow) Lost() string {
-	return chart.Number(100 * float64(h.Probes-h.Answered) / float64(max(h.Probes, 1)))
+	if h.Probes == 0 {
+		return ""
+	}
+	return chart.Number(100 * float64(h.Probes-h.Answered) / float64(h.Probes))
 }
 
 // Unequal reports whether the way back has another length.

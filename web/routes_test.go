@@ -200,3 +200,40 @@ func TestMedianOfNoAnswersIsNone(t *testing.T) {
 		t.Error("wrong")
 	}
 }
+
+func TestRunTellsWhatTheEngineSaysBesideTheHops(t *testing.T) {
+	pages, _ := seededRoutes(t)
+	h := New(pages, "0.1.0", logTo(t)).Handler()
+	body := page(t, h, "/routes/18?run=2026-03-29T11:00:00Z")
+	for _, want := range []string{"udp", "a confidence of 0.95", "MTU 1400 bytes, larger packets end behind hop 3", "nat", "qttl=0", "in index=7 name=xe-0/0/1 mtu=9000", "≠ 5"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%q is not told", want)
+		}
+	}
+}
+
+// Where all paths are looked for other flows than the first are not asked at every hop.
+func TestFlowThatWasNotAskedIsNotLost(t *testing.T) {
+	pages, conn := seededRoutes(t)
+	run(t, conn, `UPDATE routedata SET confidence = 0.95, hop_addresses[1][2] = NULL, hop_addresses[1][3] = NULL WHERE toolspec_id = 19`)
+	if err := pages.Read(t.Context(), func(r *store.Reading) error {
+		hops, _, err := r.RouteHops(t.Context(), 19, 1, asOf.Add(-time.Hour), asOf, 10)
+		if err == nil && (len(hops) != 7 || hops[0].Probes != hops[0].Answered || hops[0].Probes == 0) {
+			t.Errorf("%+v", hops)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAddressWithAMaskStopsNoPage(t *testing.T) {
+	pages, conn := seededRoutes(t)
+	run(t, conn, `UPDATE routedata SET hops[2] = '198.51.100.1/24', hop_addresses[2][1] = '198.51.100.1/24', address = '203.0.113.99/24' WHERE toolspec_id = 13`)
+	run(t, conn, `UPDATE routeno SET hops[2] = '198.51.100.1/24' WHERE toolspec_id = 13`)
+	run(t, conn, `UPDATE asn SET address = '198.51.100.1/24' WHERE address = '198.51.100.1'`)
+	h := New(pages, "0.1.0", logTo(t)).Handler()
+	for _, target := range []string{"/routes", "/routes/13", "/hop/198.51.100.1", "/hop/131.169.1.1", "/topology", "/topology?range=7d"} {
+		page(t, h, target)
+	}
+}

@@ -185,6 +185,9 @@ func seededRoutes(t testing.TB) (*store.Pages, *pgx.Conn) {
 		run(t, conn, `INSERT INTO asninfo (asn, name, country, source) VALUES ($1, $2, $3, 'table')`, n, name, map[bool]string{true: "US", false: "DE"}[n == 293 || n == 3152])
 	}
 	run(t, conn, `UPDATE pingdata SET rtt_min_ms = rtt_min_ms + 34, rtt_median_ms = rtt_median_ms + 34, rtt_mean_ms = rtt_mean_ms + 34, rtt_max_ms = rtt_max_ms + 34 WHERE toolspec_id = 2 AND due_at BETWEEN '2026-03-29 03:08+00' AND '2026-03-29 05:04+00'`)
+	// What the engine says beside the hops.
+	run(t, conn, `UPDATE routedata SET method = 'udp', confidence = 0.95, mtu = 1400, mtu_hop = 3, hop_notes = '{{NULL,NULL,NULL},{nat,nat,NULL},{NULL,NULL,NULL},{NULL,NULL,NULL},{NULL,NULL,NULL},{"qttl=0",NULL,NULL}}',
+		hop_interfaces = '{{NULL,NULL,NULL},{NULL,NULL,NULL},{NULL,NULL,NULL},{NULL,NULL,NULL},{"in index=7 name=xe-0/0/1 mtu=9000",NULL,NULL},{NULL,NULL,NULL}}' WHERE toolspec_id = 18 AND due_at > '2026-03-29 05:00+00'`)
 	note := func(spec int64, monhost, node, at, text, changes string) {
 		run(t, conn, `INSERT INTO newalerts (toolspec_id, monhost, node, tool, rule, kind, severity, at, decision, text, evidence) VALUES ($1, $2, $3, 'traceroute', 'route', 'note', 'info', $4, 'note', $5, jsonb_build_object('changes', $6::jsonb))`,
 			spec, monhost, node, at, text, changes)

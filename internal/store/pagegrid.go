@@ -2,8 +2,11 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // PageGridRun is a run of a tool that finds routes, as the grid of a day marks it.
@@ -23,15 +26,33 @@ const gridRun = `d.due_at, d.outcome, coalesce(d.reason, ''), coalesce(d.route_n
 
 // GridRuns gives the runs of specs due in [from, until), by spec and time.
 func (r *Reading) GridRuns(ctx context.Context, specs []int64, from, until time.Time) ([]PageGridRun, error) {
-	return collect[PageGridRun](ctx, r, "runs of a day", `SELECT d.toolspec_id, `+gridRun+`
+	return r.gridRuns(ctx, `SELECT d.toolspec_id, `+gridRun+`
 		FROM routedata d WHERE d.toolspec_id = ANY($1) AND d.due_at >= $2 AND d.due_at < $3 ORDER BY d.toolspec_id, d.due_at`, specs, from, until)
 }
 
 // GridBefore gives of each spec the last run that saw a route before an instant, looked for through eight days.
 func (r *Reading) GridBefore(ctx context.Context, specs []int64, before time.Time) ([]PageGridRun, error) {
-	return collect[PageGridRun](ctx, r, "runs before a day", `SELECT i.id, l.* FROM unnest($1::bigint[]) AS i (id) CROSS JOIN LATERAL (
+	return r.gridRuns(ctx, `SELECT i.id, l.* FROM unnest($1::bigint[]) AS i (id) CROSS JOIN LATERAL (
 		SELECT `+gridRun+` FROM routedata d WHERE d.toolspec_id = i.id AND d.due_at >= $2::timestamptz - interval '8 days' AND d.due_at < $2
 			AND d.outcome = 'ok' AND d.route_no IS NOT NULL ORDER BY d.due_at DESC LIMIT 1) l`, specs, before)
+}
+
+func (r *Reading) gridRuns(ctx context.Context, sql string, args ...any) ([]PageGridRun, error) {
+	rows, err := r.tx.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read runs of a day: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (PageGridRun, error) {
+		var g PageGridRun
+		var hops []*netip.Prefix
+		err := row.Scan(&g.ToolspecID, &g.DueAt, &g.Outcome, &g.Reason, &g.Number, &hops, &g.Reached, &g.Codes, &g.RTT)
+		g.Hops = plainAddresses(hops)
+		return g, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read runs of a day: %w", err)
+	}
+	return list, nil
 }
 
 // GridGaps gives the gaps of specs that touch [from, until), less what was measured inside them all the same.

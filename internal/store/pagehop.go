@@ -47,7 +47,9 @@ func (r *Reading) Crossings(ctx context.Context, address netip.Addr, since time.
 	}
 	list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (PageCrossing, error) {
 		var c PageCrossing
-		err := row.Scan(&c.ToolspecID, &c.Monhost, &c.Node, &c.Label, &c.Number, &c.Hops, &c.Reached, &c.FirstSeen, &c.LastSeen, &c.Times, &c.Place, &c.Arm, &c.FirstTTL, &c.Now, &all)
+		var hops []*netip.Prefix
+		err := row.Scan(&c.ToolspecID, &c.Monhost, &c.Node, &c.Label, &c.Number, &hops, &c.Reached, &c.FirstSeen, &c.LastSeen, &c.Times, &c.Place, &c.Arm, &c.FirstTTL, &c.Now, &all)
+		c.Hops = plainAddresses(hops)
 		return c, err
 	})
 	if err != nil {

@@ -29,7 +29,9 @@ func (r *Reading) Routes(ctx context.Context, spec int64, most int) (list []Page
 	}
 	list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (PageRoute, error) {
 		var p PageRoute
-		err := row.Scan(&p.Number, &p.Hops, &p.Reached, &p.FirstSeen, &p.Last, &p.Times, &p.Share, &all)
+		var hops []*netip.Prefix
+		err := row.Scan(&p.Number, &hops, &p.Reached, &p.FirstSeen, &p.Last, &p.Times, &p.Share, &all)
+		p.Hops = plainAddresses(hops)
 		return p, err
 	})
 	if err != nil {
@@ -41,14 +43,16 @@ func (r *Reading) Routes(ctx context.Context, spec int64, most int) (list []Page
 // Route gives one route by its number, or ErrNone.
 func (r *Reading) Route(ctx context.Context, spec int64, number int) (PageRoute, error) {
 	p := PageRoute{Number: number}
+	var hops []*netip.Prefix
 	err := r.tx.QueryRow(ctx, `SELECT hops, reached, first_seen_at, last_seen_at, times_seen FROM routeno WHERE toolspec_id = $1 AND route_no = $2`,
-		spec, number).Scan(&p.Hops, &p.Reached, &p.FirstSeen, &p.Last, &p.Times)
+		spec, number).Scan(&hops, &p.Reached, &p.FirstSeen, &p.Last, &p.Times)
 	if err == pgx.ErrNoRows {
 		return p, fmt.Errorf("route %d of spec %d: %w", number, spec, ErrNone)
 	}
 	if err != nil {
 		return p, fmt.Errorf("read route %d: %w", number, err)
 	}
+	p.Hops = plainAddresses(hops)
 	return p, nil
 }
 
@@ -61,11 +65,14 @@ type PageRouteRun struct {
 	Reached         *bool
 	RTT             *float64
 	EndReason       string
+	Method          string
+	Confidence      *float64 // that all load-balanced paths were found; nil when that was not asked
+	MTU, MTUHop     *int     // of the path; nil when not asked or not found
 }
 
 // RouteRuns gives the newest runs due in [from, until], newest first.
 func (r *Reading) RouteRuns(ctx context.Context, spec int64, from, until time.Time, most int) ([]PageRouteRun, error) {
-	return collect[PageRouteRun](ctx, r, "runs of a route", `SELECT due_at, outcome, coalesce(reason, ''), route_no, hop_count, reached, rtt_ms, coalesce(end_reason, '')
+	return collect[PageRouteRun](ctx, r, "runs of a route", `SELECT due_at, outcome, coalesce(reason, ''), route_no, hop_count, reached, rtt_ms, coalesce(end_reason, ''), coalesce(method, ''), confidence, mtu, mtu_hop
 		FROM routedata WHERE toolspec_id = $1 AND due_at >= $2 AND due_at <= $3 ORDER BY due_at DESC LIMIT $4`, spec, from, until, most)
 }
 
@@ -144,23 +151,29 @@ func (r *Reading) RouteShares(ctx context.Context, spec int64, from, until time.
 type PageHop struct {
 	TTL              int
 	Addresses        []*netip.Addr // those that answered, the most frequent first
-	Probes, Answered int
-	Min, Median      *float64 // ms
-	Labels           []string // MPLS
+	Probes, Answered int           // where all paths were looked for, of the first flow only: others are not asked everywhere
+	Min, Median      *float64      // ms
+	Labels           []string      // MPLS
 	Codes            []string
-	ReplyTTL         *int // with which answers arrived most often
+	Interfaces       []string // RFC 5837
+	Notes            []string // nat, qttl=0, …
+	ReplyTTL         *int     // with which answers arrived most often
 }
 
 // RouteHops sums up the hops of the newest runs of one route due in [from, until], and says how many runs there were.
 func (r *Reading) RouteHops(ctx context.Context, spec int64, number int, from, until time.Time, most int) (list []PageHop, runs int, err error) {
 	rows, err := r.tx.Query(ctx, `
 		WITH runs AS (SELECT * FROM routedata WHERE toolspec_id = $1 AND route_no = $2 AND due_at >= $3 AND due_at <= $4 AND hop_addresses IS NOT NULL ORDER BY due_at DESC LIMIT $5),
-			probes AS (SELECT coalesce(r.first_ttl, 1) + (u.ord - 1) / array_length(r.hop_addresses, 2) AS ttl, u.*
-				FROM runs r CROSS JOIN LATERAL unnest(r.hop_addresses, r.hop_rtts_us, r.hop_codes, r.hop_ttls, r.hop_labels) WITH ORDINALITY AS u (a, rtt, code, back, label, ord))
+			probes AS (SELECT coalesce(r.first_ttl, 1) + (u.ord - 1) / array_length(r.hop_addresses, 2) AS ttl, u.*,
+					r.confidence IS NULL OR (u.ord - 1) % array_length(r.hop_addresses, 2) = 0 AS asked
+				FROM runs r CROSS JOIN LATERAL unnest(r.hop_addresses, r.hop_rtts_us, r.hop_codes, r.hop_ttls, r.hop_labels, r.hop_interfaces, r.hop_notes)
+					WITH ORDINALITY AS u (a, rtt, code, back, label, face, note, ord))
 		SELECT ttl::int, ARRAY(SELECT a FROM probes q WHERE q.ttl = p.ttl AND a IS NOT NULL GROUP BY a ORDER BY count(*) DESC, a LIMIT 16),
-			count(*)::int, count(a)::int, min(rtt) / 1000.0::float8, percentile_cont(0.5) WITHIN GROUP (ORDER BY rtt) / 1000.0,
+			count(*) FILTER (WHERE asked)::int, count(a) FILTER (WHERE asked)::int, min(rtt) / 1000.0::float8, percentile_cont(0.5) WITHIN GROUP (ORDER BY rtt) / 1000.0,
 			ARRAY(SELECT DISTINCT label FROM probes q WHERE q.ttl = p.ttl AND label IS NOT NULL ORDER BY label LIMIT 4),
 			ARRAY(SELECT DISTINCT code FROM probes q WHERE q.ttl = p.ttl AND code IS NOT NULL ORDER BY code LIMIT 4),
+			ARRAY(SELECT DISTINCT face FROM probes q WHERE q.ttl = p.ttl AND face IS NOT NULL ORDER BY face LIMIT 4),
+			ARRAY(SELECT DISTINCT note FROM probes q WHERE q.ttl = p.ttl AND note IS NOT NULL ORDER BY note LIMIT 4),
 			mode() WITHIN GROUP (ORDER BY back), (SELECT count(*) FROM runs)::int
 		FROM probes p GROUP BY ttl ORDER BY ttl`, spec, number, from, until, most)
 	if err != nil {
@@ -168,7 +181,9 @@ func (r *Reading) RouteHops(ctx context.Context, spec int64, number int, from, u
 	}
 	list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (PageHop, error) {
 		var h PageHop
-		err := row.Scan(&h.TTL, &h.Addresses, &h.Probes, &h.Answered, &h.Min, &h.Median, &h.Labels, &h.Codes, &h.ReplyTTL, &runs)
+		var addresses []*netip.Prefix
+		err := row.Scan(&h.TTL, &addresses, &h.Probes, &h.Answered, &h.Min, &h.Median, &h.Labels, &h.Codes, &h.Interfaces, &h.Notes, &h.ReplyTTL, &runs)
+		h.Addresses = plainAddresses(addresses)
 		return h, err
 	})
 	if err != nil {

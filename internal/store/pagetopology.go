@@ -42,7 +42,14 @@ func (r *Reading) Seen(ctx context.Context, specs []int64, since time.Time, perS
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (PageSeen, error) {
 		var s PageSeen
-		err := row.Scan(&s.ToolspecID, &s.Monhost, &s.Node, &s.Number, &s.Hops, &s.Reached, &s.FirstTTL, &s.LastSeen, &s.Target, &s.Addresses, &s.RTTs, &s.Runs, &s.Now, &s.RTT)
+		var hops []*netip.Prefix
+		var target *netip.Prefix
+		var addresses [][]*netip.Prefix
+		err := row.Scan(&s.ToolspecID, &s.Monhost, &s.Node, &s.Number, &hops, &s.Reached, &s.FirstTTL, &s.LastSeen, &target, &addresses, &s.RTTs, &s.Runs, &s.Now, &s.RTT)
+		s.Hops, s.Target = plainAddresses(hops), plainAddresses([]*netip.Prefix{target})[0]
+		for _, a := range addresses {
+			s.Addresses = append(s.Addresses, plainAddresses(a))
+		}
 		return s, err
 	})
 	if err != nil {
