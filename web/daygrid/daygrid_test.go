@@ -249,3 +249,76 @@ func TestGapsAreMarkedInEachHourTheyTouch(t *testing.T) {
 		t.Errorf("%+v", one)
 	}
 }
+
+// Whatever a day's runs are, each has one mark that says something, and no cell loses one.
+func FuzzEveryRunIsInTheGridOnce(f *testing.F) {
+	f.Add([]byte{10, 20, 30, 255, 10, 21, 30, 254, 253, 10, 0, 30, 255})
+	f.Add([]byte{0, 0, 255, 255, 252, 251, 250, 1, 1, 1, 255})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if len(raw) > 2000 {
+			return
+		}
+		var day []Run
+		r := Run{Outcome: measure.OK}
+		end := func() {
+			r.DueAt = morning.Add(time.Duration(len(day)) * time.Minute)
+			if r.Outcome != measure.OK {
+				r.Reason = "why"
+			}
+			day = append(day, r)
+			r = Run{Outcome: measure.OK}
+		}
+		for i, b := range raw {
+			switch {
+			case b == 255:
+				r.Route.Number = i + 1
+				end()
+			case b == 254:
+				r.Route.Reached = true
+			case b == 253:
+				r.Outcome = measure.Missed
+			case b == 252:
+				r.Outcome = measure.Fail
+			case b > 240:
+				r.Codes = append(r.Codes, string([]byte{'!', b})+",cksum")
+			case b == 0:
+				r.Route.Hops = append(r.Route.Hops, measure.Hop{})
+			default:
+				r.Route.Hops = append(r.Route.Hops, measure.Hop{Address: netip.AddrFrom4([4]byte{10, b / 16, b, 1}), AS: uint32(b % 3), Arms: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, b / 2, 1})}})
+			}
+		}
+		end()
+		marks := Marks(day, nil)
+		if len(marks) != len(day) {
+			t.Fatalf("%d marks of %d runs", len(marks), len(day))
+		}
+		hours := Hours(morning, time.UTC)
+		shown, news := 0, 0
+		for _, cell := range Cells(marks, hours) {
+			for _, g := range cell {
+				shown += g.Times
+				if g.News && g.Times != 1 {
+					t.Fatalf("news was put together: %+v", g)
+				}
+				if g.News {
+					news++
+				}
+			}
+		}
+		within, wantNews := 0, 0
+		for _, m := range marks {
+			if m.Text == "" || m.Says == "" {
+				t.Fatalf("%+v says nothing", m)
+			}
+			if m.At.Before(hours[len(hours)-1].Until) {
+				within++
+				if m.News {
+					wantNews++
+				}
+			}
+		}
+		if shown != within || news != wantNews {
+			t.Fatalf("%d of %d marks, %d of %d news", shown, within, news, wantNews)
+		}
+	})
+}
