@@ -93,6 +93,18 @@ func (q request) hop(address netip.Addr, w window) (hopView, error) {
 		return v, err
 	}
 	v.Cut = all > len(crossings)
+	if w.Default && len(crossings) > 0 {
+		first := crossings[0].FirstSeen
+		for _, c := range crossings {
+			if c.FirstSeen.Before(first) {
+				first = c.FirstSeen
+			}
+		}
+		if w, err = young(w, q.Now.Sub(first), q.Now); err != nil {
+			return v, err
+		}
+		v.Window = w
+	}
 	hops := [][]*netip.Addr{{&address}}
 	for _, c := range crossings {
 		hops = append(hops, c.Hops)
@@ -297,9 +309,12 @@ func (q request) hopChart(address netip.Addr, crossings []store.PageCrossing, w 
 		c.Note = fmt.Sprintf("Of %d routes over this hop the %d seen last are drawn.", len(drawn), chartCrossings)
 		drawn = drawn[:chartCrossings]
 	}
-	interval := 10 * time.Minute
-	c.Width = store.BucketWidth(w.From, w.Until, interval)
-	c.Interval = interval
+	// As wide as the longest interval, so that everyone is in each bucket.
+	for _, x := range drawn {
+		c.Interval = max(c.Interval, min(x.Interval, time.Hour))
+	}
+	c.Interval = max(c.Interval, 10*time.Second)
+	c.Width = store.BucketWidth(w.From, w.Until, c.Interval)
 	if len(drawn) == 0 {
 		return c, 0, nil
 	}

@@ -50,8 +50,16 @@ func youngWindow(w window, specs []store.PageSpec, now time.Time) (window, error
 	for _, s := range specs {
 		age = max(age, now.Sub(s.Since))
 	}
+	if len(specs) == 0 {
+		return w, nil
+	}
+	return young(w, age, now)
+}
+
+// young narrows a window that nobody asked for to what has been measured for age.
+func young(w window, age time.Duration, now time.Time) (window, error) {
 	switch {
-	case len(specs) == 0 || age > 3*time.Hour:
+	case age > 3*time.Hour:
 		return w, nil
 	case age > 20*time.Minute:
 		return spanWindow("3h", now)

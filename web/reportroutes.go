@@ -91,6 +91,7 @@ func (w *reporter) hops() error {
 		if err != nil {
 			return err
 		}
+		win.Default = true
 		err = w.page("../", hopFile(a), "hop.html", func(q request) (any, error) {
 			v, err := q.hop(a, win)
 			if err != nil || v.Chart == nil {

@@ -18,10 +18,11 @@ type PageCrossing struct {
 	Reached              bool
 	FirstSeen, LastSeen  time.Time
 	Times                int64
-	Place                int  // of the address among the hops, counted from 1
-	Arm                  bool // only other flows than the first crossed it
-	FirstTTL             int  // of the newest run that saw the route; 1 when that is not looked at
-	Now                  bool // it is the route this spec saw last
+	Place                int           // of the address among the hops, counted from 1
+	Arm                  bool          // only other flows than the first crossed it
+	FirstTTL             int           // of the newest run that saw the route; 1 when that is not looked at
+	Now                  bool          // it is the route this spec saw last
+	Interval             time.Duration // of the spec; 0 for a cron expression
 }
 
 // Crossings gives the routes that lead over an address, the one seen last first,
@@ -38,7 +39,8 @@ func (r *Reading) Crossings(ctx context.Context, address netip.Addr, since time.
 		SELECT n.toolspec_id, s.monhost, s.node, s.label, n.route_no, n.hops, n.reached, n.first_seen_at, n.last_seen_at, n.times_seen,
 			coalesce(array_position(n.hops, $1), (SELECT (min(ord) - 1)::int / array_length(d.hop_addresses, 2) + 1 FROM unnest(d.hop_addresses) WITH ORDINALITY u (a, ord) WHERE a = $1), 0),
 			array_position(n.hops, $1) IS NULL, coalesce(d.first_ttl, 1),
-			NOT EXISTS (SELECT FROM routeno o WHERE o.toolspec_id = n.toolspec_id AND o.last_seen_at > n.last_seen_at), (count(*) OVER ())::int
+			NOT EXISTS (SELECT FROM routeno o WHERE o.toolspec_id = n.toolspec_id AND o.last_seen_at > n.last_seen_at),
+			coalesce(extract(epoch FROM s.run_interval)::float8, 0), (count(*) OVER ())::int
 		FROM seen JOIN routeno n USING (toolspec_id, route_no) JOIN toolspecs s ON s.id = n.toolspec_id
 		LEFT JOIN routedata d ON d.toolspec_id = n.toolspec_id AND d.due_at = n.last_seen_at AND d.due_at >= $2
 		ORDER BY n.last_seen_at DESC, n.toolspec_id, n.route_no LIMIT $4`, address, since, r.Now, most)
@@ -48,8 +50,9 @@ func (r *Reading) Crossings(ctx context.Context, address netip.Addr, since time.
 	list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (PageCrossing, error) {
 		var c PageCrossing
 		var hops []*netip.Prefix
-		err := row.Scan(&c.ToolspecID, &c.Monhost, &c.Node, &c.Label, &c.Number, &hops, &c.Reached, &c.FirstSeen, &c.LastSeen, &c.Times, &c.Place, &c.Arm, &c.FirstTTL, &c.Now, &all)
-		c.Hops = plainAddresses(hops)
+		var interval float64
+		err := row.Scan(&c.ToolspecID, &c.Monhost, &c.Node, &c.Label, &c.Number, &hops, &c.Reached, &c.FirstSeen, &c.LastSeen, &c.Times, &c.Place, &c.Arm, &c.FirstTTL, &c.Now, &interval, &all)
+		c.Hops, c.Interval = plainAddresses(hops), seconds(interval)
 		return c, err
 	})
 	if err != nil {
