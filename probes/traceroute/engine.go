@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -232,6 +233,26 @@ func (f *family) close() {
 	if f.pings != nil {
 		f.pings.close()
 	}
+}
+
+// String says by what the engine works, for sonde check.
+func (e *engine) String() string {
+	if e.v4.pings != nil {
+		return "ICMP by datagram sockets alone; methods udp and tcp need CAP_NET_RAW"
+	}
+	var text []string
+	for _, f := range []*family{&e.v4, &e.v6} {
+		name := "IPv4"
+		if f.v6 {
+			name = "IPv6"
+		}
+		if f.err != nil {
+			text = append(text, name+": "+f.err.Error())
+		} else {
+			text = append(text, name+" by raw sockets")
+		}
+	}
+	return strings.Join(text, ", ")
 }
 
 // Down is closed when a socket failed, or after Close.
