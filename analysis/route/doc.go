@@ -63,7 +63,8 @@
 //
 // A hop's second address counts as an arm of it when two runs have seen it
 // beside the first, by whatever flow: a run in the midst of a change sees the
-// old router and the new one side by side. Which arm flow 1 takes is neither a
+// old router and the new one side by side; and not when it is of an AS that none
+// of the known ones is. Which arm flow 1 takes is neither a
 // change nor an alarm.
 //
 // At most 64 routes and 64 AS paths are remembered; the one seen longest ago

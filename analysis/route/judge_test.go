@@ -313,6 +313,18 @@ func TestRotationAmongEqualPathsIsNothing(t *testing.T) {
 		"bad route left its history: hop 3 moved from AS 1299 to AS 174; AS path 680 174 513, before 680 1299 513")
 }
 
+// An arm of a balanced hop is replaced by a router of a carrier nobody knew:
+// that the other arm still stands beside it makes it no usual one.
+func TestNewCarrierBesideAKnownArmIsAnAlarm(t *testing.T) {
+	p := newPlay(t, `{"learn":"1h"}`)
+	p.runs(20, viaGeant, arms("62.40.98.1", "62.40.99.9"))
+	p.want(p.runs(9, viaArelion, arms("62.115.1.1", "62.40.99.9")), noteArelion, alarmArelion)
+	// One of the same carrier is an arm more.
+	p = newPlay(t, `{"learn":"1h"}`)
+	p.runs(20, viaGeant, arms("62.40.98.1", "62.40.99.9"))
+	p.want(p.runs(9, strings.Replace(viaGeant, "98.1", "97.1", 1), arms("62.40.97.1", "62.40.99.9")), "note info hop 3 moved from 62.40.98.1 to 62.40.97.1 within AS 20965")
+}
+
 // A run in the midst of a change sees the old router and the new one: that
 // makes no equal paths of them, and the change is seen a run later.
 func TestRunInTheMidstOfAChangeHidesNothing(t *testing.T) {

@@ -59,8 +59,19 @@ type seenHop struct {
 	Once []netip.Addr `json:"once,omitempty"`
 }
 
-func (k seenHop) fits(h measure.Hop) bool {
-	return slices.Contains(k.Is, h.Address) || slices.ContainsFunc(h.Arms, func(a netip.Addr) bool { return slices.Contains(k.Is, a) })
+// fits reports whether a hop is this one: by its address, or because another
+// flow met a known address there, unless the AS of the hop is none of theirs, as
+// far as they are known.
+func (k seenHop) fits(h measure.Hop, as map[netip.Addr]uint32) bool {
+	if slices.Contains(k.Is, h.Address) {
+		return true
+	}
+	theirs, known := false, false
+	for _, a := range k.Is {
+		theirs, known = theirs || as[a] == h.AS, known || as[a] != 0
+	}
+	beside := slices.ContainsFunc(h.Arms, func(a netip.Addr) bool { return slices.Contains(k.Is, a) })
+	return beside && (h.AS == 0 || theirs || !known)
 }
 
 func (k *seenHop) learn(h measure.Hop) {
@@ -93,7 +104,7 @@ func (k *seenHop) learn(h measure.Hop) {
 // fits reports whether a route is this one: of the same length and end, silent
 // hops are wild cards, half of the hops at most. Of routes that break off only
 // what both know is compared.
-func (k seenRoute) fits(hops []measure.Hop, reached bool) bool {
+func (k seenRoute) fits(hops []measure.Hop, reached bool, as map[netip.Addr]uint32) bool {
 	n := min(len(k.Hops), len(hops))
 	if k.Reached != reached || n == 0 || reached && len(k.Hops) != len(hops) || n*2 < max(len(k.Hops), len(hops)) {
 		return false
@@ -104,7 +115,7 @@ func (k seenRoute) fits(hops []measure.Hop, reached bool) bool {
 		switch {
 		case known == hops[i].Silent(): // one of the two
 			wild++
-		case known && !k.Hops[i].fits(hops[i]):
+		case known && !k.Hops[i].fits(hops[i], as):
 			return false
 		}
 	}
@@ -171,7 +182,7 @@ func (m *memory) route(hops []measure.Hop, reached bool) *seenRoute {
 	var best *seenRoute
 	for i := range m.Routes {
 		k := &m.Routes[i]
-		if k.fits(hops, reached) && (best == nil || better(k.seen, best.seen)) {
+		if k.fits(hops, reached, m.AS) && (best == nil || better(k.seen, best.seen)) {
 			best = k
 		}
 	}
