@@ -36,13 +36,13 @@ func (d *detector) judge(at time.Time, now measure.Route) []measure.Verdict {
 		was = d.route(*st.Home)
 	}
 	left := !usual && (!inPath || newcomer(was, now, st.usualASes()))
-	p := st.seePath(path, at, before, left)
+	p := st.seePath(path, at, left)
 	switch {
 	case learning && st.Told != nil:
 		return d.home(at, now, k, p, "nothing is left of the history; it is learnt anew")
 	case usual:
 		return d.home(at, now, k, p, "the old route is back: "+d.short(now))
-	case k.Stayed >= d.adopt || p != nil && p.Stayed >= d.adopt:
+	case k.Stayed >= d.adopt || p != nil && st.stayed(path) >= d.adopt:
 		return d.home(at, now, k, p, fmt.Sprintf("the new route is usual now, it was there for %s: %s", measure.FormatDuration(d.adopt), d.short(now)))
 	}
 	if st.Strange++; st.Strange == 1 {
@@ -75,7 +75,7 @@ func (d *detector) home(at time.Time, now measure.Route, k *seenRoute, p *seenPa
 	st := &d.state
 	k.Usual, k.Stayed = true, 0
 	if p != nil {
-		p.Usual, p.Stayed = true, 0
+		p.Usual = true
 	}
 	told := st.Told != nil
 	here := snap(at, now)
