@@ -48,6 +48,7 @@
 //	the route now                                                        what happens
 //	fits a usual pattern (a known route, another arm, silent hops)       usual; ends an alarm
 //	breaks off, where usual routes reach the target; loops               not judged: ping's business
+//	ends at another address than usual ones (the name, or the node's row)  usual: another target
 //	new, for fewer runs in a row than persist                            wait
 //	new, its AS path is none of the history's                            alarm, as grave as the rule says
 //	new, a hop moved to an AS that no usual route runs through           the same

@@ -402,6 +402,16 @@ func TestTargetThatIsLostAndFoundIsNoAlarm(t *testing.T) {
 	p.want(p.runs(9, viaGeant))
 }
 
+func TestAnotherAddressOfTheTargetIsNoAlarm(t *testing.T) {
+	p := newPlay(t, `{"learn":"1h"}`)
+	p.runs(20, viaGeant)
+	elsewhere := "10.0.0.1 188.1.1.1/680 38.1.1.1/174 151.101.1.1/54113"
+	p.want(p.runs(9, elsewhere), "note info hop 3 moved from AS 20965 to AS 174; hop 4 moved from AS 513 to AS 54113")
+	p.want(p.runs(9, viaGeant), "note info hop 3 moved from AS 174 to AS 20965; hop 4 moved from AS 54113 to AS 513")
+	p.want(p.runs(9, viaArelion), noteArelion, alarmArelion)
+	p.want(p.runs(1, elsewhere), "note info hop 3 moved from AS 1299 to AS 174; hop 4 moved from AS 513 to AS 54113", "good a usual route is back: AS path 680 174 54113")
+}
+
 // Many targets let no traceroute in: their routes are watched as far as they go.
 func TestRouteThatNeverReachesIsWatchedAsFarAsItGoes(t *testing.T) {
 	p := newPlay(t, `{"learn":"1h"}`)
