@@ -48,6 +48,7 @@
 //	the route now                                                        what happens
 //	fits a usual pattern (a known route, another arm, silent hops)       usual; ends an alarm
 //	breaks off, where usual routes reach the target; loops               not judged: ping's business
+//	ends at another address than usual ones (the name, or the node's row)  usual: another target
 //	new, for fewer runs in a row than persist                            wait
 //	new, its AS path is none of the history's                            alarm, as grave as the rule says
 //	new, a hop moved to an AS that no usual route runs through           the same
@@ -63,8 +64,9 @@
 //
 // A hop's second address counts as an arm of it when two runs have seen it
 // beside the first, by whatever flow: a run in the midst of a change sees the
-// old router and the new one side by side. Which arm flow 1 takes is neither a
-// change nor an alarm.
+// old router and the new one side by side. It does not count when it is of an AS
+// that none of the known ones is. Which arm flow 1 takes is neither a change nor
+// an alarm.
 //
 // At most 64 routes and 64 AS paths are remembered; the one seen longest ago
 // makes room, and what was not seen for the time of history goes. A route that
@@ -77,10 +79,11 @@
 // or never. Of an address it is remembered, so that earlier routes with that
 // address have it too. A gap in an AS path stands for any ASes, so what is not
 // known is no difference; and an alarm is decided persist runs after the change,
-// by what is known then. So the same data give the same alarms, whenever the
-// look-ups came within these runs, and notes that may name more when they are
-// judged again. A look-up that takes longer makes the alarm later. That an
-// address gets another AS is no change of a route.
+// by what is known then. So a new route that stays gives the same alarm whenever
+// within these runs the look-ups came, and notes that may name more when the
+// data are judged again. A look-up that takes longer, or of a route that comes
+// in the last of these runs, makes the alarm later, not another. That an address
+// gets another AS is no change of a route.
 //
 // A state that versions without a history saved goes on with its previous route
 // and begins to learn. The package does not number routes; the database does.

@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -36,14 +37,26 @@ func (d *detector) judge(at time.Time, now measure.Route) []measure.Verdict {
 		was = d.route(*st.Home)
 	}
 	left := !usual && (!inPath || newcomer(was, now, st.usualASes()))
-	p := st.seePath(path, at, before, left)
+	p := st.seePath(path, at, left)
 	switch {
 	case learning && st.Told != nil:
 		return d.home(at, now, k, p, "nothing is left of the history; it is learnt anew")
 	case usual:
-		return d.home(at, now, k, p, "the old route is back: "+d.short(now))
-	case k.Stayed >= d.adopt || p != nil && p.Stayed >= d.adopt:
+		text := "the old route is back: "
+		if class, _ := Compare(was, now); class.Significant() {
+			text = "a usual route is back: "
+		}
+		return d.home(at, now, k, p, text+d.short(now))
+	case k.Stayed >= d.adopt || p != nil && st.stayed(path) >= d.adopt:
 		return d.home(at, now, k, p, fmt.Sprintf("the new route is usual now, it was there for %s: %s", measure.FormatDuration(d.adopt), d.short(now)))
+	}
+	if now.Reached && st.reaches() && !st.endsAt(now.Hops[len(now.Hops)-1].Address) {
+		// The name leads elsewhere, or a person changed the node: that is another
+		// target, whose routes nobody can know yet.
+		if st.Told != nil {
+			return nil
+		}
+		return d.home(at, now, k, p, "")
 	}
 	if st.Strange++; st.Strange == 1 {
 		st.Since = at
@@ -75,7 +88,7 @@ func (d *detector) home(at time.Time, now measure.Route, k *seenRoute, p *seenPa
 	st := &d.state
 	k.Usual, k.Stayed = true, 0
 	if p != nil {
-		p.Usual, p.Stayed = true, 0
+		p.Usual = true
 	}
 	told := st.Told != nil
 	here := snap(at, now)
@@ -144,6 +157,13 @@ func newcomer(was, now measure.Route, usual map[uint32]bool) bool {
 // reaches reports whether the history knows routes that reach the target.
 func (m *memory) reaches() bool {
 	return slices.ContainsFunc(m.Routes, func(k seenRoute) bool { return k.Usual && k.Reached })
+}
+
+// endsAt reports whether a usual route reaches the target at this address.
+func (m *memory) endsAt(a netip.Addr) bool {
+	return slices.ContainsFunc(m.Routes, func(k seenRoute) bool {
+		return k.Usual && k.Reached && len(k.Hops) > 0 && slices.Contains(k.Hops[len(k.Hops)-1].Is, a)
+	})
 }
 
 // unknown reports whether a hop that no usual route has is of an AS that is not known.

@@ -3,6 +3,7 @@ package route_test
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"testing"
@@ -236,6 +237,58 @@ func TestASThatIsLookedUpLateGivesTheSameAlarm(t *testing.T) {
 	p.want(p.runs(2, viaArelion), alarmArelion)
 }
 
+// Whatever routes come and go, the same alarms are raised whether an AS is known
+// at once, or two runs after an address was first seen. (When a new route becomes
+// usual can differ: the AS of a router that was never seen again stays unknown.)
+func TestAlarmsDoNotDependOnWhenLookUpsCome(t *testing.T) {
+	alarms := func(seed uint64, late int) string {
+		r := rand.New(rand.NewPCG(seed, 7))
+		p := newPlay(t, `{"learn":"2h","adopt":"5h","history":"2d"}`)
+		first, run := map[netip.Addr]int{}, 0
+		var out []string
+		stay := func(text string, n int) {
+			for range n {
+				run++
+				said := p.runs(1, text, func(r *measure.Route) {
+					for i := range r.Hops {
+						h := &r.Hops[i]
+						if _, seen := first[h.Address]; !seen {
+							first[h.Address] = run
+						}
+						if run-first[h.Address] < late {
+							h.AS = 0
+						}
+					}
+				})
+				for line := range strings.SplitSeq(said, "\n") {
+					if strings.HasPrefix(line, "bad") {
+						out = append(out, fmt.Sprintf("%d %s", run, line))
+					}
+				}
+			}
+		}
+		stay(viaGeant, 14)
+		for range 12 {
+			// A carrier and a router of it, now and then one of the usual carrier.
+			as := []int{1299, 174, 3356, 20965}[r.IntN(4)]
+			stay(fmt.Sprintf("10.0.0.1 188.1.1.1/680 9.%d.%d.1/%d 192.65.184.1/513", as%250, r.IntN(3), as), 1+r.IntN(12))
+			stay(viaGeant, 1+r.IntN(8))
+		}
+		return strings.Join(out, "\n")
+	}
+	raised := 0
+	for seed := range uint64(30) {
+		at, two := alarms(seed, 0), alarms(seed, 2)
+		raised += strings.Count(at, "bad")
+		if at != two {
+			t.Fatalf("seed %d: known at once\n%s\nknown late\n%s", seed, at, two)
+		}
+	}
+	if raised < 40 {
+		t.Errorf("only %d alarms: too few to tell anything", raised)
+	}
+}
+
 func TestLookUpThatArrivesIsNoAlarm(t *testing.T) {
 	// All routes were learnt before any AS was known.
 	p := newPlay(t, `{"learn":"3h"}`)
@@ -313,6 +366,18 @@ func TestRotationAmongEqualPathsIsNothing(t *testing.T) {
 		"bad route left its history: hop 3 moved from AS 1299 to AS 174; AS path 680 174 513, before 680 1299 513")
 }
 
+// An arm of a balanced hop is replaced by a router of a carrier nobody knew:
+// that the other arm still stands beside it makes it no usual one.
+func TestNewCarrierBesideAKnownArmIsAnAlarm(t *testing.T) {
+	p := newPlay(t, `{"learn":"1h"}`)
+	p.runs(20, viaGeant, arms("62.40.98.1", "62.40.99.9"))
+	p.want(p.runs(9, viaArelion, arms("62.115.1.1", "62.40.99.9")), noteArelion, alarmArelion)
+	// One of the same carrier is an arm more.
+	p = newPlay(t, `{"learn":"1h"}`)
+	p.runs(20, viaGeant, arms("62.40.98.1", "62.40.99.9"))
+	p.want(p.runs(9, strings.Replace(viaGeant, "98.1", "97.1", 1), arms("62.40.97.1", "62.40.99.9")), "note info hop 3 moved from 62.40.98.1 to 62.40.97.1 within AS 20965")
+}
+
 // A run in the midst of a change sees the old router and the new one: that
 // makes no equal paths of them, and the change is seen a run later.
 func TestRunInTheMidstOfAChangeHidesNothing(t *testing.T) {
@@ -335,6 +400,16 @@ func TestTargetThatIsLostAndFoundIsNoAlarm(t *testing.T) {
 		}
 	}
 	p.want(p.runs(9, viaGeant))
+}
+
+func TestAnotherAddressOfTheTargetIsNoAlarm(t *testing.T) {
+	p := newPlay(t, `{"learn":"1h"}`)
+	p.runs(20, viaGeant)
+	elsewhere := "10.0.0.1 188.1.1.1/680 38.1.1.1/174 151.101.1.1/54113"
+	p.want(p.runs(9, elsewhere), "note info hop 3 moved from AS 20965 to AS 174; hop 4 moved from AS 513 to AS 54113")
+	p.want(p.runs(9, viaGeant), "note info hop 3 moved from AS 174 to AS 20965; hop 4 moved from AS 54113 to AS 513")
+	p.want(p.runs(9, viaArelion), noteArelion, alarmArelion)
+	p.want(p.runs(1, elsewhere), "note info hop 3 moved from AS 1299 to AS 174; hop 4 moved from AS 513 to AS 54113", "good a usual route is back: AS path 680 174 54113")
 }
 
 // Many targets let no traceroute in: their routes are watched as far as they go.

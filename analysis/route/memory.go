@@ -26,19 +26,15 @@ type memory struct {
 
 // seen is when and how often.
 type seen struct {
-	First  time.Time     `json:"first"`
-	Last   time.Time     `json:"last"`
-	Times  int           `json:"times"`
-	Usual  bool          `json:"usual,omitempty"`
-	Stayed time.Duration `json:"stayed,omitempty"` // of a stranger: all its stays together
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
+	Times int       `json:"times"`
+	Usual bool      `json:"usual,omitempty"`
 }
 
-// again counts one more run; following says that the one before saw the same.
-func (s *seen) again(at time.Time, following bool) {
+func (s *seen) again(at time.Time) {
 	if s.Times == 0 {
 		s.First = at
-	} else if following && !s.Usual {
-		s.Stayed += at.Sub(s.Last)
 	}
 	s.Last = at
 	s.Times++
@@ -47,8 +43,9 @@ func (s *seen) again(at time.Time, following bool) {
 // seenRoute is a pattern of routes: of each hop the addresses that stand for it.
 type seenRoute struct {
 	seen
-	Hops    []seenHop `json:"hops"`
-	Reached bool      `json:"reached,omitempty"`
+	Hops    []seenHop     `json:"hops"`
+	Reached bool          `json:"reached,omitempty"`
+	Stayed  time.Duration `json:"stayed,omitempty"` // of a stranger: all its stays together
 }
 
 // seenHop holds the addresses of a hop; none is a hop that never answered. A
@@ -59,8 +56,19 @@ type seenHop struct {
 	Once []netip.Addr `json:"once,omitempty"`
 }
 
-func (k seenHop) fits(h measure.Hop) bool {
-	return slices.Contains(k.Is, h.Address) || slices.ContainsFunc(h.Arms, func(a netip.Addr) bool { return slices.Contains(k.Is, a) })
+// fits reports whether a hop is this one: by its address, or because another
+// flow met a known address there, unless the AS of the hop is none of theirs, as
+// far as they are known.
+func (k seenHop) fits(h measure.Hop, as map[netip.Addr]uint32) bool {
+	if slices.Contains(k.Is, h.Address) {
+		return true
+	}
+	theirs, known := false, false
+	for _, a := range k.Is {
+		theirs, known = theirs || as[a] == h.AS, known || as[a] != 0
+	}
+	beside := slices.ContainsFunc(h.Arms, func(a netip.Addr) bool { return slices.Contains(k.Is, a) })
+	return beside && (h.AS == 0 || theirs || !known)
 }
 
 func (k *seenHop) learn(h measure.Hop) {
@@ -93,7 +101,7 @@ func (k *seenHop) learn(h measure.Hop) {
 // fits reports whether a route is this one: of the same length and end, silent
 // hops are wild cards, half of the hops at most. Of routes that break off only
 // what both know is compared.
-func (k seenRoute) fits(hops []measure.Hop, reached bool) bool {
+func (k seenRoute) fits(hops []measure.Hop, reached bool, as map[netip.Addr]uint32) bool {
 	n := min(len(k.Hops), len(hops))
 	if k.Reached != reached || n == 0 || reached && len(k.Hops) != len(hops) || n*2 < max(len(k.Hops), len(hops)) {
 		return false
@@ -104,7 +112,7 @@ func (k seenRoute) fits(hops []measure.Hop, reached bool) bool {
 		switch {
 		case known == hops[i].Silent(): // one of the two
 			wild++
-		case known && !k.Hops[i].fits(hops[i]):
+		case known && !k.Hops[i].fits(hops[i], as):
 			return false
 		}
 	}
@@ -171,7 +179,7 @@ func (m *memory) route(hops []measure.Hop, reached bool) *seenRoute {
 	var best *seenRoute
 	for i := range m.Routes {
 		k := &m.Routes[i]
-		if k.fits(hops, reached) && (best == nil || better(k.seen, best.seen)) {
+		if k.fits(hops, reached, m.AS) && (best == nil || better(k.seen, best.seen)) {
 			best = k
 		}
 	}
@@ -216,7 +224,10 @@ func (m *memory) see(hops []measure.Hop, reached bool, at, before time.Time) *se
 		m.Routes = append(m.Routes, seenRoute{Reached: reached})
 		k = &m.Routes[len(m.Routes)-1]
 	}
-	k.again(at, k.Last.Equal(before))
+	if !k.Usual && k.Times > 0 && k.Last.Equal(before) {
+		k.Stayed += at.Sub(k.Last)
+	}
+	k.again(at)
 	k.learn(hops)
 	return k
 }
@@ -225,7 +236,7 @@ func (m *memory) see(hops []measure.Hop, reached bool, at, before time.Time) *se
 // What is known better now takes the place of what was known with gaps: a gap
 // that stays would hide every change within it. A path that left the history
 // is kept apart from those that it could be for their gaps.
-func (m *memory) seePath(p ASPath, at, before time.Time, left bool) *seenPath {
+func (m *memory) seePath(p ASPath, at time.Time, left bool) *seenPath {
 	if !p.Known() {
 		return nil
 	}
@@ -241,10 +252,10 @@ func (m *memory) seePath(p ASPath, at, before time.Time, left bool) *seenPath {
 		k = &m.Paths[len(m.Paths)-1]
 	}
 	if left {
-		k.again(at, k.Last.Equal(before))
+		k.again(at)
 		return k
 	}
-	k.again(at, k.Last.Equal(before))
+	k.again(at)
 	if gaps(p) < gaps(k.AS) {
 		k.AS = p
 	}
@@ -275,6 +286,24 @@ func gaps(p ASPath) int {
 		}
 	}
 	return n
+}
+
+// stayed is how long the strangers of an AS path have been there, together. The
+// paths of routes are those that are known by now.
+func (m *memory) stayed(p ASPath) time.Duration {
+	var sum time.Duration
+	for _, k := range m.Routes {
+		r := measure.Route{Reached: k.Reached, Hops: make([]measure.Hop, len(k.Hops))}
+		for i, h := range k.Hops {
+			if len(h.Is) > 0 {
+				r.Hops[i].Address, r.Hops[i].AS = h.Is[0], m.AS[h.Is[0]]
+			}
+		}
+		if !k.Usual && slices.Equal(ASPathOf(r), p) {
+			sum += k.Stayed
+		}
+	}
+	return sum
 }
 
 // forget drops what was not seen since. It gives false when nothing usual is

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"sonde/analysis/route"
 	"sonde/internal/store"
 )
 
@@ -189,6 +190,12 @@ func TestWhatCameWithAChangeIsToldOfAnyChangeLater(t *testing.T) {
 	b.pings(1, 10, 5, 46, 4)
 	b.pings(1, 15, 5, 99, 50) // about the next change, and behind it
 	b.exec(`INSERT INTO alerts (toolspec_id, monhost, node, tool, rule, severity, text, began_at, raised_at) VALUES (1, 'pi', 'n1', 'ping', 'delay', 'warning', 'slow', $1, $1)`, b.start.Add(11*time.Minute))
+	// A tool that comes later is seen by the metrics it declares.
+	b.exec(`CREATE TABLE bwdata (toolspec_id bigint, due_at timestamptz, outcome text, throughput_mbps float8)`)
+	b.exec(`INSERT INTO tools (name, meaning, class, table_name, metrics, time_to_run) VALUES ('iperf', 'throughput', 'background-syn', 'bwdata', '[{"name": "throughput_mbps", "column": "throughput_mbps", "unit": "Mbit/s"}]', '30 s')`)
+	b.exec(`INSERT INTO rules (name, method, tool, metric) VALUES ('throughput', 'plateau', 'iperf', 'throughput_mbps')`)
+	b.exec(`INSERT INTO toolspecs (node, tool, run_interval) VALUES ('n1', 'iperf', '1 day')`)
+	b.exec(`INSERT INTO bwdata SELECT max(id), $1::timestamptz + i * interval '1 minute', 'ok', CASE WHEN i <= 10 THEN 940 ELSE 310 END FROM toolspecs, generate_series(1, 15) i GROUP BY i`, b.start)
 	at := b.start.Add(10*time.Minute + 30*time.Second)
 	c, err := store.New(b.db).RouteChangeEffects(t.Context(), int64(one), at.Add(-20*time.Second))
 	if err != nil {
@@ -207,8 +214,11 @@ func TestWhatCameWithAChangeIsToldOfAnyChangeLater(t *testing.T) {
 	for _, s := range c.Sharers {
 		got = append(got, fmt.Sprintf("%d %s %s %v %v", s.ToolspecID, s.Node, s.Address, s.Gone, s.ChangedAt.IsZero()))
 	}
-	if want := fmt.Sprintf("loss_pct 0 4 10 4 true, rtt_median_ms 12 46 10 4 true, delay slow, %d n2 62.40.98.1 true true", two); strings.Join(got, ", ") != want {
+	if want := fmt.Sprintf("loss_pct 0 4 10 4 true, rtt_median_ms 12 46 10 4 true, throughput_mbps 940 310 9 4 true, delay slow, %d n2 62.40.98.1 true true", two); strings.Join(got, ", ") != want {
 		t.Errorf("got  %s\nwant %s", strings.Join(got, ", "), want)
+	}
+	if got, want := strings.Join(route.Effects(c), "; "), "ping loss from 0 to 4 %, rtt median from 12 to 46 ms; iperf throughput from 940 to 310 Mbit/s"; got != want {
+		t.Errorf("in words %q, want %q", got, want)
 	}
 	if _, err := store.New(b.db).RouteChangeEffects(t.Context(), int64(one), b.start.Add(-time.Hour)); err == nil {
 		t.Error("before the first route there is none")
