@@ -240,9 +240,9 @@ func TestAddressWithAMaskStopsNoPage(t *testing.T) {
 
 func TestChartOfAHopIsNoLongerThanItIsKnown(t *testing.T) {
 	pages, conn := seededRoutes(t)
-	traced{20, "03-29 11:45", "03-29 11:59", time.Minute, "192.0.2.254 10.7.7.7 192.0.2.1", true, 0}.store(t, conn)
+	traced{20, "03-29 11:51", "03-29 11:59", time.Minute, "192.0.2.254 10.7.7.7 192.0.2.1", true, 0}.store(t, conn)
 	h := New(pages, "0.1.0", logTo(t)).Handler()
-	if body := page(t, h, "/hop/10.7.7.7"); !strings.Contains(body, "2026-03-29 13:30:30") || !strings.Contains(body, `<dt>runs over it</dt><dd>15</dd>`) {
+	if body := page(t, h, "/hop/10.7.7.7"); !strings.Contains(body, "2026-03-29 13:30:30") || !strings.Contains(body, `<dt>runs over it</dt><dd>9</dd>`) {
 		t.Error("a quarter of an hour is shown in thirty hours")
 	}
 	if body := page(t, h, "/hop/10.7.7.7?range=30h"); !strings.Contains(body, "2026-03-28 07:00:30") {
