@@ -174,6 +174,8 @@ CREATE TABLE routeno (
     times_seen    bigint NOT NULL DEFAULT 1,
     PRIMARY KEY (toolspec_id, route_no)
 );
+-- Who crosses an address is asked when a route changes and on pages.
+CREATE INDEX routeno_hops ON routeno USING gin (hops);
 COMMENT ON TABLE routeno IS 'Every distinct route a spec has seen has a number, which comes back when the route does. Routes once stored are never rewritten.';
 COMMENT ON COLUMN routeno.toolspec_id IS 'The spec that saw the route.';
 COMMENT ON COLUMN routeno.route_no IS 'The number; counted from 1, it means nothing else.';

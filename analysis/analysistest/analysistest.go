@@ -100,7 +100,7 @@ func route(r *rand.Rand) *measure.Route {
 		case 1:
 			hop = netip.AddrFrom4([4]byte{198, 51, 100, byte(i)})
 		}
-		out.Hops = append(out.Hops, hop)
+		out.Hops = append(out.Hops, measure.Hop{Address: hop})
 	}
 	return out
 }

@@ -33,6 +33,7 @@ type Rule struct {
 	Options      json.RawMessage
 	Severity     measure.Severity
 	Tolerance    time.Duration // how long a finding must last
+	Repeat       time.Duration // told again no more often; 0: as the setting says
 	Tell         bool          // false: recorded and shown, never sent
 }
 
@@ -47,6 +48,8 @@ func Rules() []Rule {
 			Options: json.RawMessage(`{"limit": 20, "runs": 5, "of": 10, "full": 100, "unit": "%"}`)},
 		{Name: "delay", Method: "plateau", Tool: "ping", Metric: "rtt_median_ms", Severity: measure.Warning, Tell: true,
 			Options: json.RawMessage(`{"direction": "up", "least": 5, "start": 120, "unit": "ms"}`)},
-		{Name: "route", Method: "route", Tool: "traceroute", Severity: measure.Info, Tell: false},
+		// Changes are notes. What is told, a route off its history, is told once:
+		// after a day it is the history, or it is over.
+		{Name: "route", Method: "route", Tool: "traceroute", Severity: measure.Warning, Repeat: 24 * time.Hour, Tell: true},
 	}
 }

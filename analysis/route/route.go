@@ -4,46 +4,88 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"strconv"
+	"slices"
 	"time"
 
 	"sonde/analysis"
 	"sonde/internal/measure"
 )
 
+// leastRuns is how many routes must have been seen before anything is an alarm,
+// however long that takes.
+const leastRuns = 10
+
 // Method finds changes of a route.
 func Method() analysis.Method {
 	return analysis.Method{
 		Name:    "route",
-		Meaning: "The route is another one than before, hop by hop; noted and shown, never sent.",
+		Meaning: "The route is another one than before, hop by hop: noted. It leaves all that its history knows, by its AS path: an alarm.",
 		Options: []measure.Option{
 			{Name: "least", Type: measure.EnumOption, Default: "minor", Values: []string{"minor", "significant", "major"},
 				Meaning: "The least change that is noted: minor (any other address), significant (one hop to another network), major (more than one)."},
+			{Name: "alarm", Type: measure.EnumOption, Default: "path", Values: []string{"path", "route", "never"},
+				Meaning: "What is an alarm: path (the AS path is none of the history's; where no AS is known, a significant change to a new route), route (any significant change to a new route), never."},
+			{Name: "learn", Type: measure.DurationOption, Default: "1d", Min: "0s", Max: "90d",
+				Meaning: "So long, and for ten routes at least, all that is seen becomes history and nothing is an alarm."},
+			{Name: "persist", Type: measure.IntOption, Default: 3, Min: 1, Max: 1000,
+				Meaning: "So many runs in a row must be off the history before it is an alarm; an AS is looked up meanwhile."},
+			{Name: "adopt", Type: measure.DurationOption, Default: "1d", Min: "1m", Max: "90d",
+				Meaning: "A new route that was there for so long, all its stays together, becomes history, and its alarm is over."},
+			{Name: "history", Type: measure.DurationOption, Default: "30d", Min: "1h", Max: "400d",
+				Meaning: "A route that was not seen for so long is forgotten."},
 		},
-		New: func(p measure.Options, saved json.RawMessage) (analysis.Detector, error) {
-			d := &detector{least: p.Text("least")}
-			if err := analysis.Load(saved, &d.state); err != nil {
-				return nil, err
-			}
-			if len(d.state.Hops) > 0 && d.state.At.IsZero() {
-				return nil, fmt.Errorf("saved state of a detector: a route seen never")
-			}
-			return d, nil
-		},
+		New: newDetector,
 	}
 }
 
 type detector struct {
-	least string
-	state state
+	least, alarm           string
+	learn, adopt, forgetIn time.Duration
+	persist                int
+	state                  state
 }
 
-// state is the previous known route.
+// state is the previous known route, and what is known beside it. What versions
+// before the memory saved is a state that has yet to learn.
 type state struct {
-	At      time.Time    `json:"at,omitzero"` // when it was seen first in a row
+	snapshot
+	memory
+	Learn   time.Time `json:"learn,omitzero"`    // since when it learns
+	Runs    int       `json:"runs,omitempty"`    // judged since then
+	Judged  time.Time `json:"judged,omitzero"`   // the last of them
+	Home    *snapshot `json:"home,omitempty"`    // the last usual route
+	Strange int       `json:"strange,omitempty"` // runs off the history in a row …
+	Since   time.Time `json:"since,omitzero"`    // … since the first of them
+	Told    *snapshot `json:"told,omitempty"`    // the route of the open alarm
+}
+
+// snapshot is a route as it was seen once. ASes are in the memory.
+type snapshot struct {
+	At      time.Time    `json:"at,omitzero"` // of the previous route: when it was seen first in a row
 	Hops    []netip.Addr `json:"hops,omitempty"`
 	Reached bool         `json:"reached,omitempty"`
 	Number  int          `json:"number,omitempty"`
+	RTTs    []int64      `json:"rtts_us,omitempty"` // of hops
+	Labels  []string     `json:"labels,omitempty"`  // of hops, when any has one
+	RTT     int64        `json:"rtt_us,omitempty"`  // to the target
+}
+
+func newDetector(p measure.Options, saved json.RawMessage) (analysis.Detector, error) {
+	d := &detector{least: p.Text("least"), alarm: p.Text("alarm"), learn: p.Duration("learn"), adopt: p.Duration("adopt"),
+		forgetIn: p.Duration("history"), persist: p.Int("persist")}
+	if err := analysis.Load(saved, &d.state); err != nil {
+		return nil, err
+	}
+	s := &d.state
+	switch {
+	case len(s.Hops) > 0 && s.At.IsZero():
+		return nil, fmt.Errorf("saved state of a detector: a route seen never")
+	case len(s.Routes) > mostRoutes || len(s.Paths) > mostPaths:
+		return nil, fmt.Errorf("saved state of a detector: %d routes and %d AS paths, the most are %d and %d", len(s.Routes), len(s.Paths), mostRoutes, mostPaths)
+	case s.Runs < 0 || s.Strange < 0:
+		return nil, fmt.Errorf("saved state of a detector: less than no runs")
+	}
+	return d, nil
 }
 
 func (d *detector) Save() (json.RawMessage, error) { return json.Marshal(d.state) }
@@ -54,35 +96,74 @@ func (d *detector) Feed(s measure.Sample) []measure.Verdict {
 	if s.Outcome != measure.OK || s.Route == nil || len(trim(*s.Route)) == 0 {
 		return nil // nobody answered at all: no route was seen
 	}
+	now := *s.Route
+	now.Hops = slices.Clone(trim(now))
+	for i := range now.Hops {
+		now.Hops[i].Address = now.Hops[i].Address.Unmap()
+	}
+	d.state.remember(now.Hops)
 	at := s.DueAt.UTC()
-	now := state{At: at, Hops: append([]netip.Addr(nil), trim(*s.Route)...), Reached: s.Route.Reached, Number: s.Route.Number}
-	before := d.state
-	if len(before.Hops) == 0 {
-		d.state = now
+	out := d.note(at, now)
+	return append(out, d.judge(at, now)...)
+}
+
+// note compares a route with the previous known one.
+func (d *detector) note(at time.Time, now measure.Route) []measure.Verdict {
+	st := &d.state
+	seen := snap(at, now)
+	if len(st.Hops) == 0 {
+		st.snapshot = seen
 		return nil
 	}
-	class, changes := Compare(before.route(), now.route(), nil)
+	before := d.route(st.snapshot)
+	now = d.unrotated(before, now)
+	seen = snap(at, now)
+	previous := st.snapshot
+	class, changes := Compare(before, now)
 	if class == MinorSignificant || class == MajorSignificant {
-		d.state = now
+		st.snapshot = seen
 	} else {
-		d.state = now.remembering(before)
+		st.snapshot = seen.remembering(previous)
 		if len(changes) == 0 {
-			d.state.At = before.At
+			st.At = previous.At
 		}
 	}
-	var out []measure.Verdict
-	if d.notes(class) {
-		out = append(out, note(at, before, now, class, words(before, now, changes), changes))
-	}
-	if before.Reached != now.Reached {
-		text := "the route reaches the target again"
-		if !now.Reached {
-			last := len(now.Hops)
-			text = fmt.Sprintf("the route no longer reaches the target, the last answer came from %s at hop %d", now.Hops[last-1], last)
+	var words []string
+	switch {
+	case d.notes(class):
+		if words = Sentences(before, now); len(words) == 0 {
+			words = []string{fmt.Sprintf("hop %d changed", changes[0].Hop)}
 		}
-		out = append(out, note(at, before, now, class, text, changes))
+	case previous.Reached != now.Reached:
+		w := writer{before: before, after: now, a: trim(before), b: now.Hops}
+		w.length()
+		words = w.out
+	default:
+		return nil
 	}
-	return out
+	return []measure.Verdict{{
+		Kind: measure.Note, Severity: measure.Info, At: at, Since: at, Text: few(words, 3),
+		Evidence: evidence(class, changes, before, now, previous.At),
+	}}
+}
+
+// unrotated gives a route with the arms of load-balanced hops as the route
+// before had them: which arm a flow takes is no change. The address that is
+// kept is the one before, so that the end of the old arm is seen as what it is.
+func (d *detector) unrotated(before, now measure.Route) measure.Route {
+	k := d.state.memory.route(now.Hops, now.Reached)
+	now.Hops = slices.Clone(now.Hops)
+	for i := range now.Hops {
+		x, y := at(before.Hops, i), now.Hops[i]
+		if x.Silent() || y.Silent() || x.Address == y.Address {
+			continue
+		}
+		both := k != nil && i < len(k.Hops) && slices.Contains(k.Hops[i].Is, x.Address) && slices.Contains(k.Hops[i].Is, y.Address)
+		if both || slices.Contains(y.Arms, x.Address) {
+			now.Hops[i].Address, now.Hops[i].AS, now.Hops[i].ASName = x.Address, x.AS, x.ASName
+		}
+	}
+	return now
 }
 
 func (d *detector) notes(c Class) bool {
@@ -90,19 +171,48 @@ func (d *detector) notes(c Class) bool {
 	case "major":
 		return c == MajorSignificant
 	case "significant":
-		return c == MajorSignificant || c == MinorSignificant
+		return c.Significant()
 	}
 	return c != None
 }
 
-func (s state) route() measure.Route { return measure.Route{Hops: s.Hops, Reached: s.Reached} }
+func snap(at time.Time, r measure.Route) snapshot {
+	s := snapshot{At: at, Reached: r.Reached, Number: r.Number, RTT: r.RTT.Microseconds(),
+		Hops: make([]netip.Addr, len(r.Hops)), RTTs: make([]int64, len(r.Hops))}
+	labels, any := make([]string, len(r.Hops)), false
+	for i, h := range r.Hops {
+		s.Hops[i], s.RTTs[i], labels[i] = h.Address, h.RTT.Microseconds(), h.Labels
+		any = any || h.Labels != ""
+	}
+	if any {
+		s.Labels = labels
+	}
+	return s
+}
+
+// route gives a snapshot with all that is known of its hops by now.
+func (d *detector) route(s snapshot) measure.Route {
+	r := measure.Route{Number: s.Number, Reached: s.Reached, RTT: time.Duration(s.RTT) * time.Microsecond, Hops: make([]measure.Hop, len(s.Hops))}
+	for i, a := range s.Hops {
+		h := &r.Hops[i]
+		h.Address = a
+		if i < len(s.RTTs) {
+			h.RTT = time.Duration(s.RTTs[i]) * time.Microsecond
+		}
+		if i < len(s.Labels) {
+			h.Labels = s.Labels[i]
+		}
+	}
+	d.state.remember(r.Hops)
+	return r
+}
 
 // remembering fills hops that are silent now with what they were.
-func (s state) remembering(before state) state {
-	s.Hops = append([]netip.Addr(nil), s.Hops...)
+func (s snapshot) remembering(before snapshot) snapshot {
+	s.Hops = slices.Clone(s.Hops)
 	for i, h := range s.Hops {
-		if !h.IsValid() {
-			s.Hops[i] = at(before.Hops, i)
+		if !h.IsValid() && i < len(before.Hops) {
+			s.Hops[i] = before.Hops[i]
 		}
 	}
 	// A route that broke off keeps what was known beyond.
@@ -110,68 +220,4 @@ func (s state) remembering(before state) state {
 		s.Hops = append(s.Hops, before.Hops[len(s.Hops):]...)
 	}
 	return s
-}
-
-// words say which hop changed, the first of the gravest by name.
-func words(before, now state, changes []Change) string {
-	first := changes[0]
-	for _, c := range changes {
-		if c.Class.Significant() {
-			first = c
-			break
-		}
-	}
-	hop := "hop " + strconv.Itoa(first.Hop)
-	var text string
-	switch {
-	case !first.From.IsValid():
-		text = fmt.Sprintf("%s is new: %s", hop, first.To)
-	case !first.To.IsValid():
-		text = fmt.Sprintf("%s is gone: it was %s", hop, first.From)
-	default:
-		text = fmt.Sprintf("%s moved from %s to %s", hop, first.From, first.To)
-	}
-	switch more := len(changes) - 1; more {
-	case 0:
-	case 1:
-		text += ", and one more hop"
-	default:
-		text += fmt.Sprintf(", and %d more hops", more)
-	}
-	if before.Reached && now.Reached && len(before.Hops) != len(now.Hops) {
-		text += fmt.Sprintf("; %d hops, before %d", len(now.Hops), len(before.Hops))
-	}
-	return text
-}
-
-func note(at time.Time, before, now state, class Class, text string, changes []Change) measure.Verdict {
-	list := make([]map[string]any, len(changes))
-	for i, c := range changes {
-		list[i] = map[string]any{"hop": c.Hop, "from": name(c.From), "to": name(c.To), "class": string(c.Class)}
-	}
-	return measure.Verdict{
-		Kind: measure.Note, Severity: measure.Info, At: at, Since: at, Text: text,
-		Evidence: map[string]any{
-			"class": string(class), "changes": list,
-			"before": names(before.Hops), "after": names(now.Hops),
-			"before_reached": before.Reached, "after_reached": now.Reached,
-			"before_route_no": before.Number, "after_route_no": now.Number,
-			"before_since": before.At,
-		},
-	}
-}
-
-func name(a netip.Addr) string {
-	if !a.IsValid() {
-		return "*"
-	}
-	return a.String()
-}
-
-func names(hops []netip.Addr) []string {
-	out := make([]string, len(hops))
-	for i, h := range hops {
-		out[i] = name(h)
-	}
-	return out
 }

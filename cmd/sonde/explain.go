@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"sonde/analysis/route"
 	"sonde/config"
 	"sonde/internal/measure"
 	"sonde/internal/store"
@@ -112,6 +113,9 @@ func explainAlert(w io.Writer, s store.AlertStory) {
 		fmt.Fprintln(w, "silent until", clock(*a.SilentUntil))
 	}
 	printEvidence(w, a.Evidence)
+	if s.Route != nil {
+		printRouteChange(w, *s.Route)
+	}
 	printFindings(w, "what was found, and what was decided", s.Findings)
 	printNotices(w, s.Notices, s.Findings)
 	printLadders(w, s.Ladders)
@@ -141,6 +145,54 @@ func printEvidence(w io.Writer, raw json.RawMessage) {
 			text = text[:200] + "…"
 		}
 		fmt.Fprintf(w, "  %-16s %s\n", name, strings.ToValidUTF8(text, ""))
+	}
+}
+
+// printRouteChange sets the two routes side by side, and says what came with the change.
+func printRouteChange(w io.Writer, c measure.RouteChange) {
+	fmt.Fprintf(w, "\nthe route of %s, and of %s:\n", clock(c.Last), clock(c.At))
+	before, after := c.Before.Hops, c.After.Hops
+	for i := range max(len(before), len(after)) {
+		fmt.Fprintf(w, "  %2d  %-44s %s\n", i+1, hopWords(before, i), hopWords(after, i))
+	}
+	fmt.Fprintf(w, "  AS path %s, then %s\n", route.ASPathOf(c.Before), route.ASPathOf(c.After))
+	for _, words := range route.Sentences(c.Before, c.After) {
+		fmt.Fprintf(w, "  %s\n", words)
+	}
+	fmt.Fprintln(w, "\nwhat came with it:")
+	printCompany(w, "  ", c)
+}
+
+func hopWords(hops []measure.Hop, i int) string {
+	if i >= len(hops) {
+		return ""
+	}
+	h := hops[i]
+	if h.Silent() {
+		return "*"
+	}
+	words := h.Address.String()
+	if h.AS != 0 {
+		words += fmt.Sprintf("  AS %d %s", h.AS, h.ASName)
+	}
+	if h.RTT > 0 {
+		words += fmt.Sprintf("  %.3g ms", float64(h.RTT)/float64(time.Millisecond))
+	}
+	return strings.Join(strings.Fields(words), " ")
+}
+
+// printCompany says what else changed on the pair and on others about then.
+func printCompany(w io.Writer, indent string, c measure.RouteChange) {
+	said := false
+	say := func(format string, args ...any) { said = true; fmt.Fprintf(w, indent+format+"\n", args...) }
+	for _, words := range route.Effects(c) {
+		say("%s", words)
+	}
+	for _, a := range c.Alerts {
+		say("a%d began at %s: %s %s", a.ID, clock(a.BeganAt), a.Rule, a.Text)
+	}
+	if !said {
+		say("nothing that is known: delay, loss and other pairs over these hops stayed as they were, or are not measured")
 	}
 }
 
@@ -248,6 +300,13 @@ func explainNode(w io.Writer, s store.NodeStory) {
 	}
 	for _, a := range s.Alerts {
 		fmt.Fprintf(w, "  a%d  %s  %s: %s (%s, since %s)\n", a.ID, a.Severity, a.About, a.Text, alertState(a), clock(a.BeganAt))
+	}
+	if len(s.Routes) > 0 {
+		fmt.Fprintln(w, "\nchanges of routes in those hours, and what came with them:")
+	}
+	for _, c := range s.Routes {
+		fmt.Fprintf(w, "  %s  %s from %s: %s\n", clock(c.At), strings.TrimSpace(c.Tool+" "+c.Label), c.Monhost, strings.Join(route.Sentences(c.Before, c.After), "; "))
+		printCompany(w, "      ", c)
 	}
 	printFindings(w, "what was found in those hours, and what was decided", s.Findings)
 	printNotices(w, s.Notices, s.Findings)

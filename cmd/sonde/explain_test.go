@@ -190,3 +190,34 @@ func TestAMomentIsReadAsPeopleSayIt(t *testing.T) {
 		t.Errorf("soon: %v", err)
 	}
 }
+
+func TestExplainSetsTheRoutesSideBySideAndSaysWhatCameWithTheChange(t *testing.T) {
+	_, st, _ := judged(t, `INSERT INTO toolspecs (node, tool, run_interval) VALUES ('up', 'traceroute', '1 day')`,
+		`UPDATE rules SET options = '{"learn": "1m"}' WHERE name = 'route'`,
+		`INSERT INTO asn (address, asn, asn_source, asn_at) VALUES ('62.40.98.1', 20965, 'dns', now()), ('62.115.1.1', 1299, 'dns', now())`,
+		`INSERT INTO asninfo (asn, name, source) VALUES (20965, 'GEANT', 'dns'), (1299, 'ARELION', 'dns')`,
+		`SELECT sonde_make_partitions('routedata', (now() - interval '1 day')::date, now()::date)`,
+		`INSERT INTO routedata (toolspec_id, due_at, outcome, hops, hop_addresses, hop_rtts_us, reached, rtt_ms)
+			SELECT 3, now() - i * interval '1 minute', 'ok', ARRAY['10.0.0.1', h, '192.0.2.3']::inet[], ARRAY[ARRAY['10.0.0.1'], ARRAY[h], ARRAY['192.0.2.3']]::inet[], ARRAY[ARRAY[200], ARRAY[us], ARRAY[us]], true, us / 1000.0
+			FROM generate_series(1, 20) i, LATERAL (SELECT CASE WHEN i > 4 THEN '62.40.98.1' ELSE '62.115.1.1' END, CASE WHEN i > 4 THEN 12000 ELSE 46000 END) x (h, us)`,
+		`INSERT INTO pingdata (toolspec_id, due_at, outcome, loss_pct, rtt_median_ms) SELECT 2, now() - (i + 0.5) * interval '1 minute', 'ok', 0, CASE WHEN i > 4 THEN 12.1 ELSE 46 END FROM generate_series(6, 20) i`,
+		`INSERT INTO pingdata (toolspec_id, due_at, outcome, loss_pct, rtt_median_ms) SELECT 2, now() - i * interval '10 seconds', 'ok', 2, 46 FROM generate_series(1, 5) i`)
+	list, err := st.ListAlerts(t.Context(), "up", true, 10)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	story, err := st.ExplainAlert(t.Context(), list[0].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := said(func(w io.Writer) { explainAlert(w, story) })
+	holds(t, text, "warning  up: route left its history: hop 2 moved from AS 20965 (GEANT) to AS 1299 (ARELION), +34 ms; ping loss from",
+		"   2  62.40.98.1 AS 20965 GEANT 12 ms              62.115.1.1 AS 1299 ARELION 46 ms\n", "  AS path 20965 ?, then 1299 ?\n",
+		"what came with it:\n  ping loss from 0 to ", "rtt median from 12.1 to 46 ms")
+	t.Log(text)
+	node, err := st.ExplainNode(t.Context(), "up", time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	holds(t, said(func(w io.Writer) { explainNode(w, node) }), "changes of routes in those hours, and what came with them:", "traceroute from pi: hop 2 moved from AS 20965 (GEANT) to AS 1299 (ARELION), +34 ms\n      ping loss from")
+}

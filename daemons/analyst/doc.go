@@ -24,5 +24,10 @@
 // those that led to a verdict, and the one a fresh detector starts with, are rows
 // of TICKS, so that the same data and ticks give the same verdicts again.
 //
+// A route that left its history is told with what came with it, read from the
+// rows of that moment: steps of the pair's other series, alerts that began, other
+// pairs that changed at the same hop. What an AS look-up brings later reaches the
+// detectors with later samples.
+//
 // Whom a notice reaches is the notifier's to decide.
 package analyst

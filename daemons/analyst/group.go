@@ -26,10 +26,11 @@ const ClockRule = "clock"
 
 // platform is the state that belongs to no single spec, kept with the mark.
 type platform struct {
-	Episodes  map[string]*standing `json:"episodes,omitempty"` // by rule/subject
-	Held      map[string]held      `json:"held,omitempty"`     // monitoring hosts whose data wait
-	HeldOnce  map[string]bool      `json:"held_once,omitempty"`
-	ClockStep int64                `json:"clock_step"` // the last one looked at
+	Episodes  map[string]*standing  `json:"episodes,omitempty"` // by rule/subject
+	Held      map[string]held       `json:"held,omitempty"`     // monitoring hosts whose data wait
+	HeldOnce  map[string]bool       `json:"held_once,omitempty"`
+	Turns     map[string]alert.Turn `json:"turns,omitempty"` // what routes took
+	ClockStep int64                 `json:"clock_step"`      // the last one looked at
 	dirty     bool
 }
 
@@ -150,6 +151,7 @@ func (p *pass) group() error {
 			world.Standing[key] = true
 		}
 	}
+	world.Turns = p.turns(world.Findings)
 	g := alert.Group(world)
 
 	now := map[string]alert.Trouble{}
@@ -228,7 +230,7 @@ func earlier(a, b time.Time) time.Time {
 
 func cause(method string) alert.Cause {
 	switch c := alert.Cause(method); c {
-	case alert.NoAnswer, alert.CannotMeasure, alert.NoData:
+	case alert.NoAnswer, alert.CannotMeasure, alert.NoData, alert.RouteLeft:
 		return c
 	}
 	return alert.Other

@@ -29,6 +29,7 @@ type pass struct {
 	ahead     bool              // the database's clock has just run ahead
 	byAlert   map[int64]*watch  // open alerts of specs, as of group
 	outages   map[string]outage // by monitoring host, of the gaps read
+	effects   int               // of how many routes it was asked what came with them
 }
 
 // feedNew reads what is new and feeds it, spec by spec, in order of due_at.
@@ -206,6 +207,11 @@ func (p *pass) verdict(sp *spec, w *watch, v measure.Verdict, late bool) error {
 	sp.dirty = true
 	if v.Severity == "" {
 		v.Severity = measure.Severity(w.rule.Severity)
+	}
+	if v.Kind == measure.Bad && w.rule.Method == routeMethod {
+		if err := p.addEffects(sp, &v); err != nil {
+			return err
+		}
 	}
 	if v.Kind == measure.Bad {
 		w.reason, _ = v.Evidence["reason"].(string)

@@ -27,5 +27,6 @@
 //
 // Group looks at all open findings at once and says which are one trouble:
 // overload of a monitoring host, a host from which nothing can be measured, a
-// parent that is down.
+// parent that is down, routes that left one AS for the same other one at the same
+// place (NextTurns says which of their alerts speaks).
 package alert

@@ -17,10 +17,11 @@ const (
 	NoAnswer      Cause = "no-answer"
 	CannotMeasure Cause = "cannot-measure"
 	NoData        Cause = "no-data"
+	RouteLeft     Cause = "route"
 	Other         Cause = ""
 )
 
-func (c Cause) outage() bool { return c != Other }
+func (c Cause) outage() bool { return c == NoAnswer || c == CannotMeasure || c == NoData }
 
 // Finding is one open episode of one spec.
 type Finding struct {
@@ -30,7 +31,7 @@ type Finding struct {
 	Node     string
 	Rule     string
 	Cause    Cause
-	Reason   string // of the last run: "overload"
+	Reason   string // of the last run: "overload"; of a route: the turn it took
 	Severity measure.Severity
 	Since    time.Time // when it began
 	Raised   time.Time
@@ -82,6 +83,7 @@ type World struct {
 	Parents  map[string]string    // node to parent
 	Standing map[string]bool      // HostRule or OverloadRule + "/" + monhost of alerts that are open
 	Silent   map[string]time.Time // monitoring hosts that report nothing, and since when
+	Turns    map[string]Turn      // as NextTurns gives them
 	Wait     time.Duration        // how long a finding waits to see whether its whole host is concerned
 }
 
@@ -98,6 +100,7 @@ func Overloaded(reason string) bool { return strings.Contains(reason, measure.Ov
 //	host         it reports nothing, or every spec of it is bad or has shown nothing good since, on two nodes at least
 //	parent       a node between the host and this one does not answer
 //	same spec    loss while there is no answer at all
+//	same turn    routes of the host that left their history at one place for one AS: the first speaks
 //	waiting      the others of the host have shown nothing good since: wait a little
 //
 // A Trouble that stands keeps hiding while its alert stands, so that its members,
@@ -128,6 +131,7 @@ func Group(w World) Grouping {
 		g.host(w, host, findings, specs[host])
 		g.parents(w, findings)
 		g.sameSpec(findings)
+		g.sameTurn(w, findings)
 		g.waiting(w, findings, specs[host])
 	}
 	return g
@@ -233,7 +237,7 @@ func (g *Grouping) sameSpec(findings []Finding) {
 		}
 	}
 	for _, f := range findings {
-		if by := silent[f.Spec]; f.Cause == Other && by != 0 {
+		if by := silent[f.Spec]; !f.Cause.outage() && by != 0 {
 			g.hide(f, Hiding{By: by, Why: "there is no answer at all"})
 		}
 	}

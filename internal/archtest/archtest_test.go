@@ -24,7 +24,8 @@ var rules = []rule{
 	{"cmd", []string{"daemons/…", "keepalive/…", "web/…", "config", "migrations", "probes/…", "notify/…", "analysis/…", "internal/…"}, anything},
 	{"daemons", []string{"probes", "notify", "analysis/…", "internal/…"}, anything},
 	{"keepalive", []string{"keepalive/…", "internal/…"}, anything},
-	{"web", []string{"web/…", "internal/…"}, anything},
+	// The words of a page about a route are those of its alert.
+	{"web", []string{"web/…", "analysis/…", "internal/…"}, anything},
 	{"packaging", none, none},
 	{"config", []string{"internal/measure"}, anything},
 	{"migrations", none, []string{"github.com/jackc/pgx/v5", "github.com/pressly/goose/v3"}},

@@ -2,7 +2,6 @@ package measure
 
 import (
 	"math"
-	"net/netip"
 	"time"
 )
 
@@ -29,14 +28,6 @@ type Sample struct {
 
 // HasValue reports whether the run gave the number of this series.
 func (s Sample) HasValue() bool { return s.Outcome == OK && !math.IsNaN(s.Value) }
-
-// Route is what a traceroute saw: one address a hop, the zero Addr for a hop
-// that stayed silent. Hops[0] is TTL 1 (or the spec's first TTL).
-type Route struct {
-	Number  int // routeno.route_no, 0 when not known
-	Hops    []netip.Addr
-	Reached bool
-}
 
 // VerdictKind says what a verdict does to an episode.
 type VerdictKind string

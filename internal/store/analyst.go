@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"net/netip"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -111,7 +110,7 @@ func (j Judging) SaveMark(ctx context.Context, read Snapshot, at time.Time, stat
 type Series struct {
 	Table   string
 	Columns []string // one number each; a boolean is 0 or 1
-	Routes  bool     // the table has hops, reached, route_no and first_ttl
+	Routes  bool     // the table has the columns of routedata
 }
 
 // Run is one new row of a data table, or a gap.
@@ -164,7 +163,7 @@ func (j Judging) Runs(ctx context.Context, s Series, p Part, specs []int64) ([]R
 		columns += ", " + sanitized(c)
 	}
 	if s.Routes {
-		columns += ", hops::text[], coalesce(reached, false), coalesce(route_no, 0), coalesce(first_ttl, 1)"
+		columns += ", " + routeColumns
 	}
 	rows, err := j.tx.Query(ctx, `SELECT `+columns+` FROM `+sanitized(s.Table)+` WHERE `+isNew+`
 		AND ($5::bigint[] IS NULL OR toolspec_id = ANY ($5)) ORDER BY toolspec_id, due_at`, p.args(specs)...)
@@ -174,15 +173,13 @@ func (j Judging) Runs(ctx context.Context, s Series, p Part, specs []int64) ([]R
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Run, error) {
 		var r Run
 		values := make([]any, len(s.Columns))
-		var hops []*string
-		var reached bool
-		var number, firstTTL int
+		var found routeRow
 		into := []any{&r.ToolspecID, &r.DueAt, &r.Outcome, &r.Reason, &r.Late}
 		for i := range values {
 			into = append(into, &values[i])
 		}
 		if s.Routes {
-			into = append(into, &hops, &reached, &number, &firstTTL)
+			into = append(into, found.into()...)
 		}
 		if err := row.Scan(into...); err != nil {
 			return r, err
@@ -193,14 +190,23 @@ func (j Judging) Runs(ctx context.Context, s Series, p Part, specs []int64) ([]R
 			r.Values[i] = number64(v)
 		}
 		if s.Routes && r.Outcome == measure.OK {
-			r.Route = route(hops, reached, number, firstTTL)
+			r.Route = found.route()
 		}
 		return r, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read new rows of %s: %w", s.Table, err)
 	}
-	return out, nil
+	if !s.Routes {
+		return out, nil
+	}
+	var routes []*measure.Route
+	for _, r := range out {
+		if r.Route != nil {
+			routes = append(routes, r.Route)
+		}
+	}
+	return out, knowHops(ctx, j.tx, routes)
 }
 
 func number64(v any) float64 {
@@ -222,23 +228,6 @@ func number64(v any) float64 {
 		return 0
 	}
 	return math.NaN()
-}
-
-// route makes hops count from 1: those before first_ttl were not asked.
-func route(hops []*string, reached bool, number, firstTTL int) *measure.Route {
-	r := &measure.Route{Number: number, Reached: reached, Hops: make([]netip.Addr, max(firstTTL-1, 0), max(firstTTL-1, 0)+len(hops))}
-	for _, h := range hops {
-		var a netip.Addr
-		if h != nil {
-			if p, err := netip.ParsePrefix(*h); err == nil {
-				a = p.Addr()
-			} else if parsed, err := netip.ParseAddr(*h); err == nil {
-				a = parsed
-			}
-		}
-		r.Hops = append(r.Hops, a)
-	}
-	return r
 }
 
 // NewGaps reads new gaps that are not quiet, less the results inside them, each

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"sonde/internal/measure"
 )
 
 // ErrNoNode says that there is no node of that name.
@@ -156,6 +158,8 @@ type AlertStory struct {
 	Comments []ToldComment `json:"comments"`
 	Hides    []AlertRow    `json:"hides"`
 	Ladders  []Ladder      `json:"ladders"`
+
+	Route *measure.RouteChange `json:"route,omitempty"` // of an alert about a route: as it is known by now
 }
 
 // ExplainAlert reads the story of an alert.
@@ -181,7 +185,18 @@ func (s *Store) ExplainAlert(ctx context.Context, id int64) (AlertStory, error) 
 	if st.Hides, err = listed[AlertRow](ctx, s, "hidden alerts", alertRow+`WHERE part_of = $1 ORDER BY id LIMIT 200`, id); err != nil {
 		return st, err
 	}
-	st.Ladders, err = s.laddersFor(ctx, st.Alert.About, st.Alert.Severity)
+	if st.Ladders, err = s.laddersFor(ctx, st.Alert.About, st.Alert.Severity); err != nil {
+		return st, err
+	}
+	var about bool
+	if err := s.pool.QueryRow(ctx, `SELECT $1 > 0 AND EXISTS (SELECT FROM rules WHERE name = $2 AND method = 'route')`, st.Alert.ToolspecID, st.Alert.Rule).Scan(&about); err != nil || !about {
+		return st, err
+	}
+	change, err := s.RouteChangeEffects(ctx, st.Alert.ToolspecID, st.Alert.BeganAt)
+	if errors.Is(err, ErrNone) {
+		return st, nil // its rows are gone
+	}
+	st.Route = &change
 	return st, err
 }
 
@@ -232,7 +247,12 @@ type NodeStory struct {
 	Notices     []ToldNotice  `json:"notices"`
 	Maintenance []Maintenance `json:"maintenance"` // that covers the moment
 	Ladders     []Ladder      `json:"ladders"`
+
+	Routes []measure.RouteChange `json:"routes"` // the last changes of those hours, and what came with them
 }
+
+// routesTold is how many changes of routes the story of a node has.
+const routesTold = 5
 
 // before is how far back the story of a node goes.
 const before = 6 * time.Hour
@@ -293,6 +313,27 @@ func (s *Store) ExplainNode(ctx context.Context, node string, at time.Time) (Nod
 			AND (m.node = n.name OR m.label = ANY (n.labels) OR m.node IS NULL AND m.label IS NULL) ORDER BY m.id`, node, st.At); err != nil {
 		return st, err
 	}
-	st.Ladders, err = s.laddersFor(ctx, node, "critical")
-	return st, err
+	if st.Ladders, err = s.laddersFor(ctx, node, "critical"); err != nil {
+		return st, err
+	}
+	type change struct {
+		Spec int64
+		At   time.Time
+	}
+	changes, err := listed[change](ctx, s, "changes of routes", `SELECT * FROM (SELECT DISTINCT f.toolspec_id, f.at FROM newalerts f JOIN rules r ON r.name = f.rule AND r.method = 'route'
+		WHERE f.node = $1 AND f.kind = 'note' AND f.at > $2 AND f.at <= $3 ORDER BY f.at DESC LIMIT $4) x ORDER BY at, toolspec_id`, node, from, st.At, routesTold)
+	if err != nil {
+		return st, err
+	}
+	for _, c := range changes {
+		told, err := s.RouteChangeEffects(ctx, c.Spec, c.At)
+		if errors.Is(err, ErrNone) {
+			continue // its rows are gone
+		}
+		if err != nil {
+			return st, err
+		}
+		st.Routes = append(st.Routes, told)
+	}
+	return st, nil
 }

@@ -22,6 +22,9 @@ const (
 // Significant reports whether a hop of this class makes a change significant.
 func (c HopClass) Significant() bool { return c == ASUnknown || c == OtherAS }
 
+// changed reports whether the address is another one.
+func (c HopClass) changed() bool { return c != Same && c != Unknown }
+
 // Class says how two routes compare.
 type Class string
 
@@ -34,36 +37,30 @@ const (
 	MajorSignificant Class = "major, significant"
 )
 
-// ASOf gives the AS number of an address, false when it is not known.
-type ASOf func(netip.Addr) (uint32, bool)
+// Significant reports whether at least one hop of the route changed significantly.
+func (c Class) Significant() bool { return c == MinorSignificant || c == MajorSignificant }
 
-// Change is one hop that is not the same. A zero Addr on one side means that
+// Change is one hop that is not the same. A silent Hop on one side means that
 // the route has no such hop.
 type Change struct {
 	Hop      int // counted from 1
-	From, To netip.Addr
+	From, To measure.Hop
 	Class    HopClass
 }
 
-// Hop compares one hop of two routes. as may be nil.
-func Hop(from, to netip.Addr, as ASOf) HopClass {
-	from, to = from.Unmap(), to.Unmap()
+// ClassOf compares one hop of two routes.
+func ClassOf(from, to measure.Hop) HopClass {
+	a, b := from.Address.Unmap(), to.Address.Unmap()
 	switch {
-	case !from.IsValid() || !to.IsValid():
+	case !a.IsValid() || !b.IsValid():
 		return Unknown
-	case from == to:
-		return Same
-	case sameBlock(from, to):
-		return SameBlock
-	case as == nil:
-		return ASUnknown
-	}
-	a, knownA := as(from)
-	b, knownB := as(to)
-	switch {
-	case !knownA || !knownB:
-		return ASUnknown
 	case a == b:
+		return Same
+	case sameBlock(a, b):
+		return SameBlock
+	case from.AS == 0 || to.AS == 0:
+		return ASUnknown
+	case from.AS == to.AS:
 		return SameAS
 	default:
 		return OtherAS
@@ -82,22 +79,23 @@ func sameBlock(a, b netip.Addr) bool {
 	return err == nil && p.Contains(b.WithZone(""))
 }
 
-// Compare compares two routes and names the hops that changed.
-func Compare(from, to measure.Route, as ASOf) (Class, []Change) {
+// Compare compares two routes hop by hop, as IEPM did, and names the hops that
+// changed. Sentences says it in words and sees a hop that was put in as one.
+func Compare(from, to measure.Route) (Class, []Change) {
 	a, b := trim(from), trim(to)
 	var changes []Change
 	worst, significant := None, 0
 	for i := range max(len(a), len(b)) {
 		c := Change{Hop: i + 1, From: at(a, i), To: at(b, i)}
 		switch {
-		case i >= len(a) && from.Reached && c.To.IsValid(), i >= len(b) && to.Reached && c.From.IsValid():
+		case i >= len(a) && from.Reached && !c.To.Silent(), i >= len(b) && to.Reached && !c.From.Silent():
 			// One route ends before, at the target: this hop came or went.
 			c.Class = ASUnknown
 		default:
-			c.Class = Hop(c.From, c.To, as)
+			c.Class = ClassOf(c.From, c.To)
 		}
 		switch {
-		case c.Class == Same || c.Class == Unknown:
+		case !c.Class.changed():
 			continue
 		case c.Class.Significant():
 			significant++
@@ -118,17 +116,17 @@ func Compare(from, to measure.Route, as ASOf) (Class, []Change) {
 }
 
 // trim leaves out silent hops at the end.
-func trim(r measure.Route) []netip.Addr {
+func trim(r measure.Route) []measure.Hop {
 	n := len(r.Hops)
-	for n > 0 && !r.Hops[n-1].IsValid() {
+	for n > 0 && r.Hops[n-1].Silent() {
 		n--
 	}
 	return r.Hops[:n]
 }
 
-func at(hops []netip.Addr, i int) netip.Addr {
+func at(hops []measure.Hop, i int) measure.Hop {
 	if i < len(hops) {
 		return hops[i]
 	}
-	return netip.Addr{}
+	return measure.Hop{}
 }
