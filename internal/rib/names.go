@@ -16,14 +16,21 @@ const mostName = 200
 func NewName(text string) Name {
 	text = clean(text)
 	if i := strings.LastIndexByte(text, ','); i >= 0 && isCountry(strings.TrimSpace(text[i+1:])) {
-		return Name{strings.TrimSpace(text[:i]), strings.TrimSpace(text[i+1:])}
+		return Name{strings.TrimSpace(text[:i]), Country(text[i+1:])}
 	}
 	return Name{Name: text}
 }
 
-// isCountry holds for two capital letters. ZZ, as some write for none, is none.
 func isCountry(s string) bool {
 	return len(s) == 2 && s[0] >= 'A' && s[0] <= 'Z' && s[1] >= 'A' && s[1] <= 'Z'
+}
+
+// Country gives two capital letters, or "" for anything else. ZZ, as some write for none, is none.
+func Country(s string) string {
+	if s = strings.TrimSpace(s); !isCountry(s) || s == "ZZ" {
+		return ""
+	}
+	return s
 }
 
 // clean makes one line of printable text that the database takes.
@@ -39,9 +46,6 @@ func clean(s string) string {
 func (t *text) setName(as uint32, n Name) {
 	if t.tables.Names == nil {
 		t.tables.Names = map[uint32]Name{}
-	}
-	if n.Country == "ZZ" {
-		n.Country = ""
 	}
 	t.tables.Names[as] = n
 }
@@ -101,11 +105,7 @@ func (t *text) orgLine(line []byte) error {
 // end joins AS with the countries of their organisations.
 func (t *text) end() error {
 	for as, h := range t.held {
-		n := Name{Name: clean(h.name)}
-		if c := t.countries[h.org]; isCountry(c) {
-			n.Country = c
-		}
-		t.setName(as, n)
+		t.setName(as, Name{clean(h.name), Country(t.countries[h.org])})
 	}
 	if t.section != noSection && len(t.held) == 0 {
 		return errors.New("it has organisations, but no AS: the file is damaged, or was not fetched whole")

@@ -32,6 +32,9 @@ type Entry struct {
 // mergeAt is how many votes more than after the last merge are taken before the next.
 const mergeAt = 1 << 20
 
+// lookBack is how many votes the place of one more is looked for in; merging finds the rest.
+const lookBack = 32
+
 // Add counts votes for an origin of a prefix. AS 0 and AS_TRANS (RFC 6793) are
 // nobody, and a default route is no announcement.
 func (t *Table) Add(p netip.Prefix, origin uint32, votes int) {
@@ -40,8 +43,8 @@ func (t *Table) Add(p netip.Prefix, origin uint32, votes int) {
 	}
 	v := vote{origin: origin, bits: uint8(p.Bits()), six: p.Addr().Is6(), count: uint16(min(votes, math.MaxUint16))}
 	v.addr = p.Masked().Addr().As16()
-	// Views of one prefix come one after the other.
-	for i := len(t.votes) - 1; i >= t.tidy && t.votes[i].samePrefix(v); i-- {
+	// Views of one prefix come one after the other, of few origins.
+	for i := len(t.votes) - 1; i >= max(t.tidy, len(t.votes)-lookBack) && t.votes[i].samePrefix(v); i-- {
 		if t.votes[i].origin == origin {
 			t.votes[i].add(v.count)
 			return
