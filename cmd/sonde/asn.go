@@ -221,6 +221,8 @@ func printAddresses(out io.Writer, known []store.KnownAddress) error {
 // stateOf says why something is not known.
 func stateOf(k store.KnownAddress) string {
 	switch {
+	case k.Special != "" && k.NameAt != nil:
+		return k.Special
 	case k.Special != "":
 		return k.Special + ", not looked up"
 	case !k.Met:

@@ -31,7 +31,8 @@ type Annotator struct {
 	Every  time.Duration                          // between passes; 0 means 5 s
 
 	// Dial reaches a name server; nil: as ever.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	AskTime time.Duration // for one look-up; 0 means 10 s
 
 	works            atomic.Bool
 	entered, lookUps atomic.Int64
@@ -64,6 +65,9 @@ func (a *Annotator) Run(ctx context.Context) error {
 	}
 	if a.Dial == nil {
 		a.Dial = new(net.Dialer).DialContext
+	}
+	if a.AskTime == 0 {
+		a.AskTime = askTime
 	}
 	pause, last := time.Duration(0), ""
 	for {
@@ -144,7 +148,7 @@ func (s *session) pass(ctx context.Context) (more bool, err error) {
 	if s.set, err = s.db.LookUps(step); err != nil {
 		return false, err
 	}
-	s.servers = newNameServer(s.Dial, s.set.Server)
+	s.servers = newNameServer(s.Dial, s.set.Server, s.AskTime)
 	if time.Now().After(s.forgetAt) {
 		n, err := s.db.Forget(step)
 		if err != nil {

@@ -16,23 +16,24 @@ import (
 	"sonde/probes"
 )
 
-// askTime is how long one look-up may take.
+// askTime is how long one look-up may take; the resolver asks twice meanwhile.
 const askTime = 10 * time.Second
 
 // nameServer asks one, or those of the system.
 type nameServer struct {
-	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	askTime time.Duration
 }
 
 // newNameServer takes "" for those of the system.
-func newNameServer(dial func(ctx context.Context, network, address string) (net.Conn, error), server string) nameServer {
+func newNameServer(dial func(ctx context.Context, network, address string) (net.Conn, error), server string, askTime time.Duration) nameServer {
 	if server == "" {
-		return nameServer{dial}
+		return nameServer{dial, askTime}
 	}
 	if a, err := netip.ParseAddr(server); err == nil {
 		server = netip.AddrPortFrom(a, 53).String()
 	}
-	return nameServer{func(ctx context.Context, network, _ string) (net.Conn, error) { return dial(ctx, network, server) }}
+	return nameServer{func(ctx context.Context, network, _ string) (net.Conn, error) { return dial(ctx, network, server) }, askTime}
 }
 
 // reply is what one look-up brought.
@@ -44,7 +45,7 @@ type reply struct {
 
 // ask runs one look-up. That there is no such name is no error.
 func (s nameServer) ask(ctx context.Context, lookup func(context.Context, *net.Resolver) error) reply {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
+	ctx, cancel := context.WithTimeout(ctx, s.askTime)
 	defer cancel()
 	var heard probes.Hearing
 	err := lookup(ctx, heard.Resolver(s.dial))
@@ -68,9 +69,9 @@ func (s nameServer) alive(ctx context.Context) bool {
 func (s nameServer) name(ctx context.Context, a netip.Addr) (string, reply) {
 	var names []string
 	r := s.ask(ctx, func(ctx context.Context, r *net.Resolver) (err error) {
-		// Beside those that could be read it gives an error for those that could not.
 		names, err = r.LookupAddr(ctx, a.String())
-		if len(names) > 0 {
+		// What is no host name is left out, and an error beside those that are.
+		if len(names) > 0 || err != nil && strings.Contains(err.Error(), "contain invalid names") {
 			return nil
 		}
 		return err

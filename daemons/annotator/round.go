@@ -21,8 +21,7 @@ const (
 	unseenRests  = 14 * 24 * time.Hour
 	leastBackoff = time.Minute
 	mostBackoff  = 4 * time.Hour
-	leastAway    = 5 * time.Second // between looks whether a name server is back
-	mostAway     = 5 * time.Minute
+	mostAway     = 5 * time.Minute // between looks whether a name server is back
 )
 
 // task is one address or one AS, and what came of it.
@@ -84,7 +83,7 @@ func (s *session) nobodyAnswers() {
 	if s.away == 0 {
 		s.Log.Warn("no name server answers: names and AS wait", "server", s.set.Server)
 	}
-	s.away = min(max(2*s.away, leastAway), mostAway)
+	s.away = min(max(2*s.away, s.Every), mostAway)
 	s.askAgain = time.Now().Add(jitter(s.away))
 }
 

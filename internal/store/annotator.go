@@ -81,9 +81,12 @@ func (a *Annotator) Collect(ctx context.Context, most int) (entered int64, behin
 			}
 		}
 		// Before the first pass, or when the database was restored into another
-		// server, where transactions count anew, the routes tell what there is.
+		// server, where transactions count anew, the routes and the last hour tell
+		// what there is.
 		if was == nil || read.Xmax > seen.Xmax {
-			entered, err = enter(ctx, tx, `SELECT unnest(hops) FROM routeno`)
+			entered, err = enter(ctx, tx, `SELECT unnest(hops) FROM routeno
+				UNION ALL SELECT unnest(hops || hop_addresses || address) FROM routedata WHERE due_at > now() - interval '1 hour'
+				UNION ALL SELECT unnest(addresses || address) FROM pingdata WHERE due_at > now() - interval '1 hour'`)
 		} else {
 			var p Part
 			if p, err = partOf(ctx, tx, []string{"routedata", "pingdata"}, read, seen, most); err != nil {
