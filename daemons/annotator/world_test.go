@@ -187,7 +187,12 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, dsn: pgtest.DSN(t), dns: newNameServer(t)}
+	return worldOn(t, pgtest.DSN(t))
+}
+
+func worldOn(t *testing.T, dsn string) *world {
+	t.Helper()
+	w := &world{T: t, dsn: dsn, dns: newNameServer(t)}
 	var err error
 	if w.pool, err = pgxpool.New(t.Context(), w.dsn); err != nil {
 		t.Fatal(err)
