@@ -14,10 +14,10 @@ import (
 
 // Times and bounds of the annotator.
 const (
-	every       = 5 * time.Second // between passes
-	rowsAPass   = 100000          // of one table, when it catches up
-	batch       = 100             // addresses, and as many AS, looked up between two commits
-	parallel    = 8               // look-ups at the same time
+	every       = 10 * time.Second // between passes
+	rowsAPass   = 100000           // of one table, when it catches up
+	batch       = 100              // addresses, and as many AS, looked up between two commits
+	parallel    = 8                // look-ups at the same time
 	forgetEvery = time.Hour
 	passTime    = 2 * time.Minute // what the database may take for one step
 	promise     = 45 * time.Second
@@ -28,7 +28,7 @@ type Annotator struct {
 	Store  *store.Store
 	Log    *slog.Logger
 	Report func(doing string, next time.Duration) // of progress; nil for none
-	Every  time.Duration                          // between passes; 0 means 5 s
+	Every  time.Duration                          // between passes; 0 means 10 s
 
 	// Dial reaches a name server; nil: as ever.
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error)

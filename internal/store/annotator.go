@@ -22,6 +22,11 @@ func (s *Store) Annotate(ctx context.Context) (*Annotator, error) {
 	if conn == nil {
 		return nil, err
 	}
+	// A plan made while asn was empty is used for long after.
+	if _, err := conn.Exec(ctx, `SET enable_seqscan = off`); err != nil {
+		_ = conn.Close(ctx)
+		return nil, fmt.Errorf("become the annotator: %w", err)
+	}
 	return &Annotator{conn}, nil
 }
 
@@ -60,6 +65,9 @@ func (a *Annotator) LookUps(ctx context.Context) (l LookUps, err error) {
 	return l, nil
 }
 
+// fewTransactions bring less than memory holds, whatever their size.
+const fewTransactions = 1000
+
 // Collect enters the addresses of hops and targets that new results have, with
 // what the operator's table says of them, and notes that those known were seen.
 // behind means that there is more; not many more than most rows of a table are read.
@@ -88,9 +96,13 @@ func (a *Annotator) Collect(ctx context.Context, most int) (entered int64, behin
 				UNION ALL SELECT unnest(hops || hop_addresses || address) FROM routedata WHERE due_at > now() - interval '1 hour'
 				UNION ALL SELECT unnest(addresses || address) FROM pingdata WHERE due_at > now() - interval '1 hour'`)
 		} else {
-			var p Part
-			if p, err = partOf(ctx, tx, []string{"routedata", "pingdata"}, read, seen, most); err != nil {
-				return err
+			// A look at hundreds of partitions costs more than what is new in them: no
+			// second one for what few transactions can have brought.
+			p := Part{Read: read, Seen: seen, Until: seen.Xmax}
+			if seen.Xmax-read.Xmin > fewTransactions {
+				if p, err = partOf(ctx, tx, []string{"routedata", "pingdata"}, read, seen, most); err != nil {
+					return err
+				}
 			}
 			behind = p.Until < seen.Xmax
 			seen = seen.Before(p.Until)
@@ -110,19 +122,23 @@ func (a *Annotator) Collect(ctx context.Context, most int) (entered int64, behin
 	return entered, behind, nil
 }
 
-// enter takes the addresses that a query gives.
+// enter takes the addresses that a query gives. They are looked for one by one
+// (OFFSET 0 keeps it so): a join of tables whose size has changed since it was
+// planned compared each with each.
 func enter(ctx context.Context, tx pgx.Tx, query string, args ...any) (int64, error) {
 	var n int64
 	err := tx.QueryRow(ctx, `
 		WITH met AS MATERIALIZED (SELECT DISTINCT a FROM (`+query+`) AS x (a) WHERE a IS NOT NULL),
+		placed AS MATERIALIZED (
+			SELECT a, k.seen_at FROM met LEFT JOIN LATERAL (SELECT seen_at FROM asn WHERE address = a OFFSET 0) k ON true),
 		again AS (
 			UPDATE asn SET seen_at = now(), next_at = CASE WHEN next_at = 'infinity' AND special IS NULL THEN now() ELSE next_at END
-			FROM met WHERE address = a AND seen_at < now() - interval '1 day'),
+			WHERE address = ANY (ARRAY(SELECT a FROM placed WHERE seen_at < now() - interval '1 day'))),
 		fresh AS (
 			INSERT INTO asn (address, asn, prefix, origins, asn_source, asn_at)
 			SELECT a, t.asn, t.prefix, t.origins, CASE WHEN t.asn IS NOT NULL THEN 'table' END, CASE WHEN t.asn IS NOT NULL THEN now() END
-			FROM met LEFT JOIN LATERAL sonde_asn(a) t ON true
-			WHERE NOT EXISTS (SELECT FROM asn k WHERE k.address = a) ON CONFLICT DO NOTHING RETURNING asn),
+			FROM placed LEFT JOIN LATERAL sonde_asn(a) t ON true
+			WHERE seen_at IS NULL ON CONFLICT DO NOTHING RETURNING asn),
 		numbers AS (
 			INSERT INTO asninfo (asn, looked_up_at) SELECT DISTINCT asn, NULL::timestamptz FROM fresh WHERE asn IS NOT NULL ON CONFLICT DO NOTHING)
 		SELECT count(*) FROM fresh`, args...).Scan(&n)
