@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestAddressesOfNewResultsGetTheirASAndNames(t *testing.T) {
@@ -228,4 +229,28 @@ func TestAnnotatorStartsAndStopsAHundredTimes(t *testing.T) {
 	}
 	w.start()
 	w.until("9", `SELECT count(*)::text FROM asn WHERE asn_at IS NOT NULL`)
+}
+
+func TestLookUpsKeepTheirRateAndEnd(t *testing.T) {
+	w := newWorld(t)
+	w.exec(`UPDATE settings SET value = '50' WHERE name = 'lookups_per_second'`)
+	var hops []string
+	for i := range 40 {
+		hops = append(hops, fmt.Sprintf("8.8.7.%d", i))
+	}
+	w.traced("8.8.7.40", hops...)
+	began := time.Now()
+	a, stop := w.start()
+	w.until("41", `SELECT count(*)::text FROM asn WHERE asn_at IS NOT NULL AND name_at IS NOT NULL`)
+	if took := time.Since(began); took < 1500*time.Millisecond {
+		t.Errorf("82 look-ups at 50 a second took %s", took)
+	}
+	// Passes go on, and nothing is asked twice.
+	w.traced("8.8.7.0", "8.8.7.1")
+	w.traced("8.8.6.6")
+	w.until("- - dns -", known, "8.8.6.6")
+	stop()
+	if _, lookUps, failed := a.Counts(); lookUps != 84 || failed != 0 {
+		t.Errorf("%d look-ups, %d failed, for 42 addresses", lookUps, failed)
+	}
 }
