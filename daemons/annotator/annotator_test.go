@@ -111,7 +111,7 @@ func TestNameServerThatIsAwayLosesNoAddressAndIsNotHammered(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			w := newWorld(t)
 			if way == "silent" {
-				w.dns.silent = true
+				w.dns.told(func() { w.dns.silent = true })
 			}
 			if way == "refused" {
 				w.dns.udp.Close()
