@@ -23,9 +23,14 @@ func TestAddressesOfNewResultsGetTheirASAndNames(t *testing.T) {
 	w.until("- - dns -", known, "1.1.1.1") // nobody announces it: an answer, too
 	w.until("GOOGLE US dns", `SELECT coalesce((SELECT format('%s %s %s', name, country, source) FROM asninfo WHERE asn = 15169 AND looked_up_at IS NOT NULL), '')`)
 	w.until("- - - -", known, "10.0.0.1")
-	// What comes later is seen, too, and the target of a ping.
+	// What comes later is seen, too: one flow of several that met another router,
+	// the target of a ping, each address of a name.
+	w.exec(`INSERT INTO routedata (toolspec_id, due_at, outcome, hops, hop_addresses) VALUES (1, now(), 'ok', '{9.9.1.1}', '{{9.9.1.1,9.9.1.2},{NULL,9.9.1.3}}')`)
 	w.exec(`INSERT INTO pingdata (toolspec_id, due_at, outcome, address) VALUES (2, now(), 'ok', '9.9.9.9')`)
-	w.until("- - dns -", known, "9.9.9.9")
+	w.exec(`INSERT INTO pingdata (toolspec_id, due_at, outcome, address, addresses) VALUES (3, now(), 'ok', '9.9.2.1', '{9.9.2.1,9.9.2.2}')`)
+	for _, a := range []string{"9.9.1.1", "9.9.1.2", "9.9.1.3", "9.9.9.9", "9.9.2.1", "9.9.2.2"} {
+		w.until("- - dns -", known, a)
+	}
 	if n := w.dns.times("1.0.0.10"); n != 0 {
 		t.Errorf("a private address was asked for %d times", n)
 	}

@@ -219,12 +219,13 @@ func (w *world) text(sql string, args ...any) string {
 	return v
 }
 
-// traced stores a run of traceroute that met these addresses, "-" for a silent hop.
+// traced stores a run of traceroute, three probes a hop, that met these addresses; "-" is a silent hop.
 func (w *world) traced(target string, hops ...string) {
 	w.Helper()
 	w.runs++
 	list := strings.ReplaceAll(strings.Join(hops, ","), "-", "NULL")
-	w.exec(`INSERT INTO routedata (toolspec_id, due_at, outcome, address, hops, hop_addresses, reached) VALUES (1, now() - $1 * interval '1 ms', 'ok', $2::text::inet, $3::text::inet[], $3::text::inet[], true)`,
+	w.exec(`INSERT INTO routedata (toolspec_id, due_at, outcome, address, hops, hop_addresses, reached)
+		SELECT 1, now() - $1 * interval '1 ms', 'ok', $2::text::inet, $3::text::inet[], (SELECT array_agg(ARRAY[h, h, NULL] ORDER BY n) FROM unnest($3::text::inet[]) WITH ORDINALITY AS x (h, n)), true`,
 		w.runs, target, "{"+list+"}")
 }
 

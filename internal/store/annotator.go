@@ -93,8 +93,8 @@ func (a *Annotator) Collect(ctx context.Context, most int) (entered int64, behin
 		// what there is.
 		if was == nil || read.Xmax > seen.Xmax {
 			entered, err = enter(ctx, tx, `SELECT unnest(hops) FROM routeno
-				UNION ALL SELECT unnest(hops || hop_addresses || address) FROM routedata WHERE due_at > now() - interval '1 hour'
-				UNION ALL SELECT unnest(addresses || address) FROM pingdata WHERE due_at > now() - interval '1 hour'`)
+				UNION ALL SELECT a FROM `+addresses["routedata"]+` WHERE due_at > now() - interval '1 hour'
+				UNION ALL SELECT a FROM `+addresses["pingdata"]+` WHERE due_at > now() - interval '1 hour'`)
 		} else {
 			// A look at hundreds of partitions costs more than what is new in them: no
 			// second one for what few transactions can have brought.
@@ -107,8 +107,8 @@ func (a *Annotator) Collect(ctx context.Context, most int) (entered int64, behin
 			behind = p.Until < seen.Xmax
 			seen = seen.Before(p.Until)
 			entered, err = enter(ctx, tx, `
-				SELECT unnest(hops || hop_addresses || address) FROM routedata WHERE `+isNew+`
-				UNION ALL SELECT unnest(addresses || address) FROM pingdata WHERE `+isNew, p.args()...)
+				SELECT a FROM `+addresses["routedata"]+` WHERE `+isNew+`
+				UNION ALL SELECT a FROM `+addresses["pingdata"]+` WHERE `+isNew, p.args()...)
 		}
 		if err != nil {
 			return err
@@ -120,6 +120,12 @@ func (a *Annotator) Collect(ctx context.Context, most int) (entered int64, behin
 		return 0, false, fmt.Errorf("collect addresses of new results: %w", err)
 	}
 	return entered, behind, nil
+}
+
+// addresses are tables with a row for each address of a result: a.
+var addresses = map[string]string{
+	"routedata": `routedata d, LATERAL (SELECT unnest(d.hops) UNION ALL SELECT unnest(d.hop_addresses) UNION ALL SELECT d.address) x (a)`,
+	"pingdata":  `pingdata d, LATERAL (SELECT unnest(d.addresses) UNION ALL SELECT d.address) x (a)`,
 }
 
 // enter takes the addresses that a query gives. They are looked for one by one
