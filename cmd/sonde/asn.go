@@ -229,8 +229,8 @@ func stateOf(k store.KnownAddress) string {
 		return "no result has it"
 	case k.Failure != "":
 		return "no answer: " + onOneLine(k.Failure)
-	case k.NextAt == nil:
-		return "at rest"
+	case k.NextAt == nil && k.AS == nil && k.Name == nil:
+		return "at rest: look-ups are turned off, or it is not measured any more"
 	case k.ASAt == nil && k.NameAt == nil:
 		return "not looked up yet"
 	case k.AS == nil && k.ASAt != nil:

@@ -184,7 +184,11 @@ func (s *session) pass(ctx context.Context) (more bool, err error) {
 	if err := s.round(ctx, addresses, systems); err != nil {
 		return false, err
 	}
-	s.report(fmt.Sprintf("looked %d addresses and %d AS up", len(addresses), len(systems)), s.Every+promise)
+	doing := "nothing to look up"
+	if len(addresses)+len(systems) > 0 {
+		doing = fmt.Sprintf("looked %d addresses and %d AS up", len(addresses), len(systems))
+	}
+	s.report(doing, s.Every+promise)
 	return behind || full && s.away == 0, nil
 }
 
