@@ -195,6 +195,16 @@ func TestWhatIsOldIsAskedForAgain(t *testing.T) {
 	}
 }
 
+func TestASThatWasKnownIsNotLostByOneAnswer(t *testing.T) {
+	w := newWorld(t)
+	w.exec(`INSERT INTO asn (address, asn, prefix, asn_source, asn_at, next_at) VALUES ('8.8.8.8', 7, '8.0.0.0/9', 'dns', now() - interval '2 days', now())`)
+	w.start()
+	w.until("7 1 t t", `SELECT format('%s %s %s %s', asn, failures, failure ~ 'nobody announces it any more', next_at < now() + interval '2 minutes') FROM asn`)
+	w.exec(`UPDATE asn SET failures = 5, next_at = now()`) // half an hour later
+	w.until("- - dns -", known, "8.8.8.8")
+	w.until("0", `SELECT failures::text FROM asn`)
+}
+
 func TestOneAnnotatorWorksAndAnotherTakesOver(t *testing.T) {
 	w := newWorld(t)
 	first, stop := w.start()

@@ -18,7 +18,8 @@
 // Cymru publishes, as are names of AS; host names are PTR records. Special addresses
 // (private, shared, reserved, …) are not asked for, and neither are private AS. No
 // such address is an answer too, and kept like one: as long as its TTL says,
-// a day at least and a week at most. A failure is tried again after a minute, then
+// a day at least and a week at most; an AS that was known is given up only when
+// that is said again and again. A failure is tried again after a minute, then
 // ever later. When no name server says anything, not even of the root, no address is
 // blamed: everything waits until one does.
 //

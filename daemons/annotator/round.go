@@ -2,6 +2,7 @@ package annotator
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -21,6 +22,7 @@ const (
 	unseenRests  = 14 * 24 * time.Hour
 	leastBackoff = time.Minute
 	mostBackoff  = 4 * time.Hour
+	doubts       = 5               // such failures, half an hour of them, are believed
 	mostAway     = 5 * time.Minute // between looks whether a name server is back
 )
 
@@ -159,6 +161,11 @@ func (s *session) run(ctx context.Context, t *task) {
 	if as && stale(d.ASAge) {
 		o, r := s.servers.origin(s.turn(ctx), d.Address, zone)
 		s.count(t, r)
+		// A name server that says "no such name" to everything for an hour is seen
+		// more often than a prefix that is withdrawn, and must not change AS paths.
+		if r.err == nil && o.AS == 0 && d.AS != 0 && d.Failures < doubts {
+			r.err = errors.New("it is said that nobody announces it any more: asked for again before that is believed")
+		}
 		if found.Failure = r.err; r.err == nil {
 			// Of several it stays with the one it was: a route is not to change by the order of an answer.
 			if slices.Contains(o.All, d.AS) {
