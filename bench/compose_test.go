@@ -25,7 +25,7 @@ func TestComposeFileHasEveryDaemonWithOnlyItsRights(t *testing.T) {
 	}
 	want := map[string][]string{
 		"migrate": {"migrate"}, "scheduler": {"scheduler"}, "worker-ping": {"worker", "ping"}, "worker-traceroute": {"worker", "traceroute"},
-		"loader": {"loader"}, "analyst": {"analyst"}, "notifier": {"notifier"}, "web": {"web", "--listen", "0.0.0.0:8080"},
+		"loader": {"loader"}, "analyst": {"analyst"}, "notifier": {"notifier"}, "annotator": {"annotator"}, "web": {"web", "--listen", "0.0.0.0:8080"},
 	}
 	if len(project.Services) != len(want)+1 {
 		t.Errorf("services: %v", project.ServiceNames())

@@ -88,7 +88,7 @@ COMMENT ON FUNCTION sonde_duration IS 'Seconds of a duration as people write it 
 CREATE TABLE settings (
     name    text PRIMARY KEY,
     value   text NOT NULL,
-    kind    text NOT NULL CHECK (kind IN ('int', 'duration', 'time_zone', 'time_of_day', 'text')),
+    kind    text NOT NULL CHECK (kind IN ('int', 'duration', 'time_zone', 'time_of_day', 'text', 'switch', 'domain', 'name_server')),
     least   double precision,
     most    double precision,
     meaning text NOT NULL
@@ -104,6 +104,7 @@ COMMENT ON COLUMN settings.meaning IS 'What it does.';
 CREATE FUNCTION sonde_check_setting() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     n double precision;
+    m text[];
 BEGIN
     IF TG_OP = 'DELETE' THEN
         PERFORM sonde_refuse('settings', 'name', format('setting "%s" cannot be deleted', OLD.name), 'update its value instead');
@@ -133,6 +134,25 @@ BEGIN
         IF NEW.value !~ '^([01][0-9]|2[0-3]):[0-5][0-9]$' THEN
             PERFORM sonde_refuse('settings', 'value', format('setting "%s" must be a time of day such as "08:00", not "%s"', NEW.name, NEW.value));
         END IF;
+    WHEN 'switch' THEN
+        IF NEW.value NOT IN ('on', 'off') THEN
+            PERFORM sonde_refuse('settings', 'value', format('setting "%s" must be "on" or "off", not "%s"', NEW.name, NEW.value));
+        END IF;
+    WHEN 'domain' THEN
+        -- Before it come the 32 nibbles of an IPv6 address: the whole has 253 characters at most.
+        IF NEW.value <> '' AND (length(NEW.value) > 189 OR NEW.value !~ '^[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?$') THEN
+            PERFORM sonde_refuse('settings', 'value', format('setting "%s" must be a domain such as "origin.asn.cymru.com", or empty, not "%s"', NEW.name, left(NEW.value, 200)));
+        END IF;
+    WHEN 'name_server' THEN
+        m := regexp_match(NEW.value, '^(?:([0-9.]+)|([0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)|([0-9.]+):([0-9]{1,5})|\[([0-9A-Fa-f:.]+)\]:([0-9]{1,5}))$');
+        BEGIN
+            IF NEW.value <> '' AND (m IS NULL OR masklen(coalesce(m[1], m[2], m[3], m[5])::inet) NOT IN (32, 128) OR coalesce(m[1], m[3]) !~ '^[0-9]+(\.[0-9]+){3}$'
+                OR coalesce(m[4], m[6], '53')::int NOT BETWEEN 1 AND 65535) THEN
+                RAISE invalid_text_representation;
+            END IF;
+        EXCEPTION WHEN invalid_text_representation THEN
+            PERFORM sonde_refuse('settings', 'value', format('setting "%s" must be an address such as "192.0.2.53" or "[2001:db8::53]:5353", or empty, not "%s"', NEW.name, left(NEW.value, 200)));
+        END;
     ELSE
         NULL;
     END CASE;

@@ -19,7 +19,7 @@ func TestUnitsStartVerbsThatExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verbs := []string{"scheduler", "loader", "analyst", "notifier", "web"} // instances of sonde-daemon@
+	verbs := []string{"scheduler", "loader", "analyst", "notifier", "annotator", "web"} // instances of sonde-daemon@
 	for _, name := range names {
 		text, err := os.ReadFile(name)
 		if err != nil {

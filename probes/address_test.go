@@ -185,7 +185,7 @@ func FuzzAnswerOfANameServer(f *testing.F) {
 	}
 	f.Add(answerTo(b, 1))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var heard ttls
+		var heard Hearing
 		heard.hear(b)
 		if ttl := heard.least(); ttl < leastTTL || ttl > mostTTL {
 			t.Errorf("%s", ttl)

@@ -141,14 +141,8 @@ var dial = new(net.Dialer).DialContext
 // pure Go one, which gives up with ctx; that of the C library would leave a
 // thread behind. It tells no TTL, so that we read along.
 func lookup(ctx context.Context, host, family string) ([]netip.Addr, time.Duration, error) {
-	var heard ttls
-	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-		c, err := dial(ctx, network, address)
-		if udp, ok := c.(*net.UDPConn); ok && err == nil {
-			return &readAlong{udp, &heard}, nil
-		}
-		return c, err
-	}}
+	var heard Hearing
+	resolver := heard.Resolver(dial)
 	network := "ip"
 	if family != "auto" {
 		network += family
@@ -181,59 +175,106 @@ func lookup(ctx context.Context, host, family string) ([]netip.Addr, time.Durati
 	return addrs, heard.least(), nil
 }
 
-// ttls is the least TTL of what name servers answered.
-type ttls struct {
-	mu   sync.Mutex
-	some bool
-	ttl  time.Duration
+// Hearing reads along what name servers answer to one look-up, because the
+// resolver of Go tells neither how long an answer holds nor whether there was one.
+type Hearing struct {
+	mu       sync.Mutex
+	answered bool
+	some     bool
+	ttl      time.Duration
 }
 
-func (t *ttls) least() time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.some {
+// Resolver gives a resolver that is read along. It is the pure Go one.
+func (h *Hearing) Resolver(dial func(ctx context.Context, network, address string) (net.Conn, error)) *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		if udp, ok := c.(*net.UDPConn); ok {
+			return &readAlong{udp, h}, nil
+		}
+		return &readStream{c, h}, nil
+	}}
+}
+
+// Answered reports whether a name server said anything at all, an error included.
+func (h *Hearing) Answered() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.answered
+}
+
+// TTL is the least of all records that were answered by UDP; 0 when there was none.
+func (h *Hearing) TTL() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.ttl
+}
+
+func (h *Hearing) least() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.some {
 		return usualTTL
 	}
-	return min(max(t.ttl, leastTTL), mostTTL)
+	return min(max(h.ttl, leastTTL), mostTTL)
 }
 
 // hold says that the answer holds no longer than this.
-func (t *ttls) hold(ttl time.Duration) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.some || ttl < t.ttl {
-		t.some, t.ttl = true, ttl
+func (h *Hearing) hold(ttl time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.some || ttl < h.ttl {
+		h.some, h.ttl = true, ttl
 	}
 }
 
 // hear reads an answer of a name server. What it cannot read the resolver judges.
-func (t *ttls) hear(message []byte) {
+func (h *Hearing) hear(message []byte) {
+	h.mu.Lock()
+	h.answered = true
+	h.mu.Unlock()
 	var p dnsmessage.Parser
 	if _, err := p.Start(message); err != nil || p.SkipAllQuestions() != nil {
 		return
 	}
 	for {
-		h, err := p.AnswerHeader()
+		head, err := p.AnswerHeader()
 		if err != nil {
 			return
 		}
-		t.hold(time.Duration(h.TTL) * time.Second)
+		h.hold(time.Duration(head.TTL) * time.Second)
 		if p.SkipAnswer() != nil {
 			return
 		}
 	}
 }
 
-// readAlong is a connection to a name server.
+// readAlong is a connection to a name server by UDP.
 type readAlong struct {
 	*net.UDPConn
-	heard *ttls
+	heard *Hearing
 }
 
 func (r *readAlong) Read(b []byte) (int, error) {
 	n, err := r.UDPConn.Read(b)
 	if err == nil {
 		r.heard.hear(b[:n])
+	}
+	return n, err
+}
+
+// readStream is one by TCP, which brings a message in pieces.
+type readStream struct {
+	net.Conn
+	heard *Hearing
+}
+
+func (r *readStream) Read(b []byte) (int, error) {
+	n, err := r.Conn.Read(b)
+	if n > 0 {
+		r.heard.hear(nil)
 	}
 	return n, err
 }

@@ -196,6 +196,9 @@ func (e *examination) database(ctx context.Context, most int) {
 	if err := e.telling(ctx, st); err != nil {
 		e.fail("mediums", "see why", "%v", err)
 	}
+	if err := e.addresses(ctx, st, clock.Now()); err != nil {
+		e.fail("addresses", "see why", "%v", err)
+	}
 	if err := e.specs(ctx, st, server, clock, most); err != nil {
 		e.fail("specs", "see why", "%v", err)
 	}

@@ -108,6 +108,36 @@ func (e *examination) smsSpool(what string, o measure.Options) {
 	e.ok(what, "smstools, spool %s can be written to", o.Text("spool"))
 }
 
+// Ages at which a table of AS, and a look-up that was due, are worth a word.
+const (
+	tableOld    = 90 * 24 * time.Hour
+	lookUpsLate = 30 * time.Minute
+)
+
+// addresses looks at what is known of the addresses that results have.
+func (e *examination) addresses(ctx context.Context, st *store.Store, now time.Time) error {
+	o, err := st.ASOverview(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range o.Loads {
+		if old := now.Sub(l.LoadedAt); old > tableOld {
+			e.warn("addresses", "sonde asn load FILE", "the table of %s (%s) was loaded %s ago", l.Kind, l.Files, roughly(old))
+		}
+	}
+	if o.WaitSince != nil && now.Sub(*o.WaitSince) > lookUpsLate {
+		e.warn("addresses", "see what `sonde status` says of the annotator, and whether a name server answers (settings.dns_server)",
+			"AS and names of %d addresses wait, the first for %s", o.Waiting, roughly(now.Sub(*o.WaitSince)))
+		return nil
+	}
+	text := fmt.Sprintf("%d, of %d the AS is known, of %d the name", o.Addresses, o.ByTable+o.ByDNS, o.Named)
+	if o.Failing > 0 {
+		text += fmt.Sprintf("; %d get no answer and are asked for again: %s", o.Failing, o.Failure)
+	}
+	e.ok("addresses", "%s", text)
+	return nil
+}
+
 // unseenFor is how long a host may be silent before we say that nobody runs its specs.
 const unseenFor = 2 * time.Minute
 

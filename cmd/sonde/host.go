@@ -236,6 +236,7 @@ func (h *host) supervisor() (*keepalive.Supervisor, error) {
 	add("loader")
 	add("analyst")
 	add("notifier")
+	add("annotator")
 	add("web")
 	return keepalive.New(keepalive.Options{State: h.State, LogDir: h.LogDir, Log: h.log, Daemons: daemons, Progress: h.progress, Env: env, Program: self}), nil
 }

@@ -235,7 +235,7 @@ func TestAfterKill9OfUpTheServerIsAdoptedAndDaemonsAreNotDoubled(t *testing.T) {
 	execSQL(t, state, "CREATE TABLE kept AS SELECT 7 AS n")
 	server := postmaster(state)
 	var old []proc.Ident
-	for _, name := range []string{"scheduler", "worker-ping", "worker-traceroute", "loader", "analyst", "notifier", "web"} {
+	for _, name := range []string{"scheduler", "worker-ping", "worker-traceroute", "loader", "analyst", "notifier", "annotator", "web"} {
 		k, ok := reporting(state, name)
 		if !ok {
 			t.Fatalf("%s does not report", name)

@@ -22,9 +22,19 @@ type Analyst struct {
 // Analyse tries to become the analyst that works; nil without error means that
 // another is.
 func (s *Store) Analyse(ctx context.Context) (*Analyst, error) {
+	conn, err := s.alone(ctx, "analyst")
+	if conn == nil {
+		return nil, err
+	}
+	return &Analyst{conn}, nil
+}
+
+// alone gives a connection that holds the lock of a daemon of which one works at
+// a time; nil without error when another holds it.
+func (s *Store) alone(ctx context.Context, daemon string) (*pgx.Conn, error) {
 	pooled, err := s.pool.Acquire(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("become the analyst: %w", err)
+		return nil, fmt.Errorf("become the %s: %w", daemon, err)
 	}
 	conn := pooled.Hijack()
 	var got bool
@@ -36,16 +46,16 @@ func (s *Store) Analyse(ctx context.Context) (*Analyst, error) {
 		}
 	}
 	if err == nil {
-		err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtext('sonde analyst'))`).Scan(&got)
+		err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtext('sonde ' || $1))`, daemon).Scan(&got)
 	}
 	if err == nil && got {
-		return &Analyst{conn}, nil
+		return conn, nil
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	_ = conn.Close(closing)
 	if err != nil {
-		return nil, fmt.Errorf("become the analyst: %w", err)
+		return nil, fmt.Errorf("become the %s: %w", daemon, err)
 	}
 	return nil, nil
 }
@@ -138,11 +148,15 @@ func (p Part) args(more ...any) []any {
 
 // Part gives what is new, or so much of it that not many more than most rows are read of a table.
 func (j Judging) Part(ctx context.Context, tables []string, read, seen Snapshot, most int) (Part, error) {
+	return partOf(ctx, j.tx, tables, read, seen, most)
+}
+
+func partOf(ctx context.Context, tx pgx.Tx, tables []string, read, seen Snapshot, most int) (Part, error) {
 	p := Part{Read: read, Seen: seen, Until: seen.Xmax}
 	cut := seen.Xmax
 	for _, table := range tables {
 		var xid uint64
-		err := j.tx.QueryRow(ctx, `SELECT coalesce((SELECT (stored_xid::text)::bigint FROM `+sanitized(table)+`
+		err := tx.QueryRow(ctx, `SELECT coalesce((SELECT (stored_xid::text)::bigint FROM `+sanitized(table)+`
 			WHERE `+isNew+` ORDER BY stored_xid OFFSET $5 LIMIT 1), 0)`, p.args(most)...).Scan(&xid)
 		if err != nil {
 			return p, fmt.Errorf("look for new rows of %s: %w", table, err)
