@@ -256,6 +256,7 @@ CREATE TABLE routedata (
     hop_labels    text[],
     hop_interfaces text[],
     hop_notes     text[],
+    hop_asked     int[],
     confidence    double precision,
     mtu           int,
     mtu_hop       int,
@@ -265,8 +266,8 @@ CREATE TABLE routedata (
 COMMENT ON TABLE routedata IS 'Results of traceroute: one row per run, every probe of every hop kept.';
 COMMENT ON COLUMN routedata.method IS 'How the probes were sent: icmp, udp or tcp.';
 COMMENT ON COLUMN routedata.first_ttl IS 'Time to live of the first hop.';
-COMMENT ON COLUMN routedata.hops IS 'One address per hop, that of the first flow; NULL is a silent hop.';
-COMMENT ON COLUMN routedata.hop_addresses IS 'Hops × flows: the address that answered each flow; NULL is silence, or a flow that was not asked there (option paths = all). More hops than hop_count where another path is longer.';
+COMMENT ON COLUMN routedata.hops IS 'One address per hop, that of the first flow; NULL is a silent hop. See hop_asked.';
+COMMENT ON COLUMN routedata.hop_addresses IS 'Hops × flows: the address that answered each flow; NULL is silence, or a flow that was not asked there (hop_asked). More hops than hop_count where another path is longer.';
 COMMENT ON COLUMN routedata.hop_rtts_us IS 'Hops × flows: round-trip time in µs; NULL is silence.';
 COMMENT ON COLUMN routedata.hop_codes IS 'Hops × flows: !N !H !P !X … where the answer was an error, cksum where its ICMP checksum was wrong; NULL otherwise.';
 COMMENT ON COLUMN routedata.hop_count IS 'Hops up to the end of the route.';
@@ -278,6 +279,7 @@ COMMENT ON COLUMN routedata.hop_ttls IS 'Hops × flows: time to live with which 
 COMMENT ON COLUMN routedata.hop_labels IS 'Hops × flows: MPLS labels the packet had at that router (RFC 4950), outermost first, as traceroute -e writes them: L=16004,E=0,S=1,T=1. NULL when no hop had any.';
 COMMENT ON COLUMN routedata.hop_interfaces IS 'Hops × flows: what the router says of its interfaces (RFC 5837): in index=7 addr=192.0.2.1 name=xe-0/0/1 mtu=9000. NULL when no hop said anything.';
 COMMENT ON COLUMN routedata.hop_notes IS 'Hops × flows, with commas between: nat (somebody before rewrites packets), qttl=0 (the packet ended with a TTL of 0: the router before forwards what it should not) or another number than 1 (a tunnel), rst (the port is closed), per-packet (of flow 1: packets of one flow go to several routers). NULL when there is nothing to note.';
+COMMENT ON COLUMN routedata.hop_asked IS 'By how many flows each hop was asked. 0: its address in hops was told by other runs (option share), and none is in hop_addresses.';
 COMMENT ON COLUMN routedata.confidence IS 'Option paths = all: the probability that no load-balanced path was missed, if routers choose by flow and favour no path; NULL otherwise.';
 COMMENT ON COLUMN routedata.mtu IS 'Option mtu: bytes of the largest packet, IP header included, that the target answered; NULL when not asked for or not found in time.';
 COMMENT ON COLUMN routedata.mtu_hop IS 'The last hop that larger packets reach; NULL when our own link is the narrowest, or when it is not known.';

@@ -212,13 +212,14 @@ func TestRunTellsWhatTheEngineSaysBesideTheHops(t *testing.T) {
 	}
 }
 
-// Where all paths are looked for other flows than the first are not asked at every hop.
+// Where all paths are looked for flows are not asked at every hop, and what runs share is told.
 func TestFlowThatWasNotAskedIsNotLost(t *testing.T) {
 	pages, conn := seededRoutes(t)
-	run(t, conn, `UPDATE routedata SET confidence = 0.95, hop_addresses[1][2] = NULL, hop_addresses[1][3] = NULL WHERE toolspec_id = 19`)
+	run(t, conn, `UPDATE routedata SET hop_asked = '{1,0,3,3,3,3,3}', hop_addresses[1][2] = NULL, hop_addresses[1][3] = NULL,
+		hop_addresses[2][1] = NULL, hop_addresses[2][2] = NULL, hop_addresses[2][3] = NULL WHERE toolspec_id = 19`)
 	if err := pages.Read(t.Context(), func(r *store.Reading) error {
 		hops, _, err := r.RouteHops(t.Context(), 19, 1, asOf.Add(-time.Hour), asOf, 10)
-		if err == nil && (len(hops) != 7 || hops[0].Probes != hops[0].Answered || hops[0].Probes == 0) {
+		if err == nil && (len(hops) != 7 || hops[0].Probes != hops[0].Answered || hops[0].Probes == 0 || hops[1].Probes != 0 || len(hops[1].Addresses) != 1) {
 			t.Errorf("%+v", hops)
 		}
 		return err

@@ -150,8 +150,8 @@ func (r *Reading) RouteShares(ctx context.Context, spec int64, from, until time.
 // PageHop sums up the answers of one hop over some runs.
 type PageHop struct {
 	TTL              int
-	Addresses        []*netip.Addr // those that answered, the most frequent first
-	Probes, Answered int           // where all paths were looked for, of the first flow only: others are not asked everywhere
+	Addresses        []*netip.Addr // those that answered, the most frequent first; else whom other runs met there
+	Probes, Answered int           // flows that asked there
 	Min, Median      *float64      // ms
 	Labels           []string      // MPLS
 	Codes            []string
@@ -165,11 +165,14 @@ func (r *Reading) RouteHops(ctx context.Context, spec int64, number int, from, u
 	rows, err := r.tx.Query(ctx, `
 		WITH runs AS (SELECT * FROM routedata WHERE toolspec_id = $1 AND route_no = $2 AND due_at >= $3 AND due_at <= $4 AND hop_addresses IS NOT NULL ORDER BY due_at DESC LIMIT $5),
 			probes AS (SELECT coalesce(r.first_ttl, 1) + (u.ord - 1) / array_length(r.hop_addresses, 2) AS ttl, u.*,
-					r.confidence IS NULL OR (u.ord - 1) % array_length(r.hop_addresses, 2) = 0 AS asked
+					r.hops[1 + (u.ord - 1) / array_length(r.hop_addresses, 2)] AS told,
+					CASE WHEN (u.ord - 1) % array_length(r.hop_addresses, 2) = 0
+						THEN coalesce(r.hop_asked[1 + (u.ord - 1) / array_length(r.hop_addresses, 2)], array_length(r.hop_addresses, 2)) END AS asked
 				FROM runs r CROSS JOIN LATERAL unnest(r.hop_addresses, r.hop_rtts_us, r.hop_codes, r.hop_ttls, r.hop_labels, r.hop_interfaces, r.hop_notes)
 					WITH ORDINALITY AS u (a, rtt, code, back, label, face, note, ord))
-		SELECT ttl::int, ARRAY(SELECT a FROM probes q WHERE q.ttl = p.ttl AND a IS NOT NULL GROUP BY a ORDER BY count(*) DESC, a LIMIT 16),
-			count(*) FILTER (WHERE asked)::int, count(a) FILTER (WHERE asked)::int, min(rtt) / 1000.0::float8, percentile_cont(0.5) WITHIN GROUP (ORDER BY rtt) / 1000.0,
+		SELECT ttl::int, coalesce(nullif(ARRAY(SELECT a FROM probes q WHERE q.ttl = p.ttl AND a IS NOT NULL GROUP BY a ORDER BY count(*) DESC, a LIMIT 16), '{}'),
+				ARRAY(SELECT DISTINCT told FROM probes q WHERE q.ttl = p.ttl AND told IS NOT NULL)),
+			coalesce(sum(asked), 0)::int, count(a)::int, min(rtt) / 1000.0::float8, percentile_cont(0.5) WITHIN GROUP (ORDER BY rtt) / 1000.0,
 			ARRAY(SELECT DISTINCT label FROM probes q WHERE q.ttl = p.ttl AND label IS NOT NULL ORDER BY label LIMIT 4),
 			ARRAY(SELECT DISTINCT code FROM probes q WHERE q.ttl = p.ttl AND code IS NOT NULL ORDER BY code LIMIT 4),
 			ARRAY(SELECT DISTINCT face FROM probes q WHERE q.ttl = p.ttl AND face IS NOT NULL ORDER BY face LIMIT 4),

@@ -154,9 +154,9 @@ func extremes() map[string][]any {
 			[][]*int32{{ptr(int32(0)), nil, ptr(int32(math.MaxInt32))}, {nil, nil, nil}, {ptr(int32(7)), ptr(int32(8)), ptr(int32(9))}},
 			[][]*string{{nil, nil, nil}, {nil, nil, nil}, {ptr("!H"), ptr(`"quoted", {braces}`), nil}}, int64(3), true, 0.1 + 0.2, "target", nil,
 			[][]*int32{{ptr(int32(255)), nil, ptr(int32(1))}, {nil, nil, nil}, {ptr(int32(7)), ptr(int32(8)), ptr(int32(9))}}, [][]*string{{ptr("L=16004,E=0,S=1,T=1"), nil, nil}, {nil, nil, nil}, {nil, nil, nil}},
-			[][]*string{{ptr("in index=7 name=xe-0/0/1"), nil, nil}, {nil, nil, nil}, {nil, nil, nil}}, [][]*string{{ptr("nat,qttl=0"), nil, nil}, {nil, nil, nil}, {nil, nil, nil}}, 0.95, int64(1400), int64(2)},
-		"nobody":  {"icmp", int64(1), []*netip.Addr{nil}, [][]*netip.Addr{{nil}}, [][]*int32{{nil}}, [][]*string{{nil}}, int64(1), false, nil, "silent", refused, [][]*int32{{nil}}, nil, nil, nil, nil, nil, nil},
-		"no hop":  {"icmp", int64(1), []*netip.Addr{}, [][]*netip.Addr{}, [][]*int32{}, [][]*string{}, int64(0), false, nil, "ENETUNREACH", refused, [][]*int32{}, nil, nil, nil, nil, nil, nil},
+			[][]*string{{ptr("in index=7 name=xe-0/0/1"), nil, nil}, {nil, nil, nil}, {nil, nil, nil}}, [][]*string{{ptr("nat,qttl=0"), nil, nil}, {nil, nil, nil}, {nil, nil, nil}}, []int32{3, 0, math.MaxInt32}, 0.95, int64(1400), int64(2)},
+		"nobody":  {"icmp", int64(1), []*netip.Addr{nil}, [][]*netip.Addr{{nil}}, [][]*int32{{nil}}, [][]*string{{nil}}, int64(1), false, nil, "silent", refused, [][]*int32{{nil}}, nil, nil, nil, []int32{3}, nil, nil, nil},
+		"no hop":  {"icmp", int64(1), []*netip.Addr{}, [][]*netip.Addr{}, [][]*int32{}, [][]*string{}, int64(0), false, nil, "ENETUNREACH", refused, [][]*int32{}, nil, nil, nil, []int32{}, nil, nil, nil},
 		"nothing": make([]any, len(routes.Columns)),
 	}
 	return rows

@@ -144,6 +144,19 @@ func (p *path) flows() (n int) {
 	return n
 }
 
+// asked is by how many flows each hop was.
+func (p *path) asked() []int32 {
+	flows := make([]int32, len(p.hops))
+	for i := range p.hops {
+		for _, s := range p.hops[i].slots {
+			if s.tries > 0 {
+				flows[i]++
+			}
+		}
+	}
+	return flows
+}
+
 // learn takes what became of a packet: an answer, a refusal or silence.
 func (p *path) learn(q question, s slot) {
 	h := &p.hops[q.hop]

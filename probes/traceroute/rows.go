@@ -16,7 +16,7 @@ func columns() []string {
 	return []string{
 		"method", "first_ttl", "hops", "hop_addresses", "hop_rtts_us", "hop_codes",
 		"hop_count", "reached", "rtt_ms", "end_reason", "icmp_errors", "hop_ttls", "hop_labels",
-		"hop_interfaces", "hop_notes", "confidence", "mtu", "mtu_hop",
+		"hop_interfaces", "hop_notes", "hop_asked", "confidence", "mtu", "mtu_hop",
 	}
 }
 
@@ -66,7 +66,7 @@ func rowOf(p plan, found *path) []any {
 			}
 			return textOrNull(notes)
 		})),
-		confidence, numberOrNull(found.mtu), numberOrNull(found.mtuHop),
+		found.asked(), confidence, numberOrNull(found.mtu), numberOrNull(found.mtuHop),
 	}
 }
 

@@ -77,7 +77,7 @@ func TestRowFitsTheTableByCopyAndByJSON(t *testing.T) {
 	want := "[icmp 1 {192.0.2.1,NULL,192.0.2.3} {{192.0.2.1,NULL},{NULL,NULL},{192.0.2.3,192.0.2.3}} {{1000,NULL},{NULL,NULL},{0,0}} " +
 		"{{NULL,NULL},{NULL,NULL},{!H,!H}} 3 false <nil> unreachable !H from 192.0.2.3 {\"EPERM\": 2} " +
 		"{{255,NULL},{NULL,NULL},{NULL,NULL}} {{\"L=16004,E=0,S=1,T=1\",NULL},{NULL,NULL},{NULL,NULL}} " +
-		"{{\"in index=7 name=xe-0/0/1\",NULL},{NULL,NULL},{NULL,NULL}} {{\"nat,qttl=0\",NULL},{NULL,NULL},{NULL,NULL}} 0.96875 1400 2]"
+		"{{\"in index=7 name=xe-0/0/1\",NULL},{NULL,NULL},{NULL,NULL}} {{\"nat,qttl=0\",NULL},{NULL,NULL},{NULL,NULL}} {2,2,2} 0.96875 1400 2]"
 	texts := make([]string, len(Tool().Columns))
 	for i, name := range Tool().Columns {
 		texts[i] = name + "::text"
