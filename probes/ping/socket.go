@@ -193,6 +193,11 @@ func (s *socket) set() error {
 		}
 	}
 	if s.kind == datagram {
+		// Such sockets may share an identifier unless told otherwise, and the newest takes
+		// all replies.
+		if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 0); err != nil {
+			return err
+		}
 		return unix.SetsockoptInt(s.fd, level, errs, 1)
 	}
 	return s.filter()

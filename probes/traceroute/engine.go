@@ -34,14 +34,11 @@ type engine struct {
 
 	mu      sync.Mutex
 	random  *mathrand.ChaCha8
-	seq     uint16
-	idOdd   uint16 // an identification is seq × idOdd + idPlus: both make it known to us alone
-	idPlus  uint16
-	waiting map[uint16]*probeSent
-	targets map[netip.Addr]int // packets under way to each
-	guessed time.Time          // when a message last told of a packet to one of them that is none
+	waiting map[uint16]*probeSent // by the number of each packet
+	ids     map[uint16]*probeSent // and by the identification of its IPv4 header
+	asked   map[asking]int        // packets under way to each target by each flow
+	guessed time.Time             // when a message last told of a packet of such a flow that is none
 
-	unread  atomic.Uint64 // messages that the kernel dropped because we did not come to read them
 	readers sync.WaitGroup
 	down    chan struct{}
 	fall    sync.Once
@@ -55,6 +52,7 @@ type family struct {
 	send, hear net.PacketConn
 	pings      *pings
 	err        error
+	unread     atomic.Uint64 // messages that the kernel dropped because we did not come to read them
 
 	tcpOnce sync.Once
 	tcp     net.PacketConn
@@ -85,12 +83,10 @@ const howToAllow = "traceroute needs raw sockets: run it as root, or grant CAP_N
 
 // open makes the sockets. One family is enough: a host may have no IPv6.
 func open(log *slog.Logger) (*engine, error) {
-	e := &engine{names: probes.NewNames(), shared: newShared(), waiting: map[uint16]*probeSent{}, targets: map[netip.Addr]int{}, down: make(chan struct{})}
+	e := &engine{names: probes.NewNames(), shared: newShared(), waiting: map[uint16]*probeSent{}, ids: map[uint16]*probeSent{}, asked: map[asking]int{}, down: make(chan struct{})}
 	var seed [32]byte
 	rand.Read(seed[:])
 	e.random = mathrand.NewChaCha8(seed)
-	r := e.random.Uint64()
-	e.seq, e.idOdd, e.idPlus = uint16(r), uint16(r>>16)|1, uint16(r>>32)
 	e.v6.v6 = true
 	e.v4.open("ip4:255", "ip4:icmp", "0.0.0.0", func(c net.PacketConn) error {
 		var f ipv4.ICMPFilter
@@ -125,7 +121,7 @@ func open(log *slog.Logger) (*engine, error) {
 	for _, f := range []*family{&e.v4, &e.v6} {
 		if f.err == nil {
 			e.readers.Add(1)
-			go e.read(f.hear, f.v6, parse)
+			go e.read(f.hear, f, parse)
 		}
 	}
 	return e, nil
@@ -193,7 +189,7 @@ func (e *engine) hearTCP(f *family) error {
 		}
 		f.tcp = c
 		e.readers.Add(1)
-		go e.read(c, f.v6, parseTCP)
+		go e.read(c, f, parseTCP)
 	})
 	return f.tcpErr
 }
@@ -312,12 +308,12 @@ func (e *engine) find(a *answer, now time.Time) (s *probeSent, rewritten bool) {
 	// A translator that changed the checksum took the name with it. The
 	// identification of an IPv4 header is another.
 	if !a.v6 && a.id != 0 && a.kind != reply {
-		s := e.waiting[e.seqOf(a.id)]
+		s := e.ids[a.id]
 		if s != nil && s.to == a.to && s.flow.method == a.flow.method && a.mark == s.mark {
 			return s, true
 		}
 	}
-	if e.targets[a.to] > 0 {
+	if a.kind != reply && e.asked[askingOf(a.to, a.flow)] > 0 {
 		e.guessed = now
 	}
 	return nil, false
@@ -328,7 +324,7 @@ func (e *engine) find(a *answer, now time.Time) (s *probeSent, rewritten bool) {
 func (e *engine) evidence(a *answer, s *probeSent) (known, same bool) {
 	switch {
 	case a.flow.method == tcp:
-		ahead := int(a.secret) - int(secretOf(s.mark)) // a target acknowledges what came with the SYN too
+		ahead := int(a.secret) - int(s.secret()) // a target acknowledges what came with the SYN too
 		return true, ahead == 0 || a.kind == reply && ahead == s.payload()
 	case a.mark != [markSize]byte{}:
 		return true, a.mark == s.mark
@@ -350,16 +346,31 @@ func (f flow) asQuoted(q flow) bool {
 // late, or a guess.
 const careful = 10 * time.Second
 
-// expect gives the packet its name and its secret, and waits for answers to it from
-// now on.
-func (e *engine) expect(s *probeSent) {
+// asking is a flow to a target, as far as an answer tells it.
+type asking struct {
+	to     netip.Addr
+	method method
+	one    uint16
+}
+
+func askingOf(to netip.Addr, f flow) asking { return asking{to.WithZone(""), f.method, f.one} }
+
+// mostUnderWay keeps free numbers easy to find.
+const mostUnderWay = 50_000
+
+// expect gives the packet its name and its secrets, and waits for answers to it from
+// now on. Numbers are random: who is asked by some packets learns nothing of those to
+// others.
+func (e *engine) expect(s *probeSent) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if len(e.waiting) >= mostUnderWay {
+		return fmt.Errorf("%w: %d packets are under way at the same time", probes.ErrBusy, len(e.waiting))
+	}
 	for {
-		e.seq++
-		s.seq, s.id = e.seq, e.seq*e.idOdd+e.idPlus
-		// The packets under way are far fewer than the numbers, so a free one is near.
-		if _, taken := e.waiting[s.seq]; !taken && s.seq != 0 && s.id != 0 {
+		r := e.random.Uint64()
+		s.seq, s.id = uint16(r), uint16(r>>16)
+		if e.waiting[s.seq] == nil && e.ids[s.id] == nil && s.seq != 0 && s.id != 0 {
 			break
 		}
 	}
@@ -367,26 +378,19 @@ func (e *engine) expect(s *probeSent) {
 		binary.LittleEndian.PutUint64(s.mark[:], e.random.Uint64())
 	}
 	s.at = time.Now()
-	e.waiting[s.seq] = s
-	e.targets[s.to.WithZone("")]++
+	e.waiting[s.seq], e.ids[s.id] = s, s
+	e.asked[askingOf(s.to, s.flow)]++
+	return nil
 }
 
 // done takes a packet out of those under way.
 func (e *engine) done(s *probeSent) {
 	delete(e.waiting, s.seq)
-	to := s.to.WithZone("")
-	if e.targets[to]--; e.targets[to] == 0 {
-		delete(e.targets, to)
+	delete(e.ids, s.id)
+	flow := askingOf(s.to, s.flow)
+	if e.asked[flow]--; e.asked[flow] == 0 {
+		delete(e.asked, flow)
 	}
-}
-
-// seqOf turns an identification back into the number it was made of.
-func (e *engine) seqOf(id uint16) uint16 {
-	inverse := e.idOdd // Newton: each step doubles the bits that are right, of which an odd number has three
-	for range 3 {
-		inverse *= 2 - e.idOdd*inverse
-	}
-	return (id - e.idPlus) * inverse
 }
 
 // forget stops waiting; it reports whether the answer was still out.
@@ -439,6 +443,9 @@ func (e *engine) write(p packet) error {
 func sourceFor(ctx context.Context, to, source netip.Addr) (netip.Addr, error) {
 	var d net.Dialer
 	if source.IsValid() {
+		if source.IsLinkLocalUnicast() {
+			source = source.WithZone(to.Zone())
+		}
 		d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
 	}
 	c, err := d.DialContext(ctx, "udp", netip.AddrPortFrom(to, 33434).String())

@@ -49,6 +49,9 @@ func (x *explorer) ask(now time.Time) (questions []question, ended bool) {
 	for _, a := range x.seen {
 		budget -= a.out
 	}
+	if x.crowded() {
+		return nil, true
+	}
 	ended = budget == exploring
 	least := flowsFor(x.allowed())
 	for hop := 0; hop < x.last() && budget > 0; hop++ {
@@ -69,6 +72,19 @@ func (x *explorer) ask(now time.Time) (questions []question, ended bool) {
 		}
 	}
 	return questions, ended
+}
+
+// mostRouters at a hop are no load balancing: somebody answers by another address each
+// time.
+const mostRouters = 128
+
+func (x *explorer) crowded() bool {
+	for hop := range x.path.hops {
+		if len(x.path.hops[hop].slots) > mostRouters && len(x.vertices(hop)) > mostRouters {
+			return true
+		}
+	}
+	return false
 }
 
 // last is behind how many hops nothing is looked for.
@@ -223,6 +239,16 @@ func (x *explorer) wanted(hop int, least func(routers int) int) (out []question)
 	return out
 }
 
+// tried counts flows through a vertex that were asked at a hop.
+func (x *explorer) tried(v vertex, hop int) (n int) {
+	for _, f := range v.flows {
+		if x.path.at(hop, f).tries > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // balanced reports whether several routers stand at a hop behind one and the same.
 func (x *explorer) balanced(hop int) bool {
 	return slices.ContainsFunc(x.vertices(hop-1), func(v vertex) bool {
@@ -297,13 +323,17 @@ func (x *explorer) confidence() float64 {
 	for hop := 0; hop <= len(x.path.hops); hop++ {
 		for _, v := range x.vertices(hop - 1) {
 			routers, flows := x.behind(v, hop)
-			if routers > 0 && x.path.hops[hop].answered() {
+			switch {
+			case hop >= x.last() || !v.from.IsValid() && hop >= x.path.sure:
+			case routers > 0 && x.path.hops[hop].answered():
 				sure *= 1 - missed(flows, routers+1)
 				judged = true
+			case routers == 0 && x.tried(v, hop) < flowTries && v.from.IsValid():
+				return 0 // nobody has looked behind this one
 			}
 		}
 	}
-	if !judged {
+	if !judged || x.crowded() {
 		return 0
 	}
 	return sure

@@ -18,6 +18,8 @@ const (
 	objectHeader     = 4
 	classMPLS        = 1
 	mostLabels       = 16 // of one answer; real stacks have a few
+	mostText         = 400
+	mostName         = 63 // RFC 5837, section 4.3
 )
 
 // split parts an ICMP error, from its type on, into the packet that it quotes and
@@ -53,13 +55,13 @@ func split(v6 bool, b []byte) (quoted, objects []byte) {
 func labelStack(objects []byte) string {
 	var text []byte
 	n := 0
-	for len(objects) >= objectHeader {
+	for len(objects) >= objectHeader && len(text) < mostText {
 		size := int(binary.BigEndian.Uint16(objects))
 		if size < objectHeader || size > len(objects) {
 			break
 		}
 		if objects[2] == classMPLS && objects[3] == 1 {
-			for entry := objects[objectHeader:size]; len(entry) >= 4 && n < mostLabels; entry = entry[4:] {
+			for entry := objects[objectHeader:size]; len(entry) >= 4 && n < mostLabels && len(text) < mostText; entry = entry[4:] {
 				if n > 0 {
 					text = append(text, '/')
 				}
@@ -97,7 +99,7 @@ const (
 func interfaces(objects []byte) string {
 	var text []byte
 	n := 0
-	for len(objects) >= objectHeader && n < mostInterfaces {
+	for len(objects) >= objectHeader && n < mostInterfaces && len(text) < mostText {
 		size := int(binary.BigEndian.Uint16(objects))
 		if size < objectHeader || size > len(objects) {
 			break
@@ -143,7 +145,7 @@ func interfaceOf(kind byte, b []byte) (text string, ok bool) {
 		if len(b) < 1 || b[0] < 1 || int(b[0]) > len(b) {
 			return "", false
 		}
-		text += " name=" + printable(b[1:b[0]])
+		text += " name=" + printable(b[1:min(int(b[0]), 1+mostName)])
 		b = b[b[0]:]
 	}
 	if kind&hasMTU != 0 {

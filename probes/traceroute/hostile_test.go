@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,42 +121,60 @@ func TestFloodOfForgedAnswersChangesNoRoute(t *testing.T) {
 
 // An 8-byte quotation proves nothing but by numbers that only who saw the packet knows.
 func TestGuessedAnswerIsNotBelievedWhileSomebodyGuesses(t *testing.T) {
-	e := &engine{waiting: map[uint16]*probeSent{}, targets: map[netip.Addr]int{far4: 1}, idOdd: 7, idPlus: 9}
-	s := &probeSent{packet: packet{from: near4, to: far4, flow: flowOf(far4, icmp, 0, 0), seq: 4, id: 4*7 + 9, mark: [markSize]byte{1}}}
-	e.waiting[s.seq] = s
+	e := &engine{waiting: map[uint16]*probeSent{}, ids: map[uint16]*probeSent{}, asked: map[asking]int{}, random: rand.NewChaCha8([32]byte{})}
+	s := &probeSent{packet: packet{from: near4, to: far4, flow: flowOf(far4, icmp, 0, 0)}}
+	if err := e.expect(s); err != nil {
+		t.Fatal(err)
+	}
 	now := testStart
-	guess := answer{kind: exceeded, from: near4, to: far4, flow: s.flow, seq: s.seq, id: 12345, sum: s.flow.two}
-	if got, _ := e.find(&guess, now); got != s {
+	guess := answer{kind: exceeded, from: near4, to: far4, flow: s.flow, seq: s.seq, id: s.id + 1, sum: s.flow.two}
+	believed := func(a answer, after time.Duration) bool {
+		got, _ := e.find(&a, now.Add(after))
+		return got == s
+	}
+	if !believed(guess, 0) {
 		t.Error("a router that rewrites identifications is not heard")
 	}
-	wrong, elsewhere := guess, guess
-	wrong.seq, elsewhere.to = 77, near4
-	e.find(&elsewhere, now)
-	if got, _ := e.find(&guess, now.Add(time.Second)); got != s {
+	elsewhere, ping := guess, guess
+	elsewhere.to = near4
+	ping.kind, ping.seq = reply, s.seq+1
+	believed(elsewhere, 0)
+	believed(ping, 0)
+	if !believed(guess, time.Second) {
 		t.Error("what belongs to other programs made us careful")
 	}
-	e.find(&wrong, now)
-	if got, _ := e.find(&guess, now.Add(time.Second)); got != nil {
+	wrong := guess
+	wrong.seq = s.seq + 1
+	believed(wrong, 0)
+	if believed(guess, time.Second) {
 		t.Error("a guess was believed while somebody guesses")
 	}
 	proof := guess
 	proof.id = s.id
-	if got, _ := e.find(&proof, now.Add(time.Second)); got != s {
+	if !believed(proof, time.Second) {
 		t.Error("a proof was not")
 	}
-	if got, _ := e.find(&guess, now.Add(careful+2*time.Second)); got != s {
+	if !believed(guess, careful+2*time.Second) {
 		t.Error("caution did not end")
 	}
 }
 
-func TestIdentificationLeadsBackToThePacket(t *testing.T) {
-	for range 100 {
-		e := &engine{idOdd: uint16(rand.Uint32()) | 1, idPlus: uint16(rand.Uint32())}
-		for seq := range uint16(65535) {
-			if got := e.seqOf(seq*e.idOdd + e.idPlus); got != seq {
-				t.Fatalf("%d became %d with %d and %d", seq, got, e.idOdd, e.idPlus)
-			}
+func TestEngineRefusesWhatItCannotNumber(t *testing.T) {
+	e := &engine{waiting: map[uint16]*probeSent{}, ids: map[uint16]*probeSent{}, asked: map[asking]int{}, random: rand.NewChaCha8([32]byte{})}
+	all := make([]probeSent, mostUnderWay)
+	for i := range all {
+		all[i].packet = packet{from: near4, to: far4}
+		if err := e.expect(&all[i]); err != nil {
+			t.Fatal(err)
 		}
+	}
+	one := &probeSent{packet: packet{from: near4, to: far4}}
+	if err := e.expect(one); !errors.Is(err, probes.ErrBusy) {
+		t.Errorf("one more: %v", err)
+	}
+	e.forget(&all[7])
+	if err := e.expect(one); err != nil {
+		t.Errorf("after one has ended: %v", err)
 	}
 }
 

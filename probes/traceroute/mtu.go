@@ -20,8 +20,8 @@ import (
 // 4821 and 8899): what a router says of the next link is tried first, and believed
 // only when packets of that size arrive and larger ones do not. So a path whose
 // routers are silent about it is measured too. With method icmp the replies are as
-// large as the requests, and the way back counts.
-func (r *run) findMTU(ctx context.Context, until time.Time) error {
+// large as the requests, and the way back counts. What cannot be told stays unknown.
+func (r *run) findMTU(ctx context.Context) error {
 	device, err := deviceMTU(ctx, r.to, r.source)
 	if err != nil {
 		return nil // the target was reached a moment ago: the way to it is gone, and no MTU is known
@@ -32,25 +32,26 @@ func (r *run) findMTU(ctx context.Context, until time.Time) error {
 	search := newMTUSearch(leastSize, device)
 	who := map[netip.Addr]bool{} // said that something was too big
 	for search.low < search.high {
-		if time.Now().After(until) {
-			return nil
-		}
 		size := search.next()
-		fits, hint, from, err := r.fits(ctx, size)
-		if err != nil {
+		found, err := r.fits(ctx, size, search.low)
+		if err != nil || found.unknown {
 			return err
 		}
-		if from.IsValid() {
-			who[from] = true
+		if found.from.IsValid() {
+			who[found.from] = true
 		}
-		search.learn(size, fits, hint)
+		search.learn(size, found.fits, found.hint)
 	}
-	r.path.mtu = search.low
-	if search.low == device {
-		return nil
+	hop := 0
+	if search.low < device {
+		if hop, err = r.narrowHop(ctx, search.low+1, who); err != nil {
+			return err
+		}
 	}
-	r.path.mtuHop, err = r.narrowHop(ctx, search.low+1, who)
-	return err
+	if r.lost() == 0 {
+		r.path.mtu, r.path.mtuHop = search.low, hop
+	}
+	return nil
 }
 
 // mtuSearch is what is known of a path's MTU: packets of low bytes arrive, and those
@@ -107,30 +108,62 @@ func (s *mtuSearch) learn(size int, fits bool, hint int) {
 	}
 }
 
+// fit is what became of packets of one size.
+type fit struct {
+	fits    bool
+	hint    int        // the size that fits the next link, as a router says; 0 if none does
+	from    netip.Addr // who says so
+	unknown bool       // the target answers no more, or our own kernel refuses
+}
+
 const (
-	mtuTries   = 3 // packets of a size that all must be lost before it is too big
-	mtuPackets = 2 // sent together
+	mtuTries = 2 // packets of a size that did not arrive though smaller ones behind them did
+	mtuWaits = 3 // for a target that answers none of them, as one does that limits its answers
 )
 
-// fits sends packets of a size to the target. A router that says it is too big tells
-// the size that fits the next link (0 if it does not) and who it is.
-func (r *run) fits(ctx context.Context, size int) (fits bool, hint int, from netip.Addr, err error) {
-	for try := 0; try < mtuTries && !fits; try++ {
-		answers, err := r.askSized(ctx, size, slices.Repeat([]int{r.plan.maxTTL}, mtuPackets))
-		if err != nil {
-			return false, 0, from, err
+// fits sends packets of a size to the target, and behind them one of a size that is
+// known to arrive: only when that one is answered, the silence of the others says
+// that they are too big.
+func (r *run) fits(ctx context.Context, size, low int) (fit, error) {
+	failed := 0
+	for range mtuTries + mtuWaits {
+		answers, err := r.askSized(ctx, r.patience(), []sized{{size, r.plan.maxTTL}, {size, r.plan.maxTTL}, {low, r.plan.maxTTL}})
+		if errors.Is(err, errRefused) {
+			return fit{unknown: true}, nil
 		}
+		if err != nil {
+			return fit{}, err
+		}
+		found, there := fit{}, false
 		for _, h := range answers {
 			switch {
 			case h.answer.tooBig():
-				hint, from = h.answer.mtu, h.from
-				try++ // it is not loss
-			case h.from == h.to.WithZone(""):
-				fits = true
+				found.hint, found.from = h.answer.mtu, h.from
+			case h.from != h.to.WithZone(""):
+			case h.size == size:
+				found.fits = true
+			default:
+				there = true
 			}
 		}
+		switch {
+		case found.fits, found.from.IsValid() && there:
+			return found, nil
+		case there:
+			if failed++; failed == mtuTries {
+				return found, nil
+			}
+			continue
+		}
+		// Its answers are limited, or all was lost.
+		r.timer.Reset(limitedEvery)
+		select {
+		case <-r.timer.C:
+		case <-ctx.Done():
+			return fit{}, context.Cause(ctx)
+		}
 	}
-	return fits, hint, from, nil
+	return fit{unknown: true}, nil
 }
 
 // narrowHop finds the last hop that packets of a size reach: the one of a router that
@@ -143,12 +176,12 @@ func (r *run) narrowHop(ctx context.Context, size int, who map[netip.Addr]bool) 
 	}
 	last := 0
 	for range 2 { // what is beyond the last that answered may have been lost
-		var ttls []int
+		var packets []sized
 		for ttl := max(last+1, r.plan.firstTTL); ttl < r.plan.firstTTL+r.path.sure; ttl++ {
-			ttls = append(ttls, ttl, ttl)
+			packets = append(packets, sized{size, ttl}, sized{size, ttl})
 		}
-		answers, err := r.askSized(ctx, size, ttls)
-		if err != nil {
+		answers, err := r.askSized(ctx, r.patience(), packets)
+		if err != nil && !errors.Is(err, errRefused) {
 			return 0, err
 		}
 		for _, h := range answers {
@@ -160,34 +193,44 @@ func (r *run) narrowHop(ctx context.Context, size int, who map[netip.Addr]bool) 
 	return last, nil
 }
 
-// askSized sends one packet of the first flow for each time to live, not to be cut,
-// and gives the answers that come in time.
-func (r *run) askSized(ctx context.Context, size int, ttls []int) (answers []heard, err error) {
+// sized is a packet of the first flow that is not to be cut.
+type sized struct{ size, ttl int }
+
+// errRefused: our own kernel does not send at all, which says nothing of sizes.
+var errRefused = errors.New("refused by our own kernel")
+
+// askSized sends packets and gives the answers that come in time. What is too large for
+// our own link is not sent.
+func (r *run) askSized(ctx context.Context, patience time.Duration, packets []sized) (answers []heard, err error) {
 	defer r.drop()
-	for _, ttl := range ttls {
-		s := &probeSent{heard: r.heard, packet: packet{from: r.source, to: r.to, ttl: ttl, size: size, whole: true,
+	for _, p := range packets {
+		s := &probeSent{heard: r.heard, packet: packet{from: r.source, to: r.to, ttl: p.ttl, size: p.size, whole: true,
 			flow: flowOf(r.to, r.plan.method, r.plan.port, 0)}}
-		r.engine.expect(s)
+		if err := r.engine.expect(s); err != nil {
+			return nil, err
+		}
 		if err := r.engine.write(s.packet); err != nil {
 			r.engine.forget(s)
 			if errors.Is(err, unix.EMSGSIZE) {
-				continue // our own link is too narrow
+				continue
 			}
 			if _, err := r.refusal(ctx, err); err != nil {
 				return nil, err
 			}
-			continue
+			return nil, errRefused
 		}
 		r.out = append(r.out, s)
 	}
-	end := time.NewTimer(r.patience())
-	defer end.Stop()
+	r.timer.Reset(patience)
 	for len(answers) < len(r.out) {
 		select {
 		case h := <-r.heard:
+			if h.done {
+				continue // to a packet that was given up
+			}
 			r.slowest = max(r.slowest, h.rtt)
 			answers = append(answers, h)
-		case <-end.C:
+		case <-r.timer.C:
 			return answers, nil
 		case <-r.engine.Down():
 			return nil, fmt.Errorf("%w: the sockets were closed", probes.ErrLocal)

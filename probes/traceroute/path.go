@@ -51,7 +51,7 @@ type path struct {
 	sure  int   // so many of them are known and judged; the route goes on behind them
 	limit int   // behind so many the end is in sight, and nothing more is asked
 
-	alive   bool // the target answers, however far it is
+	hoping  bool // the target answers from however far, or may still do
 	ended   bool
 	reached bool
 	reason  string // why it ended
@@ -93,24 +93,35 @@ func (p *path) ask(told func(hop int) (from netip.Addr, ask bool)) (out []questi
 // askAll is what path.ask is told when nobody tells anything.
 func askAll(int) (netip.Addr, bool) { return netip.Addr{}, true }
 
-// doubtful gives packets to ask hops after all that were told: one that the next hop
-// does not vouch for, and with it all before it. There are none when all is sure.
-func (p *path) doubtful(vouches func(hop int) bool) (questions []question) {
-	for i := p.sure - 1; i >= 0; i-- {
+// doubtful gives packets to ask hops after all that were told: all of them when the run
+// met somebody else than the target did before (knew), at any hop; else the one before
+// the target, which may have come nearer, and answers at each hop behind it.
+// There are none when all is sure.
+func (p *path) doubtful(knew func(hop int) netip.Addr) (questions []question) {
+	changed := false
+	for i := range p.sure {
+		if was := knew(i); p.at(i, 0).from.IsValid() && was.IsValid() && p.at(i, 0).from != was {
+			changed = true
+		}
+	}
+	for i := range p.sure {
 		h := &p.hops[i]
-		if !h.told.IsValid() || p.at(i, 0).from.IsValid() || len(questions) == 0 && i+1 < p.sure && vouches(i+1) {
+		last := i+1 == p.sure || p.at(i+1, 0).from == p.to
+		switch {
+		case !h.told.IsValid() || p.at(i, 0).from.IsValid():
+			continue
+		case changed:
+			h.told = netip.Addr{}
+		case !last:
 			continue
 		}
-		h.told = netip.Addr{}
-		if len(h.slots) > 0 {
-			continue // it was asked, and is silent
+		if len(h.slots) == 0 {
+			p.asking(question{i, 0})
+			questions = append(questions, question{i, 0})
 		}
-		q := question{i, 0}
-		p.asking(q)
-		questions = append(questions, q)
 	}
 	if len(questions) > 0 {
-		p.sure, p.ended, p.reached, p.reason = questions[len(questions)-1].hop, false, false, ""
+		p.sure, p.ended, p.reached, p.reason = questions[0].hop, false, false, ""
 	}
 	return questions
 }
@@ -199,12 +210,14 @@ func (p *path) judge() (more []question, ended bool) {
 			more = append(more, question{i, 0})
 		}
 	}
-	for p.sure < len(p.hops) && p.hops[p.sure].known() {
+	ended = p.sure > 0 && p.end() // there may be no hope any more
+	for !ended && p.sure < len(p.hops) && p.hops[p.sure].known() {
 		p.sure++
-		if p.end() {
-			p.hops, p.ended = p.hops[:p.sure], true
-			return nil, true
-		}
+		ended = p.end()
+	}
+	if ended {
+		p.hops, p.ended = p.hops[:p.sure], true
+		return nil, true
 	}
 	return more, false
 }
@@ -229,7 +242,8 @@ func (p *path) end() bool {
 		p.reached, p.reason = true, "target"
 	case p.loops():
 		p.reason = "loop"
-	case p.silentFor() >= p.plan.maxSilent && !p.alive:
+	case p.silentFor() >= p.plan.maxSilent && !p.hoping:
+		p.sure -= p.silentFor() - p.plan.maxSilent // it went on while the target might answer
 		p.reason = "silent"
 	case p.sure == p.plan.maxTTL-p.plan.firstTTL+1:
 		p.reason = "max_ttl"

@@ -2,6 +2,7 @@ package traceroute
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -23,27 +24,24 @@ type pings struct {
 	v6     bool
 
 	mu      sync.Mutex
-	sockets map[key]*pingSocket
+	sockets map[uint16]*pingSocket // by the identifier that is wanted
 	closed  bool
 }
 
-type key struct {
-	from  netip.Addr
-	id    uint16
-	whole bool // its packets are not to be cut
-}
-
 type pingSocket struct {
-	file *os.File
-	conn syscall.RawConn
-	used time.Time
+	file   *os.File
+	conn   syscall.RawConn
+	wanted uint16
+	id     uint16 // another one where somebody else has that
+	whole  bool   // packets are not to be cut
+	used   time.Time
 }
 
 // idle is how long a socket without packets is kept.
 const idle = 2 * time.Minute
 
 func newPings(e *engine, v6 bool) *pings {
-	return &pings{engine: e, v6: v6, sockets: map[key]*pingSocket{}}
+	return &pings{engine: e, v6: v6, sockets: map[uint16]*pingSocket{}}
 }
 
 // mayPing tells whether this process may have such sockets.
@@ -66,9 +64,7 @@ func (s *pings) close() {
 }
 
 // socket gives the socket of an identifier and closes those that nobody uses.
-func (s *pings) socket(k key) (*pingSocket, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *pings) socket(id uint16) (*pingSocket, error) {
 	if s.closed {
 		return nil, os.ErrClosed
 	}
@@ -79,13 +75,13 @@ func (s *pings) socket(k key) (*pingSocket, error) {
 			delete(s.sockets, other)
 		}
 	}
-	p := s.sockets[k]
+	p := s.sockets[id]
 	if p == nil {
 		var err error
-		if p, err = s.open(k); err != nil {
+		if p, err = s.open(id); err != nil {
 			return nil, err
 		}
-		s.sockets[k] = p
+		s.sockets[id] = p
 		s.engine.readers.Add(1)
 		go s.read(p)
 	}
@@ -93,68 +89,96 @@ func (s *pings) socket(k key) (*pingSocket, error) {
 	return p, nil
 }
 
-func (s *pings) open(k key) (*pingSocket, error) {
+// tries is how many identifiers are tried beside the one that is wanted.
+const tries = 16
+
+func (s *pings) open(wanted uint16) (*pingSocket, error) {
 	domain, protocol := unix.AF_INET, unix.IPPROTO_ICMP
+	options := [][3]int{{unix.IPPROTO_IP, unix.IP_RECVERR, 1}, {unix.IPPROTO_IP, unix.IP_RECVTTL, 1}}
 	if s.v6 {
 		domain, protocol = unix.AF_INET6, unix.IPPROTO_ICMPV6
+		options = [][3]int{{unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1}, {unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1}}
 	}
 	fd, err := unix.Socket(domain, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
 	file := os.NewFile(uintptr(fd), "ping")
-	var options [][3]int
-	if s.v6 {
-		options = [][3]int{{unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1}, {unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1}}
-		err = unix.Bind(fd, &unix.SockaddrInet6{Addr: k.from.As16(), Port: int(k.id)})
-	} else {
-		options = [][3]int{{unix.IPPROTO_IP, unix.IP_RECVERR, 1}, {unix.IPPROTO_IP, unix.IP_RECVTTL, 1}}
-		err = unix.Bind(fd, &unix.SockaddrInet4{Addr: k.from.As4(), Port: int(k.id)})
-	}
-	err = os.NewSyscallError("bind", err)
-	if err == nil && k.whole {
-		err = probeMTU(fd, s.v6)
-	} else if err == nil && !s.v6 {
-		err = os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT))
-	}
-	for _, o := range append(options, [3]int{unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1}) {
+	// Sockets of this kind may share an identifier unless told otherwise, and the newest
+	// would take all replies.
+	for _, o := range append(options, [3]int{unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1}, [3]int{unix.SOL_SOCKET, unix.SO_REUSEADDR, 0}) {
 		if err == nil {
 			err = os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, o[0], o[1], o[2]))
 		}
 	}
+	p := &pingSocket{file: file, wanted: wanted, id: wanted}
+	if err == nil {
+		for range tries {
+			var at unix.Sockaddr = &unix.SockaddrInet4{Port: int(p.id)}
+			if s.v6 {
+				at = &unix.SockaddrInet6{Port: int(p.id)}
+			}
+			if err = os.NewSyscallError("bind", unix.Bind(fd, at)); !errors.Is(err, unix.EADDRINUSE) {
+				break
+			}
+			p.id = max(p.id+1, 1)
+		}
+	}
+	if err == nil {
+		err = p.cut(s.v6, fd, false)
+	}
+	if err == nil {
+		p.conn, err = file.SyscallConn()
+	}
 	if err != nil {
 		file.Close()
 		return nil, err
 	}
-	conn, err := file.SyscallConn()
-	if err != nil {
-		file.Close()
-		return nil, err
+	return p, nil
+}
+
+// cut says whether packets may be cut into fragments.
+func (p *pingSocket) cut(v6 bool, fd int, whole bool) error {
+	p.whole = whole
+	if whole {
+		return probeMTU(fd, v6)
 	}
-	return &pingSocket{file: file, conn: conn}, nil
+	if v6 {
+		return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DONT))
+	}
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT))
 }
 
 // write sends what follows the IP header.
 func (s *pings) write(p packet) error {
-	socket, err := s.socket(key{p.from, p.flow.one, p.whole})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	socket, err := s.socket(p.flow.one)
 	if err != nil {
 		return err
 	}
-	level, kind := unix.IPPROTO_IP, unix.IP_TTL
 	header := header4
 	var to unix.Sockaddr = &unix.SockaddrInet4{Addr: [4]byte(p.to.AsSlice())}
+	ttl := binary.NativeEndian.AppendUint32(nil, uint32(p.ttl))
+	var oob []byte
 	if s.v6 {
-		level, kind = unix.IPPROTO_IPV6, unix.IPV6_HOPLIMIT
 		header = header6
-		to = &unix.SockaddrInet6{Addr: p.to.As16(), ZoneId: zoneID(p.to)}
+		zone := zoneID(p.to)
+		to = &unix.SockaddrInet6{Addr: p.to.As16(), ZoneId: zone}
+		oob = message(nil, unix.IPPROTO_IPV6, unix.IPV6_HOPLIMIT, ttl)
+		oob = message(oob, unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, binary.NativeEndian.AppendUint32(p.from.AsSlice(), zone))
+	} else {
+		info := append(make([]byte, 4), p.from.AsSlice()...) // no interface; the source; and what only arrives
+		oob = message(nil, unix.IPPROTO_IP, unix.IP_TTL, ttl)
+		oob = message(oob, unix.IPPROTO_IP, unix.IP_PKTINFO, append(info, 0, 0, 0, 0))
 	}
-	oob := make([]byte, unix.CmsgSpace(4))
-	h := (*unix.Cmsghdr)(unsafe.Pointer(&oob[0]))
-	h.Level, h.Type = int32(level), int32(kind)
-	h.SetLen(unix.CmsgLen(4))
-	binary.NativeEndian.PutUint32(oob[unix.CmsgLen(0):], uint32(p.ttl))
 	body := p.bytes()[header:]
 	werr := socket.conn.Write(func(fd uintptr) bool {
+		if socket.whole != p.whole {
+			if err = socket.cut(s.v6, int(fd), p.whole); err != nil {
+				return true
+			}
+		}
 		// An error that a router sent for another packet is told once, by whichever call comes next.
 		for range 3 {
 			_, err = unix.SendmsgN(int(fd), body, oob, to, 0)
@@ -162,12 +186,23 @@ func (s *pings) write(p packet) error {
 				break
 			}
 		}
-		return err != unix.EAGAIN
+		return true // a full buffer is a refusal: others wait for the lock
 	})
 	if werr != nil {
 		return werr
 	}
 	return os.NewSyscallError("sendmsg", err)
+}
+
+// message appends a control message.
+func message(oob []byte, level, kind int32, data []byte) []byte {
+	at := len(oob)
+	oob = append(oob, make([]byte, unix.CmsgSpace(len(data)))...)
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&oob[at]))
+	h.Level, h.Type = level, kind
+	h.SetLen(unix.CmsgLen(len(data)))
+	copy(oob[at+unix.CmsgLen(0):], data)
+	return oob
 }
 
 // read takes replies and errors until the socket is closed.
@@ -187,7 +222,7 @@ func (s *pings) read(p *pingSocket) {
 					if err != nil {
 						continue // that of a packet, of which the queue tells more
 					}
-					s.take(b[:n], oob[:nn], addressOf(from), flag == unix.MSG_ERRQUEUE)
+					s.take(p, b[:n], oob[:nn], addressOf(from), flag == unix.MSG_ERRQUEUE)
 				}
 			}
 			return some
@@ -200,7 +235,7 @@ func (s *pings) read(p *pingSocket) {
 
 // take reads one message. That of the error queue is the echo request it is about,
 // as far as the router quotes it.
-func (s *pings) take(b, oob []byte, peer netip.Addr, isError bool) {
+func (s *pings) take(p *pingSocket, b, oob []byte, peer netip.Addr, isError bool) {
 	now := time.Now()
 	if !isError {
 		a, err := parse(s.v6, b)
@@ -208,6 +243,7 @@ func (s *pings) take(b, oob []byte, peer netip.Addr, isError bool) {
 			return
 		}
 		a.corrupt = false // the kernel has looked
+		p.asWanted(&a)
 		ttl := 0
 		if s.v6 {
 			if v, ok := control(oob, unix.IPPROTO_IPV6, unix.IPV6_HOPLIMIT, 4); ok {
@@ -241,10 +277,20 @@ func (s *pings) take(b, oob []byte, peer netip.Addr, isError bool) {
 		return
 	}
 	a.corrupt, a.from = false, netip.Addr{}
+	p.asWanted(&a)
 	if a.tooBig() {
 		a.mtu = int(e.Info)
 	}
 	s.engine.deliver(a, from, 0, oob, now)
+}
+
+// asWanted puts the identifier that was wanted in place of the socket's, in the
+// checksum too (RFC 1624).
+func (p *pingSocket) asWanted(a *answer) {
+	if p.id != p.wanted && a.flow.one == p.id {
+		a.flow.one = p.wanted
+		a.sum = ^fold(uint32(^a.sum) + uint32(^p.id) + uint32(p.wanted))
+	}
 }
 
 // quoted puts an IP header before an echo request that was sent to an address.

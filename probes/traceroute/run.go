@@ -28,13 +28,18 @@ type run struct {
 	slowest time.Duration // of all answers
 	answers int
 	unread  uint64 // what the engine had not read when the run began
+	pilots  struct {
+		sent, out int
+		answered  bool
+		next      time.Time // when another goes
+	}
 }
 
 // mostOut is how many packets a run has under way at most.
 const mostOut = 2048
 
 func newRun(e *engine, p plan, to netip.Addr) *run {
-	return &run{engine: e, path: newPath(p, to), plan: p, to: to, unread: e.unread.Load(),
+	return &run{engine: e, path: newPath(p, to), plan: p, to: to, unread: e.family(to).unread.Load(),
 		heard: make(chan heard, min(mostOut, 2*p.probes*(p.maxTTL-p.firstTTL+1)+exploring))}
 }
 
@@ -53,26 +58,37 @@ func (r *run) trace(ctx context.Context) error {
 	if err := r.find(ctx); err != nil {
 		return err
 	}
+	r.pilots.next = time.Time{}
 	until := time.Now().Add(time.Hour)
 	if deadline, ok := ctx.Deadline(); ok {
 		until = deadline.Add(-spare)
 	}
+	within, cancel := context.WithDeadlineCause(ctx, until, errNoMoreTime)
+	defer cancel()
+	if err := r.more(within); err != nil && !errors.Is(err, errNoMoreTime) {
+		return err
+	}
+	return nil
+}
+
+// errNoMoreTime ends what was only asked for besides; the route is known.
+var errNoMoreTime = errors.New("no more time")
+
+// more finds what else is wanted of the path.
+func (r *run) more(ctx context.Context) error {
 	if r.plan.all && r.path.reason != "not sent" {
 		x := newExplorer(r.path, r.plan.confidence)
-		err := r.ask(ctx, func(now time.Time) ([]question, bool) {
-			if now.After(until) {
-				return nil, true
-			}
-			return x.ask(now)
-		})
+		err := r.ask(ctx, x.ask)
+		r.drop()
+		if r.lost() == 0 { // who seemed silent was
+			r.path.confidence = x.confidence()
+		}
 		if err != nil {
 			return err
 		}
-		r.drop()
-		r.path.confidence = x.confidence()
 	}
 	if r.plan.mtu && r.path.reached {
-		return r.findMTU(ctx, until)
+		return r.findMTU(ctx)
 	}
 	return nil
 }
@@ -85,7 +101,7 @@ func (r *run) find(ctx context.Context) error {
 			return r.engine.shared.ask(r.way(), r.plan.firstTTL+hop, r.plan.share)
 		}
 	}
-	r.pilot(ctx)
+	r.pilot()
 	for {
 		err := r.ask(ctx, func(time.Time) (questions []question, ended bool) {
 			if questions, ended = r.path.judge(); ended {
@@ -100,9 +116,7 @@ func (r *run) find(ctx context.Context) error {
 			return err
 		}
 		r.drop()
-		again := r.path.doubtful(func(hop int) bool {
-			return r.engine.shared.vouches(r.way(), r.plan.firstTTL+hop, r.path.address(hop))
-		})
+		again := r.path.doubtful(func(hop int) netip.Addr { return r.engine.shared.knew(r.way(), r.plan.firstTTL+hop) })
 		if len(again) == 0 {
 			break
 		}
@@ -122,24 +136,48 @@ func (r *run) find(ctx context.Context) error {
 	return nil
 }
 
-func (r *run) way() way { return way{r.source, r.to, r.plan.method} }
+func (r *run) way() way {
+	w := way{r.source, r.to, r.plan.method, r.plan.port}
+	if w.method == icmp {
+		w.port = 0
+	}
+	return w
+}
 
-// pilot asks the target itself. When it answers, no number of silent routers before
-// it ends the run.
-func (r *run) pilot(ctx context.Context) {
-	q := question{pilotHop, 0}
-	s := r.packet(q)
-	s.ttl = r.plan.maxTTL
+// pilot asks the target itself, and once more after half the time for an answer. As
+// long as one may come, and when one came, no number of silent routers ends the run.
+func (r *run) pilot() {
+	r.pilots.next = time.Time{}
 	if !r.source.IsValid() {
 		return // there is no way, as each hop will say
 	}
-	r.engine.expect(s)
+	s := r.packet(question{pilotHop, 0})
+	s.ttl = r.plan.maxTTL
+	if r.engine.expect(s) != nil {
+		return
+	}
 	if r.engine.write(s.packet) != nil {
 		r.engine.forget(s)
 		return
 	}
 	r.out = append(r.out, s)
+	r.path.hoping = true
+	r.pilots.out++
+	if r.pilots.sent++; r.pilots.sent < mostPilots {
+		r.pilots.next = s.at.Add(r.plan.timeout / 2)
+	}
 }
+
+// piloted takes what became of a packet to the target itself.
+func (r *run) piloted(answered bool) {
+	r.pilots.out--
+	if answered {
+		r.pilots.answered, r.pilots.next = true, time.Time{}
+	}
+	r.path.hoping = r.pilots.answered || r.pilots.out > 0 || !r.pilots.next.IsZero()
+}
+
+const mostPilots = 2
 
 // pilotHop stands for no hop.
 const pilotHop = -1
@@ -175,11 +213,25 @@ func (r *run) wait(ctx context.Context) error {
 			pause = min(pause, pacing)
 		}
 	}
+	if !r.pilots.next.IsZero() {
+		pause = min(pause, time.Until(r.pilots.next))
+	}
 	r.timer.Reset(pause)
 	select {
 	case h := <-r.heard:
 		r.take(h)
+		for more := true; more; { // what came together is judged together
+			select {
+			case h := <-r.heard:
+				r.take(h)
+			default:
+				more = false
+			}
+		}
 	case <-r.timer.C:
+		if !r.pilots.next.IsZero() && !time.Now().Before(r.pilots.next) {
+			r.pilot()
+		}
 		r.giveUp()
 	case <-r.engine.Down():
 		return fmt.Errorf("%w: the sockets were closed", probes.ErrLocal)
@@ -189,10 +241,13 @@ func (r *run) wait(ctx context.Context) error {
 	return nil
 }
 
+// lost counts messages of the run's time that were thrown away unread.
+func (r *run) lost() uint64 { return r.engine.family(r.to).unread.Load() - r.unread }
+
 // heardAll refuses a route with silent hops when messages to this host were thrown
 // away unread meanwhile: whoever seems silent may have answered.
 func (r *run) heardAll() error {
-	lost := r.engine.unread.Load() - r.unread
+	lost := r.lost()
 	if lost == 0 || !slices.ContainsFunc(r.path.hops, func(h hop) bool {
 		return slices.ContainsFunc(h.slots, func(s slot) bool { return s.known && s.kind == silence })
 	}) {
@@ -227,7 +282,9 @@ func (r *run) send(ctx context.Context, q question) error {
 		r.source = source
 	}
 	s := r.packet(q)
-	r.engine.expect(s)
+	if err := r.engine.expect(s); err != nil {
+		return err
+	}
 	if err := r.engine.write(s.packet); err != nil {
 		r.engine.forget(s)
 		return r.refused(ctx, q, err)
@@ -283,7 +340,7 @@ func (r *run) take(h heard) {
 	q := question{h.hop, h.slot}
 	switch {
 	case q.hop == pilotHop:
-		r.path.alive = r.path.isTarget(h.asSlot())
+		r.piloted(r.path.isTarget(h.asSlot()))
 	case h.fromOurselves():
 		r.noteRefusal(q, refusal(h.answer))
 	default:
@@ -326,7 +383,9 @@ func (r *run) giveUp() {
 		// Answered at the last moment means: the answer lies in the channel.
 		if r.engine.forget(s) {
 			s.done = true
-			if s.hop != pilotHop {
+			if s.hop == pilotHop {
+				r.piloted(false)
+			} else {
 				r.path.learn(question{s.hop, s.slot}, slot{kind: silence})
 			}
 		}

@@ -14,12 +14,14 @@ import (
 //
 // A run takes a hop's router as told, and asks it once a second at most, when
 //
-//   - this target met it there itself within the last hour,
+//   - this target met it there itself within the last minutes, or within the hour and
+//     one more packet was not answered,
 //   - several targets met it there within the option share, and
-//   - the next hop is the one that it was then; where it is not, the router is asked
-//     after all.
+//   - what the run asked itself is as it was then: where any hop is not, all that was
+//     told is asked after all.
 //
-// So a change is seen at once where it shows further on, and within share where not.
+// So a change of a shared router is seen within share, and one of this target's route
+// at once where it shows further on, else within minutes.
 type shared struct {
 	mu     sync.Mutex
 	routes map[way][]meeting // whom each target met itself, by TTL
@@ -31,6 +33,7 @@ type shared struct {
 type way struct {
 	source, to netip.Addr
 	method     method
+	port       int // of udp and tcp: routers may spread by it
 }
 
 type meeting struct {
@@ -42,6 +45,7 @@ type meeting struct {
 type spot struct {
 	source netip.Addr
 	method method
+	port   int
 	ttl    int
 	from   netip.Addr
 }
@@ -53,8 +57,12 @@ type meetings struct {
 }
 
 const (
+	mostShare = 10 * time.Minute // of the option
+
 	enough = 3
 	ownFor = time.Hour
+	// recheck is how often a target asks a router itself, whoever else does.
+	recheck = 5 * time.Minute
 )
 
 func newShared() *shared {
@@ -67,33 +75,33 @@ func (s *shared) ask(w way, ttl int, fresh time.Duration) (told netip.Addr, ask 
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	from := s.own(w, ttl, now)
-	m := s.met[spot{w.source, w.method, ttl, from}]
-	if !from.IsValid() || m == nil || len(m.last) < enough || now.Sub(m.last[0].at) > fresh {
+	own := s.own(w, ttl, now)
+	m := s.met[spot{w.source, w.method, w.port, ttl, own.who}]
+	// The target itself stands at every hop behind it, and tells nothing.
+	if !own.who.IsValid() || own.who == w.to.WithZone("") || m == nil || len(m.last) < enough || now.Sub(m.last[0].at) > fresh {
 		return netip.Addr{}, true
 	}
-	if now.Before(m.allowed) {
-		return from, false
+	if now.Before(m.allowed) && now.Sub(own.at) < recheck {
+		return own.who, false
 	}
 	m.allowed = now.Add(limitedEvery)
-	return from, true
+	return own.who, true
 }
 
 // own is whom a target met at a hop itself, not too long ago.
-func (s *shared) own(w way, ttl int, now time.Time) netip.Addr {
+func (s *shared) own(w way, ttl int, now time.Time) meeting {
 	hops := s.routes[w]
 	if ttl >= len(hops) || now.Sub(hops[ttl].at) > ownFor {
-		return netip.Addr{}
+		return meeting{}
 	}
-	return hops[ttl].who
+	return hops[ttl]
 }
 
-// vouches reports whether the router at a hop is the one that this target met there
-// when it last asked.
-func (s *shared) vouches(w way, ttl int, from netip.Addr) bool {
+// knew is whom a target met at a hop itself; zero if it did not, or long ago.
+func (s *shared) knew(w way, ttl int) netip.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return from.IsValid() && s.own(w, ttl, time.Now()) == from
+	return s.own(w, ttl, time.Now()).who
 }
 
 // tell notes whom a run met: by TTL from first on, zero where it did not ask or nobody
@@ -107,13 +115,14 @@ func (s *shared) tell(w way, first int, found []netip.Addr) {
 	for len(hops) < first+len(found) {
 		hops = append(hops, meeting{})
 	}
+	hops = hops[:first+len(found)] // what stood behind its end is gone
 	s.routes[w] = hops
 	for i, from := range found {
 		if !from.IsValid() {
 			continue
 		}
 		hops[first+i] = meeting{from, now}
-		at := spot{w.source, w.method, first + i, from}
+		at := spot{w.source, w.method, w.port, first + i, from}
 		m := s.met[at]
 		if m == nil {
 			m = &meetings{}
@@ -127,18 +136,17 @@ func (s *shared) tell(w way, first int, found []netip.Addr) {
 
 // sweep forgets what is of no use any more.
 func (s *shared) sweep(now time.Time) {
-	if now.Sub(s.swept) < ownFor/4 {
+	if now.Sub(s.swept) < recheck {
 		return
 	}
 	s.swept = now
-	old := func(m meeting) bool { return now.Sub(m.at) > ownFor }
 	for w, hops := range s.routes {
-		if !slices.ContainsFunc(hops, func(m meeting) bool { return !old(m) }) {
+		if !slices.ContainsFunc(hops, func(m meeting) bool { return now.Sub(m.at) < ownFor }) {
 			delete(s.routes, w)
 		}
 	}
 	for at, m := range s.met {
-		if old(m.last[len(m.last)-1]) {
+		if now.Sub(m.last[len(m.last)-1].at) > mostShare {
 			delete(s.met, at)
 		}
 	}

@@ -328,9 +328,13 @@ func (s *survey) send(i int32, hop int) {
 	t := &s.targets[i]
 	p := &probeSent{hop: hop, slot: int(i), heard: s.heard, packet: packet{from: t.source, to: t.to, ttl: hop, size: s.plan.size,
 		flow: flowOf(t.to, s.plan.method, s.plan.port, 0)}}
-	s.engine.expect(p)
-	if err := s.engine.write(p.packet); err != nil {
-		s.engine.forget(p)
+	err := s.engine.expect(p)
+	if err == nil {
+		if err = s.engine.write(p.packet); err != nil {
+			s.engine.forget(p)
+		}
+	}
+	if err != nil {
 		t.done = true
 		s.refused++
 		s.log.Error("not measured: our own kernel refuses", "target", t.to, "error", err)
@@ -522,21 +526,26 @@ func (s *survey) told(t *surveyed, hop int) (sighting, bool) {
 		}
 	}
 	for _, seen := range t.seen {
-		if p, ok := s.below(seen.place, hop); ok {
+		if p, ok := s.below(seen.place, hop, map[place]bool{}); ok {
 			return sighting{p, s.rtts[p]}, true
 		}
 	}
 	return sighting{}, false
 }
 
-// below finds who stands at a hop below a place. Each step leads to a lower hop.
-func (s *survey) below(p place, hop int) (place, bool) {
+// below finds who stands at a hop below a place. Each step leads to a lower hop, and
+// to a place once: many ways lead down.
+func (s *survey) below(p place, hop int, been map[place]bool) (place, bool) {
 	if p.hop <= hop {
 		return p, p.hop == hop
 	}
+	if been[p] {
+		return place{}, false
+	}
+	been[p] = true
 	for _, lower := range s.known[p] {
 		if lower.hop >= hop {
-			if found, ok := s.below(lower, hop); ok {
+			if found, ok := s.below(lower, hop, been); ok {
 				return found, true
 			}
 		}

@@ -22,6 +22,7 @@ func Tool() probes.Tool {
 		Columns:   columns(),
 		Metrics:   metrics(),
 		TimeToRun: 30 * time.Second,
+		AtOnce:    500,
 		// All hops silent but for those that keep max_silent from ending it,
 		// each asked twice. Hops begun together end together, so n hops
 		// take at most (n + parallel - 1) / parallel rounds. One second is

@@ -71,6 +71,9 @@ func flowOf(to netip.Addr, m method, port, n int) flow {
 	h := fnv.New64a()
 	h.Write(to.WithZone("").AsSlice())
 	s := h.Sum64()
+	s ^= s >> 33 // neighbours differ in few bits of it otherwise (MurmurHash3's finalizer)
+	s *= 0xff51afd7ed558ccd
+	s ^= s >> 33
 	f := flow{method: m, label: uint32(s>>32+uint64(n)*0x9e37) & 0xfffff, two: uint16(port)}
 	switch m {
 	case udp:
@@ -182,10 +185,16 @@ func (p packet) payload() int {
 
 // synNumber is the sequence number of a SYN: half of it is the packet's name, the
 // other half a secret.
-func (p packet) synNumber() uint32 { return uint32(p.seq)<<16 | secretOf(p.mark) }
+func (p packet) synNumber() uint32 { return uint32(p.seq)<<16 | p.secret() }
 
-// secretOf leaves room for a payload, which answers add to it.
-func secretOf(mark [markSize]byte) uint32 { return uint32(mark[0]&0x7f)<<8 | uint32(mark[1]) }
+// secret leaves room for a payload if there is one: answers add its length.
+func (p packet) secret() uint32 {
+	s := uint32(p.mark[0])<<8 | uint32(p.mark[1])
+	if p.payload() > 0 {
+		s &= 0x7fff
+	}
+	return s
+}
 
 const mostPayload = 1<<15 - 1
 

@@ -127,7 +127,7 @@ func TestQuotationLeadsBackToThePacket(t *testing.T) {
 // about reports whether an answer tells of a packet.
 func about(a answer, p packet) bool {
 	return a.to == p.to && p.flow.asQuoted(a.flow) && a.seq == p.seq && a.from == p.from &&
-		(p.flow.method != tcp || a.secret == secretOf(p.mark)) && (a.v6 || a.id == p.id)
+		(p.flow.method != tcp || a.secret == p.secret()) && (a.v6 || a.id == p.id)
 }
 
 func TestAnswersToASynAreRead(t *testing.T) {
@@ -142,7 +142,7 @@ func TestAnswersToASynAreRead(t *testing.T) {
 			binary.BigEndian.PutUint32(b[8:], p.synNumber()+1)
 			b[13] = flags
 			a, err := parseTCP(p.to.Is6(), b)
-			if err != nil || !p.flow.asQuoted(a.flow) || a.seq != p.seq || a.secret != secretOf(p.mark) || a.closed != closed {
+			if err != nil || !p.flow.asQuoted(a.flow) || a.seq != p.seq || a.secret != p.secret() || a.closed != closed {
 				t.Errorf("%v: %+v, %v", p, a, err)
 			}
 		}
