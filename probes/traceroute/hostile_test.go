@@ -159,6 +159,86 @@ func TestGuessedAnswerIsNotBelievedWhileSomebodyGuesses(t *testing.T) {
 	}
 }
 
+// Who is asked himself learns nothing of the numbers of packets to others.
+func TestOneTargetsPacketsTellNothingOfAnothers(t *testing.T) {
+	src, net := internet(t)
+	const evil, victim = "198.18.66.6", "198.18.7.7"
+	net.Path("0.0.0.0/0", lab.At("10.1.1.1"), &lab.Router{V4: "10.1.2.1", Delay: 20 * time.Millisecond})
+	net.Path(evil, lab.At("10.66.1.1"))
+	type numbers struct{ seq, id uint16 }
+	var seen []numbers
+	net.Watch(func(p *lab.Packet) {
+		if p.Dst == ip(evil) {
+			seen = append(seen, numbers{binary.BigEndian.Uint16(p.Transport()[6:]), binary.BigEndian.Uint16(p.Bytes[4:])})
+		}
+	})
+	e := engineOn(t, src)
+	runs(t, e, src, `{"share":"0s"}`, []string{evil}, 1)
+	net.Watch(nil)
+	// The next ones, if both were linear.
+	odd := (seen[1].id - seen[0].id) * (seen[1].seq - seen[0].seq)
+	last := seen[len(seen)-1]
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for d := uint16(1); ; d = d%40 + 1 {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			b := forged(net, victim, icmp)
+			binary.BigEndian.PutUint16(b[header4+transport+4:], last.id+d*odd)
+			binary.BigEndian.PutUint16(b[header4+transport+header4+6:], last.seq+d)
+			b[header4+2], b[header4+3] = 0, 0
+			sum := ^fold(add(0, b[header4:]))
+			b[header4+2], b[header4+3] = byte(sum>>8), byte(sum)
+			if err := net.Inject(b); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	s := runs(t, e, src, `{"share":"0s"}`, []string{victim}, 1)[victim]
+	close(stop)
+	<-stopped
+	if slices.Contains(addressesOf(s), "10.66.6.6") {
+		t.Errorf("a forged hop: %v", s.hops)
+	}
+}
+
+// The kernel counts ICMPv6 with a wrong checksum as dropped, as it does an overflow.
+func TestWrongChecksumsOfOthersAreNoOverflow(t *testing.T) {
+	src, net := internet(t)
+	for _, p := range []string{"0.0.0.0/0", "::/0"} {
+		net.Path(p, lab.At("10.1.1.1", "2001:db8:1::1"), &lab.Router{}, lab.At("10.1.3.1", "2001:db8:3::1"))
+	}
+	e := engineOn(t, src)
+	message := func(wrong uint16) []byte {
+		b := make([]byte, header6, 60)
+		b[0], b[5], b[6], b[7] = 6<<4, 8, protoICMPv6, 64
+		copy(b[8:], ip("2001:db8:66::6").AsSlice())
+		copy(b[24:], net.V6.AsSlice())
+		body := []byte{129, 0, 0, 0, 1, 2, 3, 4}
+		sum := ^fold(add(0, b[8:40])+protoICMPv6+8+add(0, body)) + wrong
+		body[2], body[3] = byte(sum>>8), byte(sum)
+		return append(b, body...)
+	}
+	net.Watch(func(p *lab.Packet) { // while the run waits for the silent one
+		if p.N%10 == 5 {
+			go func() {
+				net.Inject(message(1))
+				net.Inject(message(0))
+			}()
+		}
+	})
+	for _, to := range []string{"198.18.7.7", "2001:db8:7::7"} {
+		if s, err := runOn(t.Context(), t, e, src, `{"timeout":"1s","share":"0s"}`, to); err != nil || len(s.hops) != 4 {
+			t.Errorf("%s: %v, %v", to, s.hops, err)
+		}
+	}
+}
+
 func TestEngineRefusesWhatItCannotNumber(t *testing.T) {
 	e := &engine{waiting: map[uint16]*probeSent{}, ids: map[uint16]*probeSent{}, asked: map[asking]int{}, random: rand.NewChaCha8([32]byte{})}
 	all := make([]probeSent, mostUnderWay)

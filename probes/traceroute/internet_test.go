@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sonde/internal/lab"
+	"sonde/internal/measure"
 )
 
 var testStart = time.Date(2026, 11, 25, 3, 0, 0, 0, time.UTC)
@@ -295,6 +296,72 @@ func TestPathMTU(t *testing.T) {
 			t.Errorf("unprivileged: MTU %v behind hop %v", f["mtu"], f["mtu_hop"])
 		}
 	})
+}
+
+func TestUnprivilegedLeavesSocketsOfOthersAlone(t *testing.T) {
+	src, net := internet(t)
+	net.Path("0.0.0.0/0", lab.At("10.1.1.1"))
+	const to = "198.18.7.7"
+	unprivileged(t, src, func() {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_ICMP)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer unix.Close(fd)
+		if err := unix.Bind(fd, &unix.SockaddrInet4{Port: int(flowOf(ip(to), icmp, 0, 0).one)}); err != nil {
+			t.Error(err)
+			return
+		}
+		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 2}); err != nil {
+			t.Error(err)
+			return
+		}
+		e, err := open(discard)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer e.Close()
+		p, err := newProbe([]byte(`{"probes":2}`), envOf(e))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		r, err := p.Run(t.Context(), measure.Target{Address: to, Log: discard})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if s := read(t, r); strings.Join(s.hops, " ") != "10.1.1.1 "+to || told(s, "hop_notes") != nil {
+			t.Errorf("%v, notes %v", s.hops, told(s, "hop_notes"))
+		}
+		if err := unix.Sendto(fd, []byte{8, 0, 0, 0, 0, 0, 0, 1, 1, 2, 3, 4}, 0, &unix.SockaddrInet4{Addr: ip("198.18.9.9").As4()}); err != nil {
+			t.Error(err)
+		}
+		b := make([]byte, 100)
+		if n, _, err := unix.Recvfrom(fd, b, 0); err != nil || n != 12 {
+			t.Errorf("another program's ping is not answered any more: %v", err)
+		}
+	})
+}
+
+func TestLostPacketToTheTargetMakesItNotSilent(t *testing.T) {
+	src, net := internet(t)
+	n := 0
+	way := lab.Path{lab.At("10.1.1.1"), &lab.Router{Lose: func(*lab.Packet) bool { n++; return n == 1 }}}
+	for range 6 {
+		way = append(way, &lab.Router{})
+	}
+	net.Path("0.0.0.0/0", way, lab.At("10.1.9.1"))
+	if s := trace(t, src, `{"timeout":"500ms"}`, ip("198.18.7.7")); !s.reached || len(s.hops) != 10 {
+		t.Errorf("%v ended %s", s.hops, s.end)
+	}
+	// And one that does not answer ends as before.
+	net.Path("0.0.0.0/0", way, &lab.Target{Silent: lab.Always})
+	if s := trace(t, src, `{"timeout":"500ms"}`, ip("198.18.7.7")); s.reached || len(s.hops) != 6 || s.end != "silent" {
+		t.Errorf("%v ended %s", s.hops, s.end)
+	}
 }
 
 // unprivileged runs f on the host without CAP_NET_RAW.

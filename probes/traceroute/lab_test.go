@@ -437,3 +437,35 @@ func TestTranslatedAddressesDoNotHideTheRoute(t *testing.T) {
 		t.Errorf("nothing was translated:\n%s", rules)
 	}
 }
+
+func TestLinkLocalTargets(t *testing.T) {
+	l := lab.New(t)
+	a, b := l.Host("a"), l.Host("b")
+	k := l.Connect(a, b)
+	l.Route()
+	linkLocal := func(h *lab.Host) (found string) {
+		for found == "" { // once the kernel is sure that nobody else has it
+			for _, f := range strings.Fields(h.Run("ip", "-6", "-o", "addr", "show", "scope", "link", "-tentative")) {
+				if strings.HasPrefix(f, "fe80") {
+					found = strings.Split(f, "/")[0]
+				}
+			}
+		}
+		return found
+	}
+	to, from := linkLocal(b)+"%"+k.A.Name, linkLocal(a)
+	reached := func(spec string) {
+		r, err := try(t.Context(), spec, to)
+		if err != nil {
+			t.Errorf("%s: %v", spec, err)
+		} else if s := read(t, r); !s.reached {
+			t.Errorf("%s: %v ended %s %v", spec, s.hops, s.end, s.errnos)
+		}
+	}
+	a.Do(func() {
+		for _, spec := range []string{`{}`, `{"source":"` + from + `"}`, `{"mtu":true}`, `{"method":"udp"}`, `{"method":"tcp"}`} {
+			reached(spec)
+		}
+	})
+	unprivileged(t, a, func() { reached(`{}`) })
+}

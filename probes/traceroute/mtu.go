@@ -103,7 +103,7 @@ func (s *mtuSearch) learn(size int, fits bool, hint int) {
 	} else {
 		s.high = min(s.high, size-1)
 	}
-	if hint > s.low && hint < size {
+	if hint >= s.low && hint < size {
 		s.hint = hint
 	}
 }

@@ -200,3 +200,14 @@ func TestSurveyDoesNotAskForEverWhereTheRouteChanges(t *testing.T) {
 		t.Errorf("%+v would be asked again", t0)
 	}
 }
+
+func TestSurveyOfALongWayWithASilentHopEnds(t *testing.T) {
+	src, net := internet(t)
+	way := append(lab.Path{&lab.Router{}}, lab.Row(27, "10.1.2.1")...)
+	net.Path("0.0.0.0/0", way)
+	began := time.Now()
+	routes := surveyFrom(t, src, manyTargets(3), `{"timeout":"500ms"}`)
+	if took := time.Since(began); took > 10*time.Second || len(routes["198.18.0.1"]) != 28 {
+		t.Errorf("%d hops in %s", len(routes["198.18.0.1"]), took)
+	}
+}
