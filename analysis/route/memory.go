@@ -213,19 +213,23 @@ func (m *memory) usualPath(p ASPath) bool {
 	return slices.ContainsFunc(m.Paths, func(k seenPath) bool { return k.Usual && k.AS.Same(p) })
 }
 
+// mostStay is how long a route counts as there between two runs that saw it: a hole is
+// no stay, or a stranger of two runs around an outage would be usual.
+const mostStay = 2 * time.Hour
+
 // see counts one run of a route and gives its pattern, made if there was none.
 func (m *memory) see(hops []measure.Hop, reached bool, at, before time.Time) *seenRoute {
 	k := m.route(hops, reached)
 	if k == nil {
 		if len(m.Routes) >= mostRoutes {
-			m.Routes = dropOldest(m.Routes, func(k seenRoute) time.Time { return k.Last })
+			m.Routes = dropOldest(m.Routes, func(k seenRoute) seen { return k.seen })
 			m.prune()
 		}
 		m.Routes = append(m.Routes, seenRoute{Reached: reached})
 		k = &m.Routes[len(m.Routes)-1]
 	}
 	if !k.Usual && k.Times > 0 && k.Last.Equal(before) {
-		k.Stayed += at.Sub(k.Last)
+		k.Stayed += min(at.Sub(k.Last), mostStay)
 	}
 	k.again(at)
 	k.learn(hops)
@@ -246,7 +250,7 @@ func (m *memory) seePath(p ASPath, at time.Time, left bool) *seenPath {
 	}
 	if k == nil {
 		if len(m.Paths) >= mostPaths {
-			m.Paths = dropOldest(m.Paths, func(k seenPath) time.Time { return k.Last })
+			m.Paths = dropOldest(m.Paths, func(k seenPath) seen { return k.seen })
 		}
 		m.Paths = append(m.Paths, seenPath{AS: p})
 		k = &m.Paths[len(m.Paths)-1]
@@ -318,11 +322,12 @@ func (m *memory) forget(since time.Time) (any bool) {
 	return slices.ContainsFunc(m.Routes, func(k seenRoute) bool { return k.Usual })
 }
 
-// dropOldest makes room for one more: what was seen longest ago goes.
-func dropOldest[T any](list []T, last func(T) time.Time) []T {
+// dropOldest makes room for one more: a stranger goes before what is usual, and of
+// those what was seen longest ago.
+func dropOldest[T any](list []T, of func(T) seen) []T {
 	oldest := 0
 	for i := range list {
-		if last(list[i]).Before(last(list[oldest])) {
+		if better(of(list[oldest]), of(list[i])) {
 			oldest = i
 		}
 	}

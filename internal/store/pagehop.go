@@ -110,9 +110,10 @@ func (r *Reading) HopSeries(ctx context.Context, address netip.Addr, crossings [
 	rows, err := r.tx.Query(ctx, `
 		SELECT floor(extract(epoch FROM due_at) * 1e6 / $7::bigint)::bigint, count(*)::int, count(rtt)::int, min(rtt), percentile_cont(0.25) WITHIN GROUP (ORDER BY rtt),
 			percentile_cont(0.5) WITHIN GROUP (ORDER BY rtt), percentile_cont(0.75) WITHIN GROUP (ORDER BY rtt), max(rtt)
-		FROM (SELECT d.due_at, (SELECT min(v) / 1000.0::float8 FROM unnest(d.hop_addresses[x.place:x.place][1:255], d.hop_rtts_us[x.place:x.place][1:255]) AS u (a, v) WHERE a = $6) AS rtt
+		FROM (SELECT d.due_at, (SELECT min(v) / 1000.0::float8 FROM unnest(d.hop_addresses[x.place:x.place][:], d.hop_rtts_us[x.place:x.place][:]) AS u (a, v) WHERE a = $6) AS rtt
 			FROM unnest($1::bigint[], $2::int[], $3::int[]) AS x (id, route, place)
-			JOIN routedata d ON d.toolspec_id = x.id AND d.route_no = x.route AND d.due_at >= $4 AND d.due_at < $5) y
+			JOIN routedata d ON d.toolspec_id = x.id AND d.route_no = x.route AND d.due_at >= $4 AND d.due_at < $5
+				AND coalesce(d.hop_asked[x.place], 1) > 0 OFFSET 0) y -- without OFFSET 0 the planner computes rtt once for each aggregate
 		GROUP BY 1 ORDER BY 1`, specs, routes, places, from, until, address, width.Microseconds())
 	if err != nil {
 		return nil, fmt.Errorf("read the round trips to %s: %w", address, err)

@@ -204,7 +204,7 @@ func sharers(ctx context.Context, q querier, c measure.RouteChange) ([]measure.S
 			AND d.outcome = 'ok' AND d.route_no IS NOT NULL ORDER BY d.due_at DESC LIMIT 1) b
 		LEFT JOIN LATERAL (SELECT d.hops, d.due_at FROM routedata d WHERE d.toolspec_id = s.id AND d.due_at > $4
 			AND d.due_at <= $5::timestamptz + greatest(make_interval(secs => $6), 2 * coalesce(s.run_interval, '0')) AND d.outcome = 'ok' AND d.route_no <> b.route_no
-			AND (b.hops && $2::inet[] AND NOT d.hops && $2::inet[] OR d.hops && $3::inet[] AND NOT b.hops && $3::inet[]) ORDER BY d.due_at LIMIT 1) a ON true
+			AND (b.hops && $2::inet[] AND NOT d.hops && $2::inet[] AND (d.reached OR NOT b.reached) OR d.hops && $3::inet[] AND NOT b.hops && $3::inet[]) ORDER BY d.due_at LIMIT 1) a ON true
 		WHERE b.hops && $2::inet[] OR coalesce(a.hops, b.hops) && $3::inet[] ORDER BY s.id LIMIT $7`,
 		c.ToolspecID, gone, come, c.Last, c.At, sharedWithin.Seconds(), mostSharers)
 	if err != nil {
