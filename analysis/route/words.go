@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"sonde/internal/measure"
 )
@@ -350,8 +351,26 @@ func asName(h measure.Hop) string {
 	if h.ASName == "" {
 		return fmt.Sprintf("AS %d", h.AS)
 	}
-	return fmt.Sprintf("AS %d (%s)", h.AS, h.ASName)
+	return fmt.Sprintf("AS %d (%s)", h.AS, clipped(h.ASName))
 }
+
+// clipped shortens the name of an AS at a word's end: a message has 160 characters, and
+// some registries give 200 to a name.
+func clipped(name string) string {
+	if len(name) <= mostName {
+		return name
+	}
+	cut := strings.LastIndexByte(name[:mostName+1], ' ')
+	if cut <= 0 {
+		cut = mostName
+		for cut > 0 && !utf8.RuneStart(name[cut]) {
+			cut--
+		}
+	}
+	return strings.TrimRight(name[:cut], " ,;")
+}
+
+const mostName = 16
 
 func hopName(h measure.Hop) string {
 	switch {
@@ -362,7 +381,7 @@ func hopName(h measure.Hop) string {
 	case h.ASName == "":
 		return fmt.Sprintf("%s (AS %d)", h.Address, h.AS)
 	}
-	return fmt.Sprintf("%s (AS %d %s)", h.Address, h.AS, h.ASName)
+	return fmt.Sprintf("%s (AS %d %s)", h.Address, h.AS, clipped(h.ASName))
 }
 
 func names(all []measure.Hop, list []int) string {

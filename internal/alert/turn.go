@@ -3,6 +3,8 @@ package alert
 import (
 	"fmt"
 	"time"
+
+	"sonde/internal/measure"
 )
 
 // turnLinger is how long after the last end of an alert of a turn another of
@@ -57,10 +59,39 @@ func NextTurns(turns map[string]Turn, findings []Finding, planned map[int64]bool
 	return next
 }
 
+// sameTurn hides who took a turn that another alert tells of. Where that one is itself
+// hidden, by a router that is down, the first that is not speaks in its place; and who is
+// graver than the one that speaks speaks too.
 func (g *Grouping) sameTurn(w World, findings []Finding) {
+	speaks := map[string]Finding{}
+	for _, f := range findings { // in the order of ids
+		key := turnKey(f)
+		t, known := w.Turns[key]
+		if _, hidden := g.Hidden[f.ID]; hidden || !tookTurn(f) || !known {
+			continue
+		}
+		if _, some := speaks[key]; !some || f.ID == t.Alert {
+			speaks[key] = f
+		}
+	}
 	for _, f := range findings {
-		if t, known := w.Turns[turnKey(f)]; tookTurn(f) && known && t.Alert != f.ID {
-			g.hide(f, Hiding{By: t.Alert, Why: fmt.Sprintf("a%d tells of all routes from %s that turned %s", t.Alert, f.Monhost, f.Reason)})
+		t, known := w.Turns[turnKey(f)]
+		if !tookTurn(f) || !known {
+			continue
+		}
+		by := t.Alert
+		if s, some := speaks[turnKey(f)]; some {
+			if _, stands := g.Hidden[by]; stands {
+				by = s.ID
+			}
+			if by == s.ID && gravity[f.Severity] > gravity[s.Severity] {
+				continue
+			}
+		}
+		if by != f.ID {
+			g.hide(f, Hiding{By: by, Why: fmt.Sprintf("a%d tells of all routes from %s that turned %s", by, f.Monhost, f.Reason)})
 		}
 	}
 }
+
+var gravity = map[measure.Severity]int{measure.Info: 1, measure.Warning: 2, measure.Critical: 3}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sonde/internal/alert"
+	"sonde/internal/measure"
 )
 
 // left gives findings of routes from "pi" that took one turn.
@@ -69,5 +70,36 @@ func TestOtherTurnsAndOtherHostsSpeakForThemselves(t *testing.T) {
 	turns := alert.NextTurns(nil, findings, nil, start)
 	if got := speakers(turns, findings); len(got) != 3 {
 		t.Errorf("%v speak of %v", got, slices.Collect(maps.Keys(turns)))
+	}
+}
+
+func TestTurnIsToldThoughItsFirstAlertIsHidden(t *testing.T) {
+	at := time.Date(2026, 11, 25, 3, 0, 0, 0, time.UTC)
+	turn := "from AS 20965 to AS 1299 behind AS 680"
+	f := []alert.Finding{
+		{ID: 1, Spec: 1, Monhost: "pi", Node: "site-a-host", Cause: alert.RouteLeft, Reason: turn, Severity: measure.Warning, Since: at, Raised: at},
+		{ID: 2, Spec: 2, Monhost: "pi", Node: "site-b", Cause: alert.RouteLeft, Reason: turn, Severity: measure.Warning, Since: at, Raised: at},
+		{ID: 3, Spec: 3, Monhost: "pi", Node: "site-a-gw", Cause: alert.NoAnswer, Severity: measure.Critical, Since: at, Raised: at.Add(-time.Hour)},
+	}
+	w := alert.World{At: at, Findings: f, Wait: time.Minute, Parents: map[string]string{"site-a-host": "site-a-gw"},
+		Specs: []alert.Spec{{ID: 1, Monhost: "pi", Node: "site-a-host", Well: at}, {ID: 2, Monhost: "pi", Node: "site-b", Well: at}, {ID: 3, Monhost: "pi", Node: "site-a-gw"}, {ID: 4, Monhost: "pi", Node: "x", Well: at.Add(time.Minute)}}}
+	w.Turns = alert.NextTurns(nil, f, nil, at)
+	g := alert.Group(w)
+	if _, hidden := g.Hidden[2]; hidden {
+		t.Error("nobody is told of the turn of site-b: its speaker is itself hidden by a gateway that is down")
+	}
+}
+
+func TestGraverAlertOfATurnSpeaksToo(t *testing.T) {
+	at := time.Date(2026, 11, 25, 3, 0, 0, 0, time.UTC)
+	turn := "from AS 20965 to AS 1299 behind AS 680"
+	f := []alert.Finding{
+		{ID: 1, Spec: 1, Monhost: "pi", Node: "a", Cause: alert.RouteLeft, Reason: turn, Severity: measure.Info, Since: at, Raised: at},
+		{ID: 2, Spec: 2, Monhost: "pi", Node: "b", Cause: alert.RouteLeft, Reason: turn, Severity: measure.Critical, Since: at, Raised: at},
+	}
+	w := alert.World{At: at, Findings: f, Wait: time.Minute}
+	w.Turns = alert.NextTurns(nil, f, nil, at)
+	if h, hidden := alert.Group(w).Hidden[2]; hidden {
+		t.Errorf("critical is hidden by info: %+v", h)
 	}
 }
