@@ -322,6 +322,9 @@ type gridMark struct {
 	Says    string `json:"says"`
 }
 
+// mostMarks is what one answer holds, some 15 MB: a small machine serves it.
+var mostMarks = 50_000
+
 // gridFile writes the marks of a day, of all pages.
 func (q request) gridFile(w *bytes.Buffer, day time.Time, p pick, kind string) error {
 	specs, err := q.routeSpecs(p)
@@ -336,6 +339,9 @@ func (q request) gridFile(w *bytes.Buffer, day time.Time, p pick, kind string) e
 			return err
 		}
 		for _, r := range rows {
+			if len(marks)+len(r.marks) > mostMarks {
+				return badRequest{fmt.Sprintf("the day has more than %d marks: ask for a monhost, a node or a label (?monhost=…&node=…&label=…)", mostMarks)}
+			}
 			for _, m := range r.marks {
 				text := m.Text
 				if m.Text == "#" {

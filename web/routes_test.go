@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -248,5 +249,18 @@ func TestChartOfAHopIsNoLongerThanItIsKnown(t *testing.T) {
 	}
 	if body := page(t, h, "/hop/10.7.7.7?range=30h"); !strings.Contains(body, "2026-03-28 07:00:30") {
 		t.Error("who asks for thirty hours gets them")
+	}
+}
+
+func TestMarksOfADayHaveALimit(t *testing.T) {
+	usual := mostMarks
+	defer func() { mostMarks = usual }()
+	mostMarks = 20
+	pages, _ := seededRoutes(t)
+	h := New(pages, "0.1.0", logTo(t)).Handler()
+	answer := httptest.NewRecorder()
+	h.ServeHTTP(answer, httptest.NewRequest("GET", "/routes.json?day=2026-03-29", nil))
+	if answer.Code != 400 || !strings.Contains(answer.Body.String(), "ask for a monhost, a node or a label") {
+		t.Errorf("%d %s", answer.Code, answer.Body)
 	}
 }

@@ -69,6 +69,19 @@ func routeChange(ctx context.Context, q querier, spec int64, at time.Time) (meas
 	if err := find(&c.Last, &c.Before, `due_at < $2 AND due_at >= $3 ORDER BY due_at DESC LIMIT 1`, spec, c.At, c.At.Add(-routeLookBack)); err != nil {
 		return fail(err)
 	}
+	// A path that was lost for some runs and came back another way changed from what it
+	// was before it was lost.
+	if c.After.Reached && !c.Before.Reached {
+		var last time.Time
+		var whole measure.Route
+		err := find(&last, &whole, `due_at < $2 AND due_at >= $3 AND reached ORDER BY due_at DESC LIMIT 1`, spec, c.At, c.At.Add(-routeLookBack))
+		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return fail(err)
+		}
+		if err == nil && whole.Number != c.After.Number {
+			c.Last, c.Before = last, whole
+		}
+	}
 	if err := knowHops(ctx, q, []*measure.Route{&c.Before, &c.After}); err != nil {
 		return fail(err)
 	}
@@ -200,7 +213,7 @@ func sharers(ctx context.Context, q querier, c measure.RouteChange) ([]measure.S
 			b.hops && $2::inet[], coalesce(a.due_at, '0001-01-01 00:00:00+00')
 		FROM (SELECT DISTINCT toolspec_id FROM routeno WHERE hops && ($2::inet[] || $3::inet[]) AND toolspec_id <> $1 AND last_seen_at >= $4::timestamptz - interval '1 day') o
 		JOIN toolspecs s ON s.id = o.toolspec_id
-		CROSS JOIN LATERAL (SELECT d.hops, d.route_no FROM routedata d WHERE d.toolspec_id = s.id AND d.due_at <= $4 AND d.due_at >= $4::timestamptz - interval '2 days'
+		CROSS JOIN LATERAL (SELECT d.hops, d.route_no, d.reached FROM routedata d WHERE d.toolspec_id = s.id AND d.due_at <= $4 AND d.due_at >= $4::timestamptz - interval '2 days'
 			AND d.outcome = 'ok' AND d.route_no IS NOT NULL ORDER BY d.due_at DESC LIMIT 1) b
 		LEFT JOIN LATERAL (SELECT d.hops, d.due_at FROM routedata d WHERE d.toolspec_id = s.id AND d.due_at > $4
 			AND d.due_at <= $5::timestamptz + greatest(make_interval(secs => $6), 2 * coalesce(s.run_interval, '0')) AND d.outcome = 'ok' AND d.route_no <> b.route_no
