@@ -27,6 +27,24 @@ type Detector interface {
 	Save() (json.RawMessage, error)
 }
 
+// Recorder is a Detector that puts its series on an even grid and foretells it.
+type Recorder interface {
+	Detector
+
+	// Record gives what was read and foretold since the last call, in whole
+	// stretches: rows of REGDATA and HWGRAPHS. A stretch that is still growing
+	// stays in the state until it is whole.
+	Record() []Stretch
+}
+
+// Stretch is a piece of a regular series, one number a step.
+type Stretch struct {
+	From                time.Time // the first step
+	Step                time.Duration
+	Values              []float64 // what was measured; NaN is a hole
+	Forecast, Low, High []float64 // as long as Values, or nil: what was expected, and its band
+}
+
 // Method is one kind of detector, by name.
 type Method struct {
 	Name    string           // rules.method
