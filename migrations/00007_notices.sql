@@ -174,14 +174,15 @@ CREATE TABLE notices (
 );
 CREATE INDEX notices_open ON notices (created_at) WHERE done_at IS NULL;
 CREATE UNIQUE INDEX notices_one_daily ON notices (recipient, day) WHERE kind = 'daily';
+CREATE UNIQUE INDEX notices_one_own ON notices (alert_id, recipient);
 CREATE INDEX notices_alert ON notices (alert_id);
 COMMENT ON TABLE notices IS 'Each message to people, written in the transaction that decided it. The notifier sends it once to each recipient.';
 COMMENT ON COLUMN notices.id IS 'Number of the notice.';
 COMMENT ON COLUMN notices.alert_id IS 'The alert it tells of; NULL for the daily message and tests.';
 COMMENT ON COLUMN notices.kind IS 'raise, remind, clear, flapping, daily, digest (several old ones in one) or test.';
 COMMENT ON COLUMN notices.severity IS 'Severity of the alert.';
-COMMENT ON COLUMN notices.node IS 'Node of the alert, for policies.';
-COMMENT ON COLUMN notices.recipient IS 'Only for this recipient; NULL: for whom the policies choose.';
+COMMENT ON COLUMN notices.node IS 'Node it is about, for policies.';
+COMMENT ON COLUMN notices.recipient IS 'Only for this recipient, of an alert because of what it hides; NULL: for whom the policies choose.';
 COMMENT ON COLUMN notices.subject IS 'One line.';
 COMMENT ON COLUMN notices.text IS 'The whole message.';
 COMMENT ON COLUMN notices.short IS 'The message in one GSM-7 segment.';

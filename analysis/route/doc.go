@@ -68,8 +68,12 @@
 // that none of the known ones is. Which arm flow 1 takes is neither a change nor
 // an alarm.
 //
-// At most 64 routes and 64 AS paths are remembered; the one seen longest ago
-// makes room, and what was not seen for the time of history goes. A route that
+// Times are by the clock of the history, which goes on between two runs in a row
+// that were judged only: holes are neither presence nor absence of a route.
+//
+// At most 64 routes and 64 AS paths are remembered, with 2048 addresses in all;
+// strangers make room, then the one seen longest ago, and what was not seen for
+// the time of history goes. A route that
 // was forgotten is new when it comes back, with its note; its AS path is usually
 // remembered, so that it is no alarm. When nothing usual is left all is learnt anew.
 //

@@ -14,14 +14,14 @@ import (
 func (d *detector) judge(at time.Time, now measure.Route) []measure.Verdict {
 	st := &d.state
 	if again, _, _ := loop(now.Hops); again.IsValid() || !now.Reached && st.reaches() {
+		st.tick(at, false)
 		return nil // in the midst of something, and ping's business
 	}
-	before := st.Judged
-	st.Judged = at
-	if !st.forget(at.Add(-d.forgetIn)) {
-		st.Learn, st.Runs = at, 0
+	clock := st.tick(at, true)
+	if !st.forget(clock.Add(-d.forgetIn)) {
+		st.Learn, st.Runs = clock, 0
 	}
-	learning := at.Sub(st.Learn) < d.learn || st.Runs < leastRuns
+	learning := clock.Sub(st.Learn) < d.learn || st.Runs < leastRuns
 	st.Runs = min(st.Runs+1, leastRuns)
 
 	path := ASPathOf(now)
@@ -29,7 +29,7 @@ func (d *detector) judge(at time.Time, now measure.Route) []measure.Verdict {
 	usual := learning || k != nil && k.Usual
 	inPath := path.Known() && st.usualPath(path)
 	withAS := slices.ContainsFunc(st.Paths, func(p seenPath) bool { return p.Usual })
-	if k = st.see(now.Hops, now.Reached, at, before); !k.holds(now.Hops) {
+	if k = st.see(now.Hops, now.Reached, clock); !k.holds(now.Hops) {
 		return nil // an arm seen once: the next run tells whether it is one
 	}
 	was := measure.Route{}
@@ -37,7 +37,7 @@ func (d *detector) judge(at time.Time, now measure.Route) []measure.Verdict {
 		was = d.route(*st.Home)
 	}
 	left := !usual && (!inPath || newcomer(was, now, st.usualASes()))
-	p := st.seePath(path, at, left)
+	p := st.seePath(path, clock, left)
 	switch {
 	case learning && st.Told != nil:
 		return d.home(at, now, k, p, "nothing is left of the history; it is learnt anew")

@@ -453,9 +453,9 @@ func TestManyRoutesAreBoundedAndTheASPathIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var state struct{ Routes, Paths []any }
-	if err := json.Unmarshal(saved, &state); err != nil || len(state.Routes) != 64 || len(state.Paths) != 1 || len(saved) > 40_000 {
-		t.Errorf("%d routes and %d paths in %d bytes: %v", len(state.Routes), len(state.Paths), len(saved), err)
+	var state struct{ Memory struct{ Routes, Paths []any } }
+	if err := json.Unmarshal(saved, &state); err != nil || len(state.Memory.Routes) != 64 || len(state.Memory.Paths) != 1 || len(saved) > 40_000 {
+		t.Errorf("%d routes and %d paths in %d bytes: %v", len(state.Memory.Routes), len(state.Memory.Paths), len(saved), err)
 	}
 	p.want(p.runs(9, viaGeant), "note info hop 3 moved from 62.40.199.1 to 62.40.98.1 within AS 20965") // forgotten as a route
 }

@@ -10,21 +10,23 @@ import (
 
 // Bounds of what is remembered of one spec, so that a state stays some kilobytes.
 const (
-	mostRoutes = 64
-	mostPaths  = 64
-	mostArms   = 16 // addresses of one hop
+	mostRoutes    = 64
+	mostPaths     = 64
+	mostArms      = 16   // addresses of one hop
+	mostAddresses = 2048 // of all routes together
+	mostNames     = 256  // of ASes
 )
 
 // memory is what is known of the routes of one spec. A route is usual when it
 // belongs to the history; the others are strangers, kept to see how long they stay.
 type memory struct {
-	Routes []seenRoute           `json:"routes,omitempty"`
-	Paths  []seenPath            `json:"paths,omitempty"`
-	AS     map[netip.Addr]uint32 `json:"as,omitempty"` // of addresses of Routes
-	Names  map[uint32]string     `json:"as_names,omitempty"`
+	Routes []seenRoute
+	Paths  []seenPath
+	AS     map[netip.Addr]uint32 // of addresses of Routes, and of the snapshots of the state
+	Names  map[uint32]string     // of those ASes
 }
 
-// seen is when and how often.
+// seen is when, by the clock of the history, and how often.
 type seen struct {
 	First time.Time `json:"first"`
 	Last  time.Time `json:"last"`
@@ -43,17 +45,17 @@ func (s *seen) again(at time.Time) {
 // seenRoute is a pattern of routes: of each hop the addresses that stand for it.
 type seenRoute struct {
 	seen
-	Hops    []seenHop     `json:"hops"`
-	Reached bool          `json:"reached,omitempty"`
-	Stayed  time.Duration `json:"stayed,omitempty"` // of a stranger: all its stays together
+	Hops    []seenHop
+	Reached bool
+	Stayed  time.Duration // of a stranger: all its stays together
 }
 
 // seenHop holds the addresses of a hop; none is a hop that never answered. A
 // second address counts when two runs have seen it beside the first: one run in
 // the midst of a change sees the old router and the new one beside each other.
 type seenHop struct {
-	Is   []netip.Addr `json:"is,omitempty"`
-	Once []netip.Addr `json:"once,omitempty"`
+	Is   []netip.Addr
+	Once []netip.Addr
 }
 
 // fits reports whether a hop is this one: by its address, or because another
@@ -129,11 +131,16 @@ func (k seenRoute) holds(hops []measure.Hop) bool {
 	return true
 }
 
+// learn adds the addresses of a run. One route alone does not fill the memory.
 func (k *seenRoute) learn(hops []measure.Hop) {
 	for len(k.Hops) < len(hops) {
 		k.Hops = append(k.Hops, seenHop{})
 	}
+	full := k.addresses() >= mostAddresses/2
 	for i, h := range hops {
+		if full {
+			h.Arms = nil
+		}
 		k.Hops[i].learn(h)
 	}
 }
@@ -169,18 +176,28 @@ func (m *memory) remember(hops []measure.Hop) {
 			if m.Names == nil {
 				m.Names = map[uint32]string{}
 			}
-			m.Names[h.AS] = h.ASName
+			if _, known := m.Names[h.AS]; known || len(m.Names) < mostNames {
+				m.Names[h.AS] = clipped(h.ASName)
+			}
 		}
 	}
 }
 
-// route gives the pattern a route fits, the usual before strangers, then the one seen last; nil for none.
+// route gives the pattern a route fits; nil for none.
 func (m *memory) route(hops []measure.Hop, reached bool) *seenRoute {
-	var best *seenRoute
-	for i := range m.Routes {
-		k := &m.Routes[i]
-		if k.fits(hops, reached, m.AS) && (best == nil || better(k.seen, best.seen)) {
-			best = k
+	if i := m.find(hops, reached); i >= 0 {
+		return &m.Routes[i]
+	}
+	return nil
+}
+
+// find gives the place of the pattern a route fits, the usual before strangers, then
+// the one seen last; -1 for none.
+func (m *memory) find(hops []measure.Hop, reached bool) int {
+	best := -1
+	for i, k := range m.Routes {
+		if k.fits(hops, reached, m.AS) && (best < 0 || better(k.seen, m.Routes[best].seen)) {
+			best = i
 		}
 	}
 	return best
@@ -213,27 +230,44 @@ func (m *memory) usualPath(p ASPath) bool {
 	return slices.ContainsFunc(m.Paths, func(k seenPath) bool { return k.Usual && k.AS.Same(p) })
 }
 
-// mostStay is how long a route counts as there between two runs that saw it: a hole is
-// no stay, or a stranger of two runs around an outage would be usual.
+// mostStay is how long a route counts as there between two runs that saw it: a spec that
+// runs once a day has not seen where the packets went meanwhile.
 const mostStay = 2 * time.Hour
 
-// see counts one run of a route and gives its pattern, made if there was none.
-func (m *memory) see(hops []measure.Hop, reached bool, at, before time.Time) *seenRoute {
-	k := m.route(hops, reached)
-	if k == nil {
-		if len(m.Routes) >= mostRoutes {
-			m.Routes = dropOldest(m.Routes, func(k seenRoute) seen { return k.seen })
-			m.prune()
+// see counts one run of a route and gives its pattern, made if there was none. It
+// is the last of all then: one that is the last already has stayed since.
+func (m *memory) see(hops []measure.Hop, reached bool, at time.Time) *seenRoute {
+	k := seenRoute{Reached: reached}
+	if i := m.find(hops, reached); i >= 0 {
+		k = m.Routes[i]
+		if !k.Usual && i == len(m.Routes)-1 {
+			k.Stayed += min(max(at.Sub(k.Last), 0), mostStay)
 		}
-		m.Routes = append(m.Routes, seenRoute{Reached: reached})
-		k = &m.Routes[len(m.Routes)-1]
-	}
-	if !k.Usual && k.Times > 0 && k.Last.Equal(before) {
-		k.Stayed += min(at.Sub(k.Last), mostStay)
+		m.Routes = slices.Delete(m.Routes, i, i+1)
 	}
 	k.again(at)
 	k.learn(hops)
-	return k
+	for len(m.Routes) > 1 && (len(m.Routes) >= mostRoutes || m.addresses()+k.addresses() > mostAddresses) {
+		m.Routes = dropOldest(m.Routes, func(k seenRoute) seen { return k.seen })
+	}
+	m.Routes = append(m.Routes, k)
+	return &m.Routes[len(m.Routes)-1]
+}
+
+func (m *memory) addresses() int {
+	n := 0
+	for i := range m.Routes {
+		n += m.Routes[i].addresses()
+	}
+	return n
+}
+
+func (k *seenRoute) addresses() int {
+	n := 0
+	for _, h := range k.Hops {
+		n += len(h.Is) + len(h.Once)
+	}
+	return n
 }
 
 // seePath counts one run of an AS path, nil for one of which nothing is known.
@@ -313,12 +347,8 @@ func (m *memory) stayed(p ASPath) time.Duration {
 // forget drops what was not seen since. It gives false when nothing usual is
 // left: then all begins anew.
 func (m *memory) forget(since time.Time) (any bool) {
-	before := len(m.Routes)
 	m.Routes = slices.DeleteFunc(m.Routes, func(k seenRoute) bool { return k.Last.Before(since) })
 	m.Paths = slices.DeleteFunc(m.Paths, func(k seenPath) bool { return k.Last.Before(since) })
-	if len(m.Routes) < before {
-		m.prune()
-	}
 	return slices.ContainsFunc(m.Routes, func(k seenRoute) bool { return k.Usual })
 }
 
@@ -334,20 +364,26 @@ func dropOldest[T any](list []T, of func(T) seen) []T {
 	return slices.Delete(list, oldest, oldest+1)
 }
 
-// prune drops the ASes of addresses that no route has.
-func (m *memory) prune() {
+// prune drops the ASes of addresses that no route has, and none of the others.
+func (m *memory) prune(others []netip.Addr) {
 	as, names := map[netip.Addr]uint32{}, map[uint32]string{}
+	keep := func(a netip.Addr) {
+		if n := m.AS[a]; n != 0 {
+			as[a] = n
+			if name := m.Names[n]; name != "" {
+				names[n] = name
+			}
+		}
+	}
 	for _, k := range m.Routes {
 		for _, h := range k.Hops {
 			for _, a := range h.Is {
-				if n := m.AS[a]; n != 0 {
-					as[a] = n
-					if name := m.Names[n]; name != "" {
-						names[n] = name
-					}
-				}
+				keep(a)
 			}
 		}
+	}
+	for _, a := range others {
+		keep(a)
 	}
 	m.AS, m.Names = as, names
 }

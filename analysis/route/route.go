@@ -49,14 +49,39 @@ type detector struct {
 // before the memory saved is a state that has yet to learn.
 type state struct {
 	snapshot
-	memory
-	Learn   time.Time `json:"learn,omitzero"`    // since when it learns
-	Runs    int       `json:"runs,omitempty"`    // judged since then
-	Judged  time.Time `json:"judged,omitzero"`   // the last of them
-	Home    *snapshot `json:"home,omitempty"`    // the last usual route
-	Strange int       `json:"strange,omitempty"` // runs off the history in a row …
-	Since   time.Time `json:"since,omitzero"`    // … since the first of them
-	Told    *snapshot `json:"told,omitempty"`    // the route of the open alarm
+	memory  `json:"-"`
+	Saved   packed        `json:"memory,omitzero"`      // memory, while it is not in use
+	Learn   time.Time     `json:"learn,omitzero"`       // since when it learns, by the clock of the history
+	Runs    int           `json:"runs,omitempty"`       // judged since then
+	Fed     time.Time     `json:"fed,omitzero"`         // the last run of any end …
+	Judged  bool          `json:"was_judged,omitempty"` // … and whether that was judged
+	Unseen  time.Duration `json:"unseen,omitempty"`     // by which that clock is behind
+	Home    *snapshot     `json:"home,omitempty"`       // the last usual route
+	Strange int           `json:"strange,omitempty"`    // runs off the history in a row …
+	Since   time.Time     `json:"since,omitzero"`       // … since the first of them
+	Told    *snapshot     `json:"told,omitempty"`       // the route of the open alarm
+}
+
+// tick takes note of a run and gives its time by the clock of the history. That
+// goes on between two runs in a row that were judged only: a run that was missed
+// or failed, or met no target, shows of no route that it was there, nor that it was not.
+func (s *state) tick(at time.Time, judged bool) time.Time {
+	if d := at.Sub(s.Fed); !s.Fed.IsZero() && d > 0 && !(judged && s.Judged) {
+		s.Unseen += d
+	}
+	s.Fed, s.Judged = at, judged
+	return at.Add(-s.Unseen)
+}
+
+// addresses gives those of the snapshots.
+func (s *state) addresses() []netip.Addr {
+	all := s.Hops
+	for _, other := range []*snapshot{s.Home, s.Told} {
+		if other != nil {
+			all = slices.Concat(all, other.Hops)
+		}
+	}
+	return all
 }
 
 // snapshot is a route as it was seen once. ASes are in the memory.
@@ -77,6 +102,11 @@ func newDetector(p measure.Options, saved json.RawMessage) (analysis.Detector, e
 		return nil, err
 	}
 	s := &d.state
+	var err error
+	if s.memory, err = s.Saved.unpack(); err != nil {
+		return nil, err
+	}
+	s.Saved = packed{}
 	switch {
 	case len(s.Hops) > 0 && s.At.IsZero():
 		return nil, fmt.Errorf("saved state of a detector: a route seen never")
@@ -88,12 +118,18 @@ func newDetector(p measure.Options, saved json.RawMessage) (analysis.Detector, e
 	return d, nil
 }
 
-func (d *detector) Save() (json.RawMessage, error) { return json.Marshal(d.state) }
+func (d *detector) Save() (json.RawMessage, error) {
+	s := d.state
+	s.Saved = s.pack(s.addresses())
+	return json.Marshal(s)
+}
 
 func (d *detector) Tick(time.Time) []measure.Verdict { return nil }
 
 func (d *detector) Feed(s measure.Sample) []measure.Verdict {
+	at := s.DueAt.UTC()
 	if s.Outcome != measure.OK || s.Route == nil || len(trim(*s.Route)) == 0 {
+		d.state.tick(at, false)
 		return nil // nobody answered at all: no route was seen
 	}
 	now := *s.Route
@@ -102,9 +138,10 @@ func (d *detector) Feed(s measure.Sample) []measure.Verdict {
 		now.Hops[i].Address = now.Hops[i].Address.Unmap()
 	}
 	d.state.remember(now.Hops)
-	at := s.DueAt.UTC()
 	out := d.note(at, now)
-	return append(out, d.judge(at, now)...)
+	out = append(out, d.judge(at, now)...)
+	d.state.prune(d.state.addresses())
+	return out
 }
 
 // note compares a route with the previous known one.

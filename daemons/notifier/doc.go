@@ -13,6 +13,9 @@
 // the climb begins again after a pause. What is not told after an hour goes,
 // with all else that is as old, into one digest.
 //
+// An alert that hides others is also told to whom the policies choose for those
+// only: one message each, in words of what is hidden, and the end of it.
+//
 // Several notifiers may run at once. Each plans from one snapshot of the
 // database, and every step of the plan is a statement that only one of them can
 // win: a unique key (notice, recipient, step), a number of tries, a lease. What

@@ -135,6 +135,9 @@ func (n *Notifier) pass(ctx, hard context.Context) (wake time.Duration, err erro
 			n.flights.Go(func() { n.ask(hard, d) })
 		}
 	}
+	if err := n.tellHidden(ctx); err != nil {
+		return 0, err
+	}
 	box, err := n.Store.ReadOutbox(ctx, atOnce)
 	if err != nil {
 		return 0, err

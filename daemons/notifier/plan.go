@@ -153,10 +153,11 @@ func notSent(n store.Notice) (why string, planned bool) {
 
 var severities = []string{"info", "warning", "critical"}
 
-// recipients are those the policies choose, in order; or why there is none.
+// recipients are those the policies choose, and who heard of the alert for what
+// it hides, in order; or why there is none.
 func recipients(n store.Notice, p store.People) (names []string, nobody string) {
 	for _, r := range p.Recipients {
-		if n.Recipient != "" && n.Recipient != r.Name || n.Recipient == "" && !chosen(n, r.Name, p.Policies) {
+		if n.Recipient != "" && n.Recipient != r.Name || n.Recipient == "" && !chosen(n, r.Name, p.Policies) && !slices.Contains(n.Also, r.Name) {
 			continue
 		}
 		names = append(names, r.Name)

@@ -185,7 +185,7 @@ func (s *Store) ExplainAlert(ctx context.Context, id int64) (AlertStory, error) 
 	if st.Hides, err = listed[AlertRow](ctx, s, "hidden alerts", alertRow+`WHERE part_of = $1 ORDER BY id LIMIT 200`, id); err != nil {
 		return st, err
 	}
-	if st.Ladders, err = s.laddersFor(ctx, st.Alert.About, st.Alert.Severity); err != nil {
+	if st.Ladders, err = s.laddersFor(ctx, id, st.Alert.About, st.Alert.Severity); err != nil {
 		return st, err
 	}
 	var about bool
@@ -200,19 +200,20 @@ func (s *Store) ExplainAlert(ctx context.Context, id int64) (AlertStory, error) 
 	return st, err
 }
 
-// laddersFor gives the ways to the people whom the policies choose for alerts of a node.
-func (s *Store) laddersFor(ctx context.Context, node, severity string) ([]Ladder, error) {
+// laddersFor gives the ways to the people whom the policies choose for alerts of
+// a node. Who heard of this alert for what it hides is one of them.
+func (s *Store) laddersFor(ctx context.Context, alert int64, node, severity string) ([]Ladder, error) {
 	return listed[Ladder](ctx, s, "ladders", `
 		SELECT r.name, coalesce(l.step, 0), coalesce(l.medium, ''), coalesce(l.address, ''),
 			CASE WHEN NOT r.enabled THEN 'the recipient is switched off'
 				WHEN l.step IS NULL THEN 'the recipient has no ladder'
 				WHEN NOT m.enabled THEN 'the medium is switched off'
-				WHEN EXISTS (SELECT FROM policies WHERE enabled) AND NOT EXISTS (SELECT FROM policies p WHERE p.enabled AND p.recipient = r.name
-						AND (p.node IS NULL OR p.node = $1) AND (p.label IS NULL OR p.label = ANY (coalesce((SELECT labels FROM nodes WHERE name = $1), '{}')))
-						AND array_position(ARRAY['info', 'warning', 'critical'], p.severity) <= array_position(ARRAY['info', 'warning', 'critical'], $2))
+				WHEN EXISTS (SELECT FROM policies WHERE enabled) AND NOT EXISTS (SELECT FROM policies p WHERE p.recipient = r.name
+						AND `+fmt.Sprintf(chooses, "$1", "(SELECT labels FROM nodes WHERE name = $1)", "$2")+`)
+					AND NOT EXISTS (SELECT FROM notices n WHERE n.alert_id = $3 AND n.recipient = r.name)
 					THEN 'no policy chooses this recipient for it'
 				ELSE '' END
-		FROM recipients r LEFT JOIN ladders l ON l.recipient = r.name LEFT JOIN mediums m ON m.name = l.medium ORDER BY r.name, l.step`, node, severity)
+		FROM recipients r LEFT JOIN ladders l ON l.recipient = r.name LEFT JOIN mediums m ON m.name = l.medium ORDER BY r.name, l.step`, node, severity, alert)
 }
 
 // RecentRun is the end of one run.
@@ -313,7 +314,7 @@ func (s *Store) ExplainNode(ctx context.Context, node string, at time.Time) (Nod
 			AND (m.node = n.name OR m.label = ANY (n.labels) OR m.node IS NULL AND m.label IS NULL) ORDER BY m.id`, node, st.At); err != nil {
 		return st, err
 	}
-	if st.Ladders, err = s.laddersFor(ctx, node, "critical"); err != nil {
+	if st.Ladders, err = s.laddersFor(ctx, 0, node, "critical"); err != nil {
 		return st, err
 	}
 	type change struct {

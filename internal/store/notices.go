@@ -15,7 +15,8 @@ type Notice struct {
 	ID                   int64
 	AlertID              int64 // 0 for none
 	Kind, Severity, Node string
-	Recipient            string // "" for whom the policies choose
+	Recipient            string   // "" for whom the policies choose
+	Also                 []string // who heard of the alert for what it hides
 	Subject, Text, Short string
 	Tells                []int64
 	CreatedAt            time.Time
@@ -40,7 +41,9 @@ type Outbox struct {
 
 // selectNotice reads the fields of Notice, in their order.
 const selectNotice = `
-	SELECT n.id, coalesce(n.alert_id, 0), n.kind, n.severity, n.node, coalesce(n.recipient, ''), n.subject, n.text, n.short, n.tells, n.created_at,
+	SELECT n.id, coalesce(n.alert_id, 0), n.kind, n.severity, n.node, coalesce(n.recipient, ''),
+	       ARRAY(SELECT e.recipient FROM notices e WHERE e.alert_id = n.alert_id AND e.recipient IS NOT NULL AND e.id < n.id ORDER BY 1),
+	       n.subject, n.text, n.short, n.tells, n.created_at,
 	       coalesce(o.labels, '{}'), coalesce(a.rule, ''), coalesce(a.subject, ''), coalesce(a.closed_at IS NULL, false),
 	       CASE WHEN a.acked_at IS NULL THEN '' ELSE coalesce(nullif(a.acked_by, ''), 'somebody') END,
 	       coalesce(a.silent_until > now(), false),
@@ -138,13 +141,14 @@ func (s *Store) FinishNotice(ctx context.Context, id int64, why string, planned 
 }
 
 // AddNotice writes a notice for one recipient, or for whom the policies choose,
-// and gives its number. For a daily one that is there already it gives 0.
+// and gives its number. For a daily one, or one of an alert for one recipient,
+// that is there already it gives 0.
 func (s *Store) AddNotice(ctx context.Context, n Notice, day time.Time) (int64, error) {
 	var id int64
 	err := s.pool.QueryRow(ctx, `
-		INSERT INTO notices (kind, severity, node, recipient, subject, text, short, day)
-		VALUES ($1, $2, $3, nullif($4, ''), $5, $6, $7, $8::date) ON CONFLICT DO NOTHING RETURNING id`,
-		n.Kind, or(n.Severity, "info"), n.Node, n.Recipient, n.Subject, n.Text, n.Short, dayOrNull(day)).Scan(&id)
+		INSERT INTO notices (alert_id, kind, severity, node, recipient, subject, text, short, day)
+		VALUES (nullif($1::bigint, 0), $2, $3, $4, nullif($5, ''), $6, $7, $8, $9::date) ON CONFLICT DO NOTHING RETURNING id`,
+		n.AlertID, n.Kind, or(n.Severity, "info"), n.Node, n.Recipient, n.Subject, n.Text, n.Short, dayOrNull(day)).Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, nil
 	}
