@@ -21,7 +21,7 @@ CREATE TABLE rules (
     severity     text NOT NULL DEFAULT 'warning',
     tolerance    interval NOT NULL DEFAULT '0',
     repeat_limit interval,
-    tell         boolean NOT NULL DEFAULT true,
+    shadow       boolean NOT NULL DEFAULT false,
     enabled      boolean NOT NULL DEFAULT true,
     shipped      boolean NOT NULL DEFAULT false,
     changed_xid  xid8 NOT NULL DEFAULT pg_current_xact_id()
@@ -37,7 +37,7 @@ COMMENT ON COLUMN rules.options IS 'Parameters of the method; what is left out h
 COMMENT ON COLUMN rules.severity IS 'info, warning or critical.';
 COMMENT ON COLUMN rules.tolerance IS 'How long a finding must last before an alert is raised.';
 COMMENT ON COLUMN rules.repeat_limit IS 'An open alert is told again no more often; NULL: the setting repeat_limit.';
-COMMENT ON COLUMN rules.tell IS 'False: findings are recorded and shown, never sent.';
+COMMENT ON COLUMN rules.shadow IS 'True: on trial. Its alerts are recorded and told to nobody; they colour no page, hide nothing and are counted apart.';
 COMMENT ON COLUMN rules.enabled IS 'False: the rule is off.';
 COMMENT ON COLUMN rules.shipped IS 'True: came with Sonde; it may be changed and switched off, not deleted.';
 COMMENT ON COLUMN rules.changed_xid IS 'Transaction that changed the row last.';
@@ -148,6 +148,7 @@ CREATE TABLE alerts (
     planned      boolean NOT NULL DEFAULT false,
     late         boolean NOT NULL DEFAULT false,
     flapping     boolean NOT NULL DEFAULT false,
+    shadow       boolean NOT NULL DEFAULT false,
     part_of      bigint,
     acked_at     timestamptz,
     acked_by     text,
@@ -183,6 +184,7 @@ COMMENT ON COLUMN alerts.told_times IS 'How often people were told.';
 COMMENT ON COLUMN alerts.planned IS 'True: it began in planned maintenance and was not sent.';
 COMMENT ON COLUMN alerts.late IS 'True: it began and ended in data that came late, and was not sent.';
 COMMENT ON COLUMN alerts.flapping IS 'True: it comes and goes.';
+COMMENT ON COLUMN alerts.shadow IS 'True: its rule is in shadow, or was when it ended.';
 COMMENT ON COLUMN alerts.part_of IS 'The alert that hides this one: its monitoring host''s, its parent''s.';
 COMMENT ON COLUMN alerts.acked_at IS 'When a person took note of it; it is not told again.';
 COMMENT ON COLUMN alerts.acked_by IS 'Who took note.';
@@ -230,6 +232,107 @@ COMMENT ON COLUMN newalerts.reason IS 'Why that was decided.';
 COMMENT ON COLUMN newalerts.text IS 'The finding, in one sentence.';
 COMMENT ON COLUMN newalerts.evidence IS 'Numbers that led to it.';
 COMMENT ON COLUMN newalerts.recorded_at IS 'When the row was written.';
+
+CREATE TABLE incidents (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    alert_id    bigint CONSTRAINT incidents_one_an_alert UNIQUE,
+    node        text REFERENCES nodes (name) ON UPDATE CASCADE ON DELETE CASCADE,
+    label       text,
+    tool        text,
+    toolspec_id bigint,
+    from_at     timestamptz NOT NULL,
+    until_at    timestamptz,
+    verdict     text NOT NULL DEFAULT 'right',
+    author      text NOT NULL DEFAULT session_user,
+    text        text NOT NULL DEFAULT '',
+    written_at  timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX incidents_from ON incidents (from_at);
+COMMENT ON TABLE incidents IS 'What people know happened, and what they think of an alert: what sonde backtest measures rules by.';
+COMMENT ON COLUMN incidents.id IS 'Number of the row.';
+COMMENT ON COLUMN incidents.alert_id IS 'The alert this is about; node, tool, spec and times are then its own. NULL: an incident that people know of without one.';
+COMMENT ON COLUMN incidents.node IS 'The node it happened to.';
+COMMENT ON COLUMN incidents.label IS 'It happened to all nodes that carry this label.';
+COMMENT ON COLUMN incidents.tool IS 'Only this tool saw it; NULL: any that measures the node.';
+COMMENT ON COLUMN incidents.toolspec_id IS 'Only this spec saw it; NULL: any.';
+COMMENT ON COLUMN incidents.from_at IS 'When it began.';
+COMMENT ON COLUMN incidents.until_at IS 'When it ended; NULL: with its alert, or not yet.';
+COMMENT ON COLUMN incidents.verdict IS 'right: there was trouble, an alert is wanted. wrong: there was none. planned: there was, and nobody needed to be told.';
+COMMENT ON COLUMN incidents.author IS 'Who says so.';
+COMMENT ON COLUMN incidents.text IS 'What it was.';
+COMMENT ON COLUMN incidents.written_at IS 'When it was written down.';
+
+CREATE FUNCTION sonde_check_incident() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    a    alerts;
+    s    toolspecs;
+    said text;
+BEGIN
+    IF NEW.verdict IS NULL OR NEW.verdict NOT IN ('right', 'wrong', 'planned') THEN
+        PERFORM sonde_refuse('incidents', 'verdict', format('"%s" is none', NEW.verdict),
+            'right: there was trouble; wrong: there was none; planned: there was, and nobody needed to be told');
+    END IF;
+    IF length(NEW.text) > 10000 THEN
+        PERFORM sonde_refuse('incidents', 'text', format('%s characters are too many', length(NEW.text)), 'at most 10000');
+    END IF;
+    IF NEW.tool IS NOT NULL AND NOT EXISTS (SELECT FROM tools WHERE name = NEW.tool) THEN
+        PERFORM sonde_refuse('incidents', 'tool', format('there is no tool "%s"', NEW.tool), 'known tools: ' || sonde_some(ARRAY(SELECT name FROM tools WHERE known ORDER BY name)));
+    END IF;
+    -- A node that is renamed renames them here too, in an UPDATE that is nobody's: only what is new is looked up.
+    IF NEW.alert_id IS NOT NULL AND (TG_OP = 'INSERT' OR NEW.alert_id IS DISTINCT FROM OLD.alert_id) THEN
+        SELECT * INTO a FROM alerts WHERE id = NEW.alert_id;
+        IF NOT FOUND THEN
+            PERFORM sonde_refuse('incidents', 'alert_id', format('there is no alert %s', NEW.alert_id), 'SELECT id, node, text FROM alerts ORDER BY id DESC LIMIT 20');
+        END IF;
+        SELECT verdict INTO said FROM incidents WHERE alert_id = NEW.alert_id;
+        IF FOUND THEN
+            PERFORM sonde_refuse('incidents', 'alert_id', format('alert %s is marked %s already', NEW.alert_id, said),
+                format('UPDATE incidents SET verdict = %L WHERE alert_id = %s', NEW.verdict, NEW.alert_id));
+        END IF;
+        IF NEW.node IS NOT NULL OR NEW.label IS NOT NULL OR NEW.tool IS NOT NULL OR NEW.toolspec_id IS NOT NULL THEN
+            PERFORM sonde_refuse('incidents', 'alert_id', format('alert %s says itself what it is about', NEW.alert_id), 'leave out node, label, tool and toolspec_id, or alert_id');
+        END IF;
+        -- An alert about no spec is about its monitoring host, or about no node at all.
+        SELECT name INTO NEW.node FROM nodes WHERE name = coalesce(nullif(a.node, ''), a.monhost);
+        NEW.tool := nullif(a.tool, '');
+        NEW.toolspec_id := nullif(a.toolspec_id, 0);
+        NEW.from_at := coalesce(NEW.from_at, a.began_at);
+        NEW.until_at := coalesce(NEW.until_at, a.ended_at);
+    END IF;
+    IF NEW.alert_id IS NULL AND NEW.toolspec_id IS NOT NULL AND (TG_OP = 'INSERT' OR NEW.toolspec_id IS DISTINCT FROM OLD.toolspec_id) THEN
+        SELECT * INTO s FROM toolspecs WHERE id = NEW.toolspec_id;
+        IF NOT FOUND THEN
+            PERFORM sonde_refuse('incidents', 'toolspec_id', format('there is no spec %s', NEW.toolspec_id), 'SELECT id, node, tool FROM toolspecs');
+        END IF;
+        IF NEW.label IS NOT NULL OR NEW.node <> s.node OR NEW.tool <> s.tool THEN
+            PERFORM sonde_refuse('incidents', 'toolspec_id', format('spec %s is %s to %s', s.id, s.tool, s.node), 'leave out node, label and tool');
+        END IF;
+        NEW.node := s.node;
+        NEW.tool := s.tool;
+    END IF;
+    IF NEW.node IS NOT NULL AND NEW.label IS NOT NULL THEN
+        PERFORM sonde_refuse('incidents', 'label', format('both node (%s) and label (%s) are given', NEW.node, NEW.label), 'give one of them');
+    END IF;
+    IF NEW.alert_id IS NULL AND NEW.node IS NULL AND coalesce(NEW.label, '') = '' THEN
+        PERFORM sonde_refuse('incidents', 'node', 'say what it happened to', 'a node, a label, a toolspec_id or an alert_id');
+    END IF;
+    IF NEW.node IS NOT NULL AND NOT EXISTS (SELECT FROM nodes WHERE name = NEW.node) THEN
+        PERFORM sonde_refuse('incidents', 'node', format('there is no node "%s"', NEW.node),
+            'known nodes: ' || sonde_some(ARRAY(SELECT name FROM nodes ORDER BY name LIMIT 200)));
+    END IF;
+    IF NEW.from_at IS NULL OR NOT isfinite(NEW.from_at) THEN
+        PERFORM sonde_refuse('incidents', 'from_at', 'say when it began', 'for example now() - interval ''2 hours''');
+    END IF;
+    IF NOT isfinite(NEW.until_at) THEN
+        PERFORM sonde_refuse('incidents', 'until_at', format('"%s" is no end', NEW.until_at), 'leave it out while it lasts');
+    END IF;
+    IF NEW.until_at < NEW.from_at THEN
+        PERFORM sonde_refuse('incidents', 'until_at', format('%s is before from_at, %s', NEW.until_at, NEW.from_at), 'leave it out while it lasts');
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION sonde_check_incident IS 'Row trigger of incidents: fills in what an alert or a spec says itself, refuses wrong rows with a sentence.';
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON incidents FOR EACH ROW EXECUTE FUNCTION sonde_check_incident();
 
 CREATE TABLE maintenance (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -61,7 +61,7 @@ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'sonde_admin') THEN
         GRANT SELECT ON ALL TABLES IN SCHEMA public TO sonde_admin;
         ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO sonde_admin;
-        GRANT INSERT, UPDATE, DELETE ON nodes, toolspecs, rules, maintenance, mediums, recipients, ladders, policies, comments TO sonde_admin;
+        GRANT INSERT, UPDATE, DELETE ON nodes, toolspecs, rules, maintenance, mediums, recipients, ladders, policies, comments, incidents TO sonde_admin;
         -- A run is asked for, or taken back; who makes it and when follows from its spec.
         GRANT INSERT (toolspec_id, due_at), DELETE ON schedule TO sonde_admin;
         GRANT INSERT ON toolspecs_removed TO sonde_admin;

@@ -48,7 +48,7 @@ type Rule struct {
 	Severity                   string
 	Tolerance                  time.Duration
 	Repeat                     time.Duration // 0: as the setting repeat_limit says
-	Tell                       bool
+	Shadow                     bool
 }
 
 // Catalog is what this version of the program knows.
@@ -143,10 +143,10 @@ func fill(ctx context.Context, db *sql.DB, c Catalog) error {
 		if options == "" {
 			options = "{}"
 		}
-		exec(`INSERT INTO rules (name, method, tool, metric, options, severity, tolerance, repeat_limit, tell, shipped)
+		exec(`INSERT INTO rules (name, method, tool, metric, options, severity, tolerance, repeat_limit, shadow, shipped)
 			SELECT $1, $2, nullif($3, ''), nullif($4, ''), $5, $6, make_interval(secs => $7), nullif(make_interval(secs => $8), interval '0'), $9, true
 			WHERE NOT EXISTS (SELECT FROM rules WHERE name = $1)`,
-			r.Name, r.Method, r.Tool, r.Metric, options, r.Severity, r.Tolerance.Seconds(), r.Repeat.Seconds(), r.Tell)
+			r.Name, r.Method, r.Tool, r.Metric, options, r.Severity, r.Tolerance.Seconds(), r.Repeat.Seconds(), r.Shadow)
 	}
 	if err != nil {
 		return err

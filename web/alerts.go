@@ -14,6 +14,7 @@ type alertsView struct {
 	base
 	Open   []store.PageAlert
 	Closed []store.PageAlert
+	Shadow []store.PageAlert // of rules on trial, open or not
 	Older  string
 	First  bool
 }
@@ -25,6 +26,9 @@ func (q request) alerts(before int64) (alertsView, error) {
 	if before == 0 {
 		v.Refresh = 60
 		if v.Open, err = q.r.OpenAlerts(q.ctx); err != nil {
+			return v, err
+		}
+		if v.Shadow, err = q.r.ShadowAlerts(q.ctx, closedPerPage); err != nil {
 			return v, err
 		}
 	}
@@ -70,6 +74,7 @@ type alertView struct {
 	Notices  []store.PageNotice
 	Hidden   []store.PageAlert
 	Comments []store.PageComment
+	Mark     *store.Incident // what people think of it
 	NodeLink string
 	Window   window
 }
@@ -107,6 +112,9 @@ func (q request) alert(id int64) (alertView, error) {
 		return v, err
 	}
 	if v.Comments, err = q.r.AlertComments(q.ctx, id); err != nil {
+		return v, err
+	}
+	if v.Mark, err = q.r.Mark(q.ctx, id); err != nil {
 		return v, err
 	}
 	if a.ToolspecID == 0 {

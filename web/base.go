@@ -109,6 +109,9 @@ func (b base) AlertState(a store.PageAlert) template.HTML {
 	if a.ClosedAt != nil {
 		return template.HTML(`<span class="state over"><span aria-hidden="true">○</span> closed</span>`)
 	}
+	if a.Shadow {
+		return template.HTML(`<span class="state off"><span aria-hidden="true">◌</span> in shadow</span>`)
+	}
 	return b.Badge(stateOfAlert(a))
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"time"
 
@@ -71,7 +72,7 @@ func (w *reporter) read(up string, f func(q request) error) error {
 func (w *reporter) all() error {
 	var nodes []string
 	var routes []int64
-	var open, closed []store.PageAlert
+	var open, closed, shadow []store.PageAlert
 	err := w.pages.Read(w.ctx, func(r *store.Reading) (err error) {
 		w.now = r.Now
 		if w.zone, err = r.Zone(w.ctx); err != nil {
@@ -110,13 +111,16 @@ func (w *reporter) all() error {
 		if open, err = r.OpenAlerts(w.ctx); err != nil {
 			return err
 		}
-		closed, err = r.ClosedAlerts(w.ctx, 0, closedPerPage)
+		if closed, err = r.ClosedAlerts(w.ctx, 0, closedPerPage); err != nil {
+			return err
+		}
+		shadow, err = r.ShadowAlerts(w.ctx, closedPerPage)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	for _, a := range append(open, closed...) {
+	for _, a := range slices.Concat(open, closed, shadow) {
 		w.have.alerts[a.ID] = true
 	}
 	w.have.today = dayNear(w.now, 0, w.zone)
@@ -167,7 +171,7 @@ func (w *reporter) tops() error {
 	err := w.page("", "alerts.html", "alerts.html", func(q request) (any, error) {
 		v, err := q.alerts(0)
 		if w.o.Node != "" {
-			v.Open, v.Closed = ofNode(v.Open, w.o.Node), ofNode(v.Closed, w.o.Node)
+			v.Open, v.Closed, v.Shadow = ofNode(v.Open, w.o.Node), ofNode(v.Closed, w.o.Node), nil
 		}
 		return v, err
 	})

@@ -151,6 +151,9 @@ func seeded(t testing.TB) (*store.Pages, *pgx.Conn) {
 	changed := alert(10, "", "cern", "traceroute", "", "route change", "info", "route changed: hop 2 and 3", "2026-03-28 18:00:00+00",
 		`{"class": "significant", "before": ["192.0.2.1", "198.51.100.1", "198.51.100.9"], "after": ["192.0.2.1", "198.51.100.2", "198.51.100.9"], "before_route_no": 1, "after_route_no": 2, "before_reached": true, "after_reached": true}`)
 	run(t, conn, `UPDATE alerts SET closed_at = '2026-03-28 22:00+00', ended_at = '2026-03-28 22:00+00', close_text = 'route 1 is back' WHERE id = $1`, changed)
+	shadow := alert(1, "", "cern", "ping", "rtt_median_ms", "on trial", "critical", "delay far over the forecast", "2026-03-29 11:45:00+00", `{"forecast": 14.2}`)
+	run(t, conn, `UPDATE alerts SET shadow = true WHERE id = $1`, shadow)
+	run(t, conn, `INSERT INTO incidents (alert_id, verdict, author, text) VALUES ($1, 'right', 'anna', 'the <b>cable</b> was cut')`, down)
 	alert(0, "medium sms", "", "", "", "medium", "critical", "medium sms failed: the modem gave no carrier", "2026-03-29 11:23:30+00", `{"answer": "the modem gave no carrier"}`)
 	alert(9, "", hostile, "ping", "", hostile, "info", hostile, "2026-03-29 11:00:00+00", `{"<script>": "<img src=x onerror=alert(1)>"}`)
 	for _, d := range []struct {

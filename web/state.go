@@ -52,7 +52,7 @@ func stateByWord(word string) (state, bool) {
 // stateOfAlert is what an alert makes of what it is about.
 func stateOfAlert(a store.PageAlert) state {
 	switch {
-	case a.ClosedAt != nil:
+	case a.ClosedAt != nil || a.Shadow:
 		return fine
 	case a.Planned:
 		return planned

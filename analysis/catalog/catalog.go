@@ -34,22 +34,22 @@ type Rule struct {
 	Severity     measure.Severity
 	Tolerance    time.Duration // how long a finding must last
 	Repeat       time.Duration // told again no more often; 0: as the setting says
-	Tell         bool          // false: recorded and shown, never sent
+	Shadow       bool          // recorded, told to nobody
 }
 
 // Rules come with the program. They are meant for the night: what wakes people
 // has lasted for several runs. People may change them as rows.
 func Rules() []Rule {
 	return []Rule{
-		{Name: "no answer", Method: "no-answer", Tool: "ping", Metric: "loss_pct", Severity: measure.Critical, Tell: true},
-		{Name: "cannot be measured", Method: "cannot-measure", Severity: measure.Warning, Tell: true},
-		{Name: "no data", Method: "no-data", Severity: measure.Warning, Tell: true},
-		{Name: "loss", Method: "limit", Tool: "ping", Metric: "loss_pct", Severity: measure.Warning, Tell: true,
+		{Name: "no answer", Method: "no-answer", Tool: "ping", Metric: "loss_pct", Severity: measure.Critical},
+		{Name: "cannot be measured", Method: "cannot-measure", Severity: measure.Warning},
+		{Name: "no data", Method: "no-data", Severity: measure.Warning},
+		{Name: "loss", Method: "limit", Tool: "ping", Metric: "loss_pct", Severity: measure.Warning,
 			Options: json.RawMessage(`{"limit": 20, "runs": 5, "of": 10, "full": 100, "unit": "%"}`)},
-		{Name: "delay", Method: "plateau", Tool: "ping", Metric: "rtt_median_ms", Severity: measure.Warning, Tell: true,
+		{Name: "delay", Method: "plateau", Tool: "ping", Metric: "rtt_median_ms", Severity: measure.Warning,
 			Options: json.RawMessage(`{"direction": "up", "least": 5, "start": 120, "unit": "ms"}`)},
 		// Changes are notes. What is told, a route off its history, is told once:
 		// after a day it is the history, or it is over.
-		{Name: "route", Method: "route", Tool: "traceroute", Severity: measure.Warning, Repeat: 24 * time.Hour, Tell: true},
+		{Name: "route", Method: "route", Tool: "traceroute", Severity: measure.Warning, Repeat: 24 * time.Hour},
 	}
 }

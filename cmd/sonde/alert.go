@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -45,24 +46,28 @@ func runAlert(ctx context.Context, args []string) error {
 	most := fs.Int("most", 100, "list: so many at most")
 	asJSON := fs.Bool("json", false, "print JSON")
 	note := fs.String("note", "", "ack, comment: the text, as an argument would be")
+	text := fs.String("text", "", "right, wrong, planned: what it was, as an argument would be")
 	length := fs.String("for", "", "silence: how long, as an argument would be; 0s ends the silence")
 	by := fs.String("by", "", "who says so (default: the user's name)")
 	if err := parse(fs, args, 1, -1); err != nil {
 		return err
 	}
-	what, rest := fs.Arg(0), fs.Args()[1:]
-	for _, given := range []string{*note, *length} {
+	what, rest := fs.Arg(0), slices.Clone(fs.Args()[1:])
+	if _, isID := alertID(what); isID && len(rest) > 0 {
+		what, rest[0] = rest[0], what // the number may come first
+	}
+	for _, given := range []string{*note, *text, *length} {
 		if given != "" && what != "list" && len(rest) > 0 {
 			rest = append(rest, given)
 		}
 	}
-	least := map[string]int{"list": 0, "ack": 1, "silence": 2, "comment": 2}
+	least := map[string]int{"list": 0, "ack": 1, "silence": 2, "comment": 2, "right": 1, "wrong": 1, "planned": 1}
 	n, known := least[what]
 	if !known {
-		return usageError("%q is none of list, ack, silence, comment", what)
+		return usageError("%q is none of list, ack, silence, comment, right, wrong, planned", what)
 	}
 	if len(rest) < n || what == "list" && len(rest) > 0 || what == "silence" && len(rest) > 2 {
-		return usageError("sonde alert list · ack ID [NOTE] · silence ID LENGTH · comment ID TEXT")
+		return usageError("sonde alert list · ack ID [NOTE] · silence ID LENGTH · comment ID TEXT · right|wrong|planned ID [TEXT]")
 	}
 	var id int64
 	var silence time.Duration
@@ -93,6 +98,8 @@ func runAlert(ctx context.Context, args []string) error {
 		err = st.SilenceAlert(ctx, id, *by, silence)
 	case "comment":
 		err = st.CommentAlert(ctx, id, *by, strings.Join(rest[1:], " "))
+	case "right", "wrong", "planned":
+		err = st.MarkAlert(ctx, id, *by, what, strings.Join(rest[1:], " "))
 	default:
 		list, err := st.ListAlerts(ctx, *node, *all, *most)
 		if err != nil {
@@ -144,7 +151,7 @@ func alertState(a store.AlertRow) string {
 	for _, s := range []struct {
 		is   bool
 		word string
-	}{{a.AckedBy != "", "acked by " + a.AckedBy}, {a.Planned, "planned"}, {a.Late, "late"}, {a.Flapping, "flapping"}, {a.PartOf != 0, fmt.Sprintf("part of a%d", a.PartOf)}} {
+	}{{a.AckedBy != "", "acked by " + a.AckedBy}, {a.Planned, "planned"}, {a.Late, "late"}, {a.Flapping, "flapping"}, {a.Shadow, "in shadow"}, {a.PartOf != 0, fmt.Sprintf("part of a%d", a.PartOf)}} {
 		if s.is {
 			state = append(state, s.word)
 		}

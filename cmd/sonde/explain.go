@@ -109,6 +109,9 @@ func explainAlert(w io.Writer, s store.AlertStory) {
 	if state := alertState(a); strings.Contains(state, ",") {
 		fmt.Fprintln(w, "state  ", state)
 	}
+	if m := s.Mark; m != nil {
+		fmt.Fprintf(w, "marked  %s by %s%s\n", m.Verdict, m.Author, after(": ", m.Text))
+	}
 	if a.SilentUntil != nil {
 		fmt.Fprintln(w, "silent until", clock(*a.SilentUntil))
 	}
@@ -131,6 +134,14 @@ func explainAlert(w io.Writer, s store.AlertStory) {
 			fmt.Fprintf(w, "  %s  %s: %s\n", clock(c.At), c.Author, c.Text)
 		}
 	}
+}
+
+// after puts a separator before a text that is there.
+func after(separator, text string) string {
+	if text == "" {
+		return ""
+	}
+	return separator + text
 }
 
 func printEvidence(w io.Writer, raw json.RawMessage) {

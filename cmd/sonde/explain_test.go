@@ -148,11 +148,15 @@ func TestPeopleTakeNoteSilenceAndComment(t *testing.T) {
 		{"alert comment [a1] the cable is cut --by bert", 0, ""},
 		{"alert silence a1 --for 3h", 0, ""},
 		{"alert ack a1 --note seen --by anna", 0, ""},
+		{"alert a1 wrong --text it --by bert", 0, ""},
+		{"alert right a1 the cable was cut --by anna", 0, ""},
+		{"alert planned 99", 1, "no such alert: a99"},
+		{"alert right", 2, "right|wrong|planned ID"},
 		{"alert ack a99", 1, "no such alert: a99"},
 		{"alert ack x", 2, `"x" is no alert`},
 		{"alert silence a1 7", 2, "has no unit"},
 		{"alert silence a1", 2, "silence ID LENGTH"},
-		{"alert snooze a1", 2, "none of list, ack, silence, comment"},
+		{"alert snooze a1", 2, "none of list, ack, silence, comment, right, wrong, planned"},
 		{"explain nowhere", 1, `no such node: "nowhere"`},
 		{"explain a99", 1, "no such alert: a99"},
 		{"explain a1 --json", 0, ""},
@@ -170,7 +174,7 @@ func TestPeopleTakeNoteSilenceAndComment(t *testing.T) {
 	if story.Alert.AckedBy != "anna" || story.Alert.SilentUntil == nil {
 		t.Errorf("alert %+v", story.Alert)
 	}
-	holds(t, said(func(w io.Writer) { explainAlert(w, story) }), "anna: taken note of by anna: on my way", "silenced for 2h0m0s by anna", "bert: the cable is cut", "acked by anna")
+	holds(t, said(func(w io.Writer) { explainAlert(w, story) }), "anna: taken note of by anna: on my way", "silenced for 2h0m0s by anna", "bert: the cable is cut", "acked by anna", "marked  right by anna: the cable was cut")
 }
 
 func TestAMomentIsReadAsPeopleSayIt(t *testing.T) {

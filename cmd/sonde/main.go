@@ -42,7 +42,7 @@ func verbs() []verb {
 		{"annotator", "", "find AS and names of addresses, as the supervisor starts it", runAnnotator},
 		{"web", "[--listen ADDR]", "serve the pages, as the supervisor starts it", runWeb},
 		{"report", "--out DIR [--node NAME]", "write the pages as files", runReport},
-		{"alert", "list | ack ID [NOTE] | silence ID LENGTH | comment ID TEXT", "open alerts, and what is done about one", runAlert},
+		{"alert", "list | ack ID [NOTE] | silence ID LENGTH | comment ID TEXT | right|wrong|planned ID [TEXT]", "open alerts, what is done about one, and whether it was right", runAlert},
 		{"explain", "ALERT | NODE [--at TIME]", "why somebody was woken, or was not", runExplain},
 		{"asn", "[load FILE… | show ADDRESS…]", "AS and names of addresses: how much is known, load a table, look at some", runASN},
 		{"probe", "TOOL TARGET [-o name=value]…", "make one run now, without a database", runProbe},

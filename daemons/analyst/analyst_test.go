@@ -435,3 +435,23 @@ func TestASilentMonitoringHostIsAnAlert(t *testing.T) {
 	b.await("pi monitoring host closed", alerts)
 	b.await("2", `SELECT count(*)::text FROM notices`)
 }
+
+func TestARuleInShadowIsRecordedAndNeverSent(t *testing.T) {
+	b := setUp(t, 2)
+	b.exec(`UPDATE rules SET shadow = true WHERE name = 'no answer'`)
+	b.runs(1, 0, ".LLLLLL")
+	b.judge()
+	b.await("n1 no answer", alerts)
+	b.await("true 0", `SELECT format('%s %s', CASE WHEN shadow THEN 'true' ELSE 'false' END, (SELECT count(*) FROM notices)) FROM alerts`)
+	b.await(`nothing was open; not told: rule "no answer" is in shadow: recorded only`, `SELECT reason FROM newalerts WHERE decision = 'raise'`)
+	// Out of shadow what still stands is told.
+	b.exec(`UPDATE rules SET shadow = false WHERE name = 'no answer'`)
+	b.await("false", `SELECT shadow::text FROM alerts`)
+	b.await("raise DOWN n1: no answer, 6 runs in a row", sent)
+	// Back in shadow nobody hears of it any more, but for the end of what they heard of.
+	b.exec(`UPDATE rules SET shadow = true WHERE name = 'no answer'`)
+	b.await("true", `SELECT shadow::text FROM alerts`)
+	b.runs(1, 7, "....")
+	b.await("n1 no answer closed", alerts)
+	b.await("2", `SELECT count(*)::text FROM notices`)
+}

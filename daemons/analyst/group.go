@@ -135,7 +135,7 @@ func (p *pass) group() error {
 			world.Silent[sp.Monhost] = seen
 		}
 		for _, w := range sp.watches {
-			if w.alert == 0 || !w.episode.IsOpen() || !w.rule.Tell {
+			if w.alert == 0 || !w.episode.IsOpen() || w.rule.Shadow {
 				continue
 			}
 			p.byAlert[w.alert], specOf[w.alert] = w, sp

@@ -233,8 +233,8 @@ func policy(r *store.Rule) alert.Policy {
 // facts of the moment at for a verdict or tick on one watch.
 func (p *pass) facts(sp *spec, w *watch, at time.Time, late bool) alert.Facts {
 	f := alert.Facts{Late: late}
-	if !w.rule.Tell {
-		f.Mute = fmt.Sprintf("findings of rule %q are recorded and shown only", w.rule.Name)
+	if w.rule.Shadow {
+		f.Mute = fmt.Sprintf("rule %q is in shadow: recorded only", w.rule.Name)
 	}
 	f.Quiet = p.planned(sp.Node, sp.Labels, at)
 	if h, ok := p.session.hidden[w.alert]; ok && f.Quiet == "" && w.alert != 0 {

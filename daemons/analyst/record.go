@@ -33,7 +33,7 @@ type told struct {
 func (p *pass) decide(sp *spec, w *watch, before, next alert.Episode, d measure.Decision, v *measure.Verdict, late bool) error {
 	about := notify.Alert{Rule: w.rule.Name, Node: sp.Node, Tool: sp.Tool, Metric: w.rule.Metric, Monhost: sp.Monhost}
 	row := store.Alert{ToolspecID: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Tool: sp.Tool, Label: sp.Label, Metric: w.rule.Metric, Rule: w.rule.Name,
-		Planned: p.planned(sp.Node, sp.Labels, d.At) != ""}
+		Shadow: w.rule.Shadow, Planned: p.planned(sp.Node, sp.Labels, d.At) != ""}
 	if d.Action == measure.Raise {
 		row.Evidence = map[string]any{"rule": map[string]any{"name": w.rule.Name, "method": w.rule.Method, "options": w.rule.Options}}
 	}

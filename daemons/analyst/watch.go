@@ -107,6 +107,9 @@ func (p *pass) configure() error {
 	if err != nil {
 		return err
 	}
+	if err := p.j.AlignShadow(p.ctx); err != nil {
+		return err
+	}
 	s.config, s.loadedAt = c, time.Now()
 	prints := make([]string, len(c.Rules))
 	for i, r := range c.Rules {

@@ -59,7 +59,7 @@ func Catalog(all []probes.Tool) (migrations.Catalog, error) {
 	}
 	for _, r := range analyses.Rules() {
 		c.Rules = append(c.Rules, migrations.Rule{Name: r.Name, Method: r.Method, Tool: r.Tool, Metric: r.Metric,
-			Options: r.Options, Severity: string(r.Severity), Tolerance: r.Tolerance, Repeat: r.Repeat, Tell: r.Tell})
+			Options: r.Options, Severity: string(r.Severity), Tolerance: r.Tolerance, Repeat: r.Repeat, Shadow: r.Shadow})
 	}
 	return c, nil
 }

@@ -27,11 +27,11 @@ func (s *Store) CountDay(ctx context.Context, from, until time.Time, patience ti
 	var day Day
 	err := s.pool.QueryRow(ctx, `
 		SELECT (SELECT count(*) FROM nodes WHERE enabled),
-		       (SELECT count(*) FROM alerts WHERE closed_at IS NULL AND NOT planned AND part_of IS NULL),
+		       (SELECT count(*) FROM alerts WHERE closed_at IS NULL AND NOT planned AND NOT shadow AND part_of IS NULL),
 		       ARRAY(SELECT coalesce(nullif(node, ''), nullif(subject, ''), monhost) || ': ' || text FROM alerts
-		             WHERE closed_at IS NULL AND NOT planned AND part_of IS NULL
+		             WHERE closed_at IS NULL AND NOT planned AND NOT shadow AND part_of IS NULL
 		             ORDER BY array_position(ARRAY['critical', 'warning', 'info'], severity), began_at LIMIT 20),
-		       (SELECT count(*) FROM alerts WHERE began_at >= $1 AND began_at < $2 AND NOT late),
+		       (SELECT count(*) FROM alerts WHERE began_at >= $1 AND began_at < $2 AND NOT late AND NOT shadow),
 		       (SELECT count(*) FROM deliveries WHERE began_at >= $1 AND began_at < $2 AND state = 'failed'),
 		       ARRAY(SELECT name || ' on ' || monhost FROM daemons WHERE promised_at < now() - interval '1 minute' AND reported_at > now() - interval '7 days'
 		             ORDER BY monhost, name LIMIT 20)`, from, until).

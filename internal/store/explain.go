@@ -36,6 +36,7 @@ type AlertRow struct {
 	Planned     bool            `json:"planned,omitempty"`
 	Late        bool            `json:"late,omitempty"`
 	Flapping    bool            `json:"flapping,omitempty"`
+	Shadow      bool            `json:"shadow,omitempty"`
 	PartOf      int64           `json:"part_of,omitempty"`
 	AckedBy     string          `json:"acked_by,omitempty"`
 	SilentUntil *time.Time      `json:"silent_until,omitempty"`
@@ -43,13 +44,13 @@ type AlertRow struct {
 }
 
 const alertRow = `SELECT id, toolspec_id, coalesce(nullif(node, ''), nullif(subject, ''), monhost), monhost, tool, metric, rule, severity, text, began_at, raised_at,
-	ended_at, closed_at, coalesce(close_text, ''), findings, told_times, planned, late, flapping, coalesce(part_of, 0),
+	ended_at, closed_at, coalesce(close_text, ''), findings, told_times, planned, late, flapping, shadow, coalesce(part_of, 0),
 	CASE WHEN acked_at IS NULL THEN '' ELSE coalesce(nullif(acked_by, ''), 'somebody') END, silent_until, evidence FROM alerts `
 
 // ListAlerts gives open alerts, worst first; with closed those of the past as well. node narrows it.
 func (s *Store) ListAlerts(ctx context.Context, node string, closed bool, most int) ([]AlertRow, error) {
 	return listed[AlertRow](ctx, s, "alerts", alertRow+`WHERE ($1 = '' OR node = $1 OR subject = $1) AND ($2 OR closed_at IS NULL)
-		ORDER BY closed_at IS NOT NULL, array_position(ARRAY['critical', 'warning', 'info'], severity), began_at DESC LIMIT $3`, node, closed, most)
+		ORDER BY closed_at IS NOT NULL, shadow, array_position(ARRAY['critical', 'warning', 'info'], severity), began_at DESC LIMIT $3`, node, closed, most)
 }
 
 func listed[T any](ctx context.Context, s *Store, what, sql string, args ...any) ([]T, error) {
@@ -156,6 +157,7 @@ type AlertStory struct {
 	Findings []ToldFinding `json:"findings"`
 	Notices  []ToldNotice  `json:"notices"`
 	Comments []ToldComment `json:"comments"`
+	Mark     *Incident     `json:"mark,omitempty"` // what people think of it
 	Hides    []AlertRow    `json:"hides"`
 	Ladders  []Ladder      `json:"ladders"`
 
@@ -181,6 +183,13 @@ func (s *Store) ExplainAlert(ctx context.Context, id int64) (AlertStory, error) 
 	}
 	if st.Comments, err = listed[ToldComment](ctx, s, "comments", `SELECT at, author, text FROM comments WHERE alert_id = $1 ORDER BY at, id`, id); err != nil {
 		return st, err
+	}
+	marks, err := listed[Incident](ctx, s, "incidents", incidentRow+`WHERE i.alert_id = $1`, id)
+	if err != nil {
+		return st, err
+	}
+	if len(marks) > 0 {
+		st.Mark = &marks[0]
 	}
 	if st.Hides, err = listed[AlertRow](ctx, s, "hidden alerts", alertRow+`WHERE part_of = $1 ORDER BY id LIMIT 200`, id); err != nil {
 		return st, err

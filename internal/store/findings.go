@@ -16,7 +16,7 @@ type Rule struct {
 	Severity                                string
 	Tolerance                               time.Duration
 	Repeat                                  time.Duration // the setting where the rule has none
-	Tell                                    bool
+	Shadow                                  bool          // its alerts are told to nobody and hide nothing
 }
 
 // Watched is an enabled spec as the analyst uses it.
@@ -70,7 +70,7 @@ func (j Judging) Configuration(ctx context.Context) (Configuration, error) {
 	c := Configuration{Parents: map[string]string{}, HostsSeen: map[string]time.Time{}}
 	wrap := func(err error) (Configuration, error) { return c, fmt.Errorf("read rules and specs: %w", err) }
 	rows, err := j.tx.Query(ctx, `SELECT name, method, coalesce(tool, ''), coalesce(metric, ''), coalesce(node, ''), coalesce(label, ''), options, severity,
-		extract(epoch FROM tolerance)::float8, coalesce(extract(epoch FROM repeat_limit)::float8, sonde_setting_seconds('repeat_limit')), tell
+		extract(epoch FROM tolerance)::float8, coalesce(extract(epoch FROM repeat_limit)::float8, sonde_setting_seconds('repeat_limit')), shadow
 		FROM rules WHERE enabled ORDER BY name`)
 	if err != nil {
 		return wrap(err)
@@ -78,7 +78,7 @@ func (j Judging) Configuration(ctx context.Context) (Configuration, error) {
 	if c.Rules, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Rule, error) {
 		var r Rule
 		var tolerance, repeat float64
-		err := row.Scan(&r.Name, &r.Method, &r.Tool, &r.Metric, &r.Node, &r.Label, &r.Options, &r.Severity, &tolerance, &repeat, &r.Tell)
+		err := row.Scan(&r.Name, &r.Method, &r.Tool, &r.Metric, &r.Node, &r.Label, &r.Options, &r.Severity, &tolerance, &repeat, &r.Shadow)
 		r.Tolerance, r.Repeat = seconds(tolerance), seconds(repeat)
 		return r, err
 	}); err != nil {
@@ -129,6 +129,14 @@ func (j Judging) Configuration(ctx context.Context) (Configuration, error) {
 	return c, nil
 }
 
+// AlignShadow makes open alerts follow their rules into shadow and out of it.
+func (j Judging) AlignShadow(ctx context.Context) error {
+	if _, err := j.tx.Exec(ctx, `UPDATE alerts a SET shadow = r.shadow FROM rules r WHERE r.name = a.rule AND a.closed_at IS NULL AND a.shadow <> r.shadow`); err != nil {
+		return fmt.Errorf("alerts follow their rules into shadow: %w", err)
+	}
+	return nil
+}
+
 // DetectorState is a row of detectors.
 type DetectorState struct {
 	ToolspecID int64
@@ -160,7 +168,7 @@ type Alert struct {
 	Metric, Rule, Severity, Text        string
 	BeganAt, RaisedAt                   time.Time
 	Evidence                            map[string]any
-	Planned, Late, Flapping             bool
+	Planned, Late, Flapping, Shadow     bool
 }
 
 // OpenAlert writes an alert and gives its number. If one of the same subject,
@@ -171,11 +179,11 @@ func (j Judging) OpenAlert(ctx context.Context, a Alert) (int64, error) {
 		return 0, fmt.Errorf("evidence of an alert: %w", err)
 	}
 	var id int64
-	err = j.tx.QueryRow(ctx, `INSERT INTO alerts (toolspec_id, subject, monhost, node, tool, label, metric, rule, severity, text, began_at, raised_at, planned, flapping, evidence)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+	err = j.tx.QueryRow(ctx, `INSERT INTO alerts (toolspec_id, subject, monhost, node, tool, label, metric, rule, severity, text, began_at, raised_at, planned, flapping, shadow, evidence)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 		ON CONFLICT (toolspec_id, subject, metric, rule) WHERE closed_at IS NULL DO UPDATE SET text = excluded.text, findings = alerts.findings + 1
 		RETURNING id`,
-		a.ToolspecID, a.Subject, a.Monhost, a.Node, a.Tool, a.Label, a.Metric, a.Rule, a.Severity, a.Text, a.BeganAt, a.RaisedAt, a.Planned, a.Flapping, evidence).Scan(&id)
+		a.ToolspecID, a.Subject, a.Monhost, a.Node, a.Tool, a.Label, a.Metric, a.Rule, a.Severity, a.Text, a.BeganAt, a.RaisedAt, a.Planned, a.Flapping, a.Shadow, evidence).Scan(&id)
 	if err != nil {
 		return 0, fmt.Errorf("open an alert: %w", err)
 	}

@@ -17,7 +17,7 @@ type PageAlert struct {
 	Findings                            int
 	ToldAt                              *time.Time
 	ToldTimes                           int
-	Planned, Late, Flapping             bool
+	Planned, Late, Flapping, Shadow     bool
 	PartOf                              int64
 	AckedAt                             *time.Time
 	AckedBy, AckNote                    string
@@ -25,32 +25,37 @@ type PageAlert struct {
 }
 
 const alertColumns = `SELECT id, toolspec_id, subject, monhost, node, tool, label, metric, rule, severity, text, began_at, raised_at, ended_at, closed_at,
-	coalesce(close_text, ''), findings, told_at, told_times, planned, late, flapping, coalesce(part_of, 0), acked_at, coalesce(acked_by, ''), coalesce(ack_note, ''), silent_until FROM alerts `
+	coalesce(close_text, ''), findings, told_at, told_times, planned, late, flapping, shadow, coalesce(part_of, 0), acked_at, coalesce(acked_by, ''), coalesce(ack_note, ''), silent_until FROM alerts `
 
 const worstFirst = `CASE severity WHEN 'critical' THEN 0 WHEN 'warning' THEN 1 ELSE 2 END`
 
 // mostOpen bounds a list of open alerts; beyond it nobody reads on.
 const mostOpen = 5000
 
-// OpenAlerts gives the open alerts, worst and newest first.
+// OpenAlerts gives the open alerts that are not in shadow, worst and newest first.
 func (r *Reading) OpenAlerts(ctx context.Context) ([]PageAlert, error) {
-	return collect[PageAlert](ctx, r, "open alerts", alertColumns+`WHERE closed_at IS NULL ORDER BY `+worstFirst+`, began_at DESC, id DESC LIMIT $1`, mostOpen)
+	return collect[PageAlert](ctx, r, "open alerts", alertColumns+`WHERE closed_at IS NULL AND NOT shadow ORDER BY `+worstFirst+`, began_at DESC, id DESC LIMIT $1`, mostOpen)
 }
 
-// ClosedAlerts gives closed alerts, the one begun last first; before narrows it to those before that one, 0 does not.
+// ShadowAlerts gives the alerts of rules in shadow, the open ones and then those begun last first.
+func (r *Reading) ShadowAlerts(ctx context.Context, most int) ([]PageAlert, error) {
+	return collect[PageAlert](ctx, r, "alerts in shadow", alertColumns+`WHERE shadow ORDER BY closed_at IS NOT NULL, began_at DESC, id DESC LIMIT $1`, most)
+}
+
+// ClosedAlerts gives closed alerts that are not in shadow, the one begun last first; before narrows it to those before that one, 0 does not.
 func (r *Reading) ClosedAlerts(ctx context.Context, before int64, most int) ([]PageAlert, error) {
-	return collect[PageAlert](ctx, r, "closed alerts", alertColumns+`WHERE closed_at IS NOT NULL
+	return collect[PageAlert](ctx, r, "closed alerts", alertColumns+`WHERE closed_at IS NOT NULL AND NOT shadow
 		AND ($1 = 0 OR (began_at, id) < (SELECT began_at, id FROM alerts WHERE id = $1)) ORDER BY began_at DESC, id DESC LIMIT $2`, before, most)
 }
 
-// NodeAlerts gives the alerts of a node: the open ones, then those that began last.
+// NodeAlerts gives the alerts of a node that are not in shadow: the open ones, then those that began last.
 func (r *Reading) NodeAlerts(ctx context.Context, node string, most int) ([]PageAlert, error) {
-	return collect[PageAlert](ctx, r, "alerts of a node", alertColumns+`WHERE node = $1 ORDER BY closed_at IS NOT NULL, began_at DESC, id DESC LIMIT $2`, node, most)
+	return collect[PageAlert](ctx, r, "alerts of a node", alertColumns+`WHERE node = $1 AND NOT shadow ORDER BY closed_at IS NOT NULL, began_at DESC, id DESC LIMIT $2`, node, most)
 }
 
-// SpecAlerts gives the alerts of a spec that touch [from, until], oldest first.
+// SpecAlerts gives the alerts of a spec that are not in shadow and touch [from, until], oldest first.
 func (r *Reading) SpecAlerts(ctx context.Context, spec int64, from, until time.Time) ([]PageAlert, error) {
-	return collect[PageAlert](ctx, r, "alerts of a spec", alertColumns+`WHERE toolspec_id = $1 AND began_at <= $3
+	return collect[PageAlert](ctx, r, "alerts of a spec", alertColumns+`WHERE toolspec_id = $1 AND NOT shadow AND began_at <= $3
 		AND coalesce(ended_at, closed_at, 'infinity') >= $2 ORDER BY began_at DESC LIMIT 200`, spec, from, until)
 }
 

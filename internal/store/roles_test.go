@@ -80,6 +80,7 @@ func TestRoleOfPeopleEditsConfigurationAndNoResult(t *testing.T) {
 		`INSERT INTO mediums (name, type, options) VALUES ('sms', 'smstools', '{"spool": "/var/spool/sms"}')`,
 		`INSERT INTO ladders (recipient, step, medium, address) VALUES ('anna', 1, 'sms', '49')`,
 		`INSERT INTO policies (recipient, node) VALUES ('anna', 'far')`, `INSERT INTO maintenance (node, until_at) VALUES ('far', now() + interval '1 h')`,
+		`INSERT INTO incidents (node, from_at) VALUES ('far', now() - interval '1 h')`, `UPDATE incidents SET verdict = 'planned'`,
 		`UPDATE rules SET enabled = false`, `SELECT count(*) FROM runs`,
 	} {
 		if _, err := admin.Exec(t.Context(), sql); err != nil {

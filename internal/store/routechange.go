@@ -98,7 +98,7 @@ func routeChange(ctx context.Context, q querier, spec int64, at time.Time) (meas
 		return fail(err)
 	}
 	rows, err := q.Query(ctx, `SELECT id, tool, rule, severity, text, began_at, coalesce(ended_at, closed_at, '0001-01-01 00:00:00+00') FROM alerts
-		WHERE node = $1 AND monhost = $2 AND toolspec_id <> $3 AND began_at >= $4 AND began_at <= $5 AND began_at < $6 ORDER BY began_at, id LIMIT 20`,
+		WHERE node = $1 AND monhost = $2 AND toolspec_id <> $3 AND began_at >= $4 AND began_at <= $5 AND began_at < $6 AND NOT shadow ORDER BY began_at, id LIMIT 20`,
 		c.Node, c.Monhost, spec, c.Last.Add(-alertBefore), c.At.Add(leastAround), until)
 	if err != nil {
 		return fail(err)
