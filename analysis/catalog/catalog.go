@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sonde/analysis"
+	"sonde/analysis/holtwinters"
 	"sonde/analysis/plateau"
 	"sonde/analysis/route"
 	"sonde/analysis/threshold"
@@ -22,6 +23,7 @@ func All() []analysis.Method {
 		threshold.NoData(),
 		threshold.Limit(),
 		plateau.Method(),
+		holtwinters.Method(),
 		route.Method(),
 	}
 }
