@@ -18,6 +18,8 @@ const (
 	CannotMeasure Cause = "cannot-measure"
 	NoData        Cause = "no-data"
 	RouteLeft     Cause = "route"
+	Loss          Cause = "loss"
+	Delay         Cause = "delay"
 	Other         Cause = ""
 )
 
@@ -35,6 +37,9 @@ type Finding struct {
 	Severity measure.Severity
 	Since    time.Time // when it began
 	Raised   time.Time
+	Interval time.Duration // of its series
+	Told     bool          // people have heard of it
+	PartOf   int64         // the alert that hid it when last looked at
 }
 
 // Spec is one enabled spec of a monitoring host.
@@ -53,8 +58,9 @@ const (
 
 // Trouble is one trouble that stands for many findings, now.
 type Trouble struct {
-	Rule     string // HostRule or OverloadRule
-	Monhost  string
+	Rule     string // HostRule, OverloadRule, HopRule or ManyRule
+	Subject  string // the monitoring host, or the address of the hop
+	Monhost  string // "" for a hop that several see
 	Severity measure.Severity
 	Since    time.Time
 	Text     string
@@ -70,9 +76,11 @@ type Grouping struct {
 
 // Hiding says why a finding is not told for itself.
 type Hiding struct {
-	By   int64  // the alert that hides it, 0 for a Trouble or for waiting
-	Rule string // of the Trouble that hides it, empty otherwise
-	Why  string
+	By      int64  // the alert that hides it, 0 for a Trouble or for waiting
+	Rule    string // of the Trouble that hides it, empty otherwise
+	Subject string // of that Trouble
+	Member  bool   // the alert that hides it says so in its text
+	Why     string
 }
 
 // World is all that Group looks at.
@@ -81,14 +89,19 @@ type World struct {
 	Findings []Finding
 	Specs    []Spec               // enabled ones of all hosts
 	Parents  map[string]string    // node to parent
-	Standing map[string]bool      // HostRule or OverloadRule + "/" + monhost of alerts that are open
+	Standing map[string]bool      // by StandingKey: HostRule and OverloadRule alerts that are open
+	Shared   map[string]Shared    // by StandingKey: HopRule and ManyRule alerts that are open
+	Paths    map[Pair][]string    // routers on the way, the nearest first, as last seen when the target was reached
+	Names    map[string]string    // what is known of routers, for words
+	Ended    map[int64]time.Time  // alerts that hid others, and when they ended
 	Silent   map[string]time.Time // monitoring hosts that report nothing, and since when
 	Turns    map[string]Turn      // as NextTurns gives them
-	Wait     time.Duration        // how long a finding waits to see whether its whole host is concerned
+	Wait     time.Duration        // how long a finding waits to see whether others are concerned
+	Linger   time.Duration        // how long an alert that ended keeps hiding what was part of it
 }
 
-// StandingKey names a Trouble in World.Standing.
-func StandingKey(rule, monhost string) string { return rule + "/" + monhost }
+// StandingKey names a Trouble in World.Standing and World.Shared.
+func StandingKey(rule, subject string) string { return rule + "/" + subject }
 
 // Overloaded reports whether a missed run tells of a host that has too much to do.
 func Overloaded(reason string) bool { return strings.Contains(reason, measure.Overload) }
@@ -100,11 +113,16 @@ func Overloaded(reason string) bool { return strings.Contains(reason, measure.Ov
 //	host         it reports nothing, or every spec of it is bad or has shown nothing good since, on two nodes at least
 //	parent       a node between the host and this one does not answer
 //	same spec    loss while there is no answer at all
+//	lingering    what hid it has just ended
+//	shared hop   pairs that began together, all over one hop that no pair crosses which is well
+//	many nodes   most nodes of the host began together, and no hop explains it
+//	same node    what began together at one node: the cause speaks
 //	same turn    routes of the host that left their history at one place for one AS: the first speaks
-//	waiting      the others of the host have shown nothing good since: wait a little
+//	waiting      the others of the host, or those behind the same hop, have shown nothing good since: wait a little
 //
 // A Trouble that stands keeps hiding while its alert stands, so that its members,
-// which recover one after the other, are not told one by one.
+// which recover one after the other, are not told one by one. When it is over,
+// or was never so, they speak for themselves.
 func Group(w World) Grouping {
 	g := Grouping{Hidden: map[int64]Hiding{}}
 	byHost := map[string][]Finding{}
@@ -131,9 +149,16 @@ func Group(w World) Grouping {
 		g.host(w, host, findings, specs[host])
 		g.parents(w, findings)
 		g.sameSpec(findings)
-		g.sameTurn(w, findings)
-		g.waiting(w, findings, specs[host])
 	}
+	g.lingering(w)
+	r := g.survey(w)
+	g.shared(r)
+	g.sameNode(w)
+	for _, host := range hosts {
+		g.sameTurn(w, byHost[host])
+		g.waiting(r, byHost[host], specs[host])
+	}
+	g.flatten()
 	return g
 }
 
@@ -157,7 +182,7 @@ func (g *Grouping) overload(w World, host string, findings []Finding) {
 	}
 	if len(members) > 0 || w.Standing[StandingKey(OverloadRule, host)] {
 		for _, f := range members {
-			g.hide(f, Hiding{Rule: OverloadRule, Why: "part of the overload of monitoring host " + host})
+			g.hide(f, Hiding{Rule: OverloadRule, Subject: host, Why: "part of the overload of monitoring host " + host})
 		}
 	}
 }
@@ -201,7 +226,7 @@ func (g *Grouping) host(w World, host string, findings []Finding, specs []Spec) 
 	}
 	if all || w.Standing[StandingKey(HostRule, host)] {
 		for _, f := range members {
-			g.hide(f, Hiding{Rule: HostRule, Why: "all of monitoring host " + host + " is concerned"})
+			g.hide(f, Hiding{Rule: HostRule, Subject: host, Why: "all of monitoring host " + host + " is concerned"})
 		}
 	}
 }
@@ -222,7 +247,7 @@ func (g *Grouping) parents(w World, findings []Finding) {
 				break
 			}
 			if by, ok := down[node]; ok {
-				g.hide(f, Hiding{By: by.ID, Why: fmt.Sprintf("%s, through which it is reached, does not answer", node)})
+				g.hide(f, Hiding{By: by.ID, Member: true, Why: fmt.Sprintf("%s, through which it is reached, does not answer", node)})
 				break
 			}
 		}
@@ -238,16 +263,23 @@ func (g *Grouping) sameSpec(findings []Finding) {
 	}
 	for _, f := range findings {
 		if by := silent[f.Spec]; !f.Cause.outage() && by != 0 {
-			g.hide(f, Hiding{By: by, Why: "there is no answer at all"})
+			g.hide(f, Hiding{By: by, Member: true, Why: "there is no answer at all"})
 		}
 	}
 }
 
 // waiting holds back a finding as long as its host may be the cause: as long as
-// no spec to another node has shown anything good since.
-func (g *Grouping) waiting(w World, findings []Finding, specs []Spec) {
+// no spec to another node has shown anything good since; or a hop on its way.
+func (g *Grouping) waiting(r roads, findings []Finding, specs []Spec) {
+	w := r.w
 	for _, f := range findings {
-		if !f.Cause.outage() || w.At.Sub(f.Raised) >= w.Wait {
+		if w.At.Sub(f.Raised) >= w.Wait {
+			continue
+		}
+		if r.waitsForHop(f) {
+			g.hide(f, Hiding{Why: fmt.Sprintf("waits up to %s to see whether other nodes behind the same hop are concerned", short(w.Wait))})
+		}
+		if !f.Cause.outage() {
 			continue
 		}
 		others, well := false, false
@@ -264,7 +296,7 @@ func (g *Grouping) waiting(w World, findings []Finding, specs []Spec) {
 }
 
 func trouble(rule, host string, members []Finding) Trouble {
-	t := Trouble{Rule: rule, Monhost: host, Severity: measure.Info}
+	t := Trouble{Rule: rule, Subject: host, Monhost: host, Severity: measure.Info}
 	for _, f := range members {
 		t.Severity = Graver(t.Severity, f.Severity)
 		if t.Since.IsZero() || f.Since.Before(t.Since) {

@@ -51,13 +51,13 @@ func TestOneNodeDownIsNotTheHost(t *testing.T) {
 	if got := show(alert.Group(world(5, 1, alert.NoAnswer, ""))); got != "; hidden 0" {
 		t.Error("one of five:", got)
 	}
-	if got := show(alert.Group(world(5, 4, alert.NoAnswer, ""))); got != "; hidden 0" {
+	if got := show(alert.Group(world(5, 4, alert.NoAnswer, ""))); got != "many nodes pi 4; hidden 4" {
 		t.Error("four of five, one well:", got)
 	}
 	// Two specs to the only node: the node is down, or the host: the node's name says more.
 	w := world(2, 2, alert.NoAnswer, "")
 	w.Specs[1].Node, w.Findings[1].Node = "n1", "n1"
-	if got := show(alert.Group(w)); got != "; hidden 0" {
+	if got := show(alert.Group(w)); got != "; hidden 1" {
 		t.Error("two specs to one node:", got)
 	}
 }
