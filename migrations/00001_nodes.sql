@@ -174,6 +174,7 @@ INSERT INTO settings (name, value, kind, least, most, meaning) VALUES
     ('time_zone', 'UTC', 'time_zone', NULL, NULL, 'Time zone of the pages and of messages to recipients that name none.'),
     ('daily_message_at', '08:00', 'time_of_day', NULL, NULL, 'When the daily message that says all is well is sent, in the time zone of each recipient.'),
     ('repeat_limit', '4h', 'duration', 60, 2592000, 'An open alert is told again no more often than this.'),
+    ('graver_after', '4h', 'duration', 60, 2592000, 'A finding with a score of 0.5 or more that lasts so long is a step graver than its rule says; one of 0.8 is so at once.'),
     ('keep_days_notices', '30', 'int', 1, 36500, 'Days that ended notices, their deliveries and findings without an alert are kept.');
 
 CREATE FUNCTION sonde_setting_seconds(setting text) RETURNS double precision LANGUAGE sql STABLE AS

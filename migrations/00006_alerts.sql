@@ -21,6 +21,7 @@ CREATE TABLE rules (
     severity     text NOT NULL DEFAULT 'warning',
     tolerance    interval NOT NULL DEFAULT '0',
     repeat_limit interval,
+    second_look  boolean NOT NULL DEFAULT false,
     shadow       boolean NOT NULL DEFAULT false,
     enabled      boolean NOT NULL DEFAULT true,
     shipped      boolean NOT NULL DEFAULT false,
@@ -37,6 +38,7 @@ COMMENT ON COLUMN rules.options IS 'Parameters of the method; what is left out h
 COMMENT ON COLUMN rules.severity IS 'info, warning or critical.';
 COMMENT ON COLUMN rules.tolerance IS 'How long a finding must last before an alert is raised.';
 COMMENT ON COLUMN rules.repeat_limit IS 'An open alert is told again no more often; NULL: the setting repeat_limit.';
+COMMENT ON COLUMN rules.second_look IS 'True: before people are told an extra run is made, from another monitoring host too if there is one. Findings with a score below 0.8 get it anyway.';
 COMMENT ON COLUMN rules.shadow IS 'True: on trial. Its alerts are recorded and told to nobody; they colour no page, hide nothing and are counted apart.';
 COMMENT ON COLUMN rules.enabled IS 'False: the rule is off.';
 COMMENT ON COLUMN rules.shipped IS 'True: came with Sonde; it may be changed and switched off, not deleted.';
@@ -163,7 +165,7 @@ CREATE INDEX alerts_spec ON alerts (toolspec_id, began_at);
 COMMENT ON TABLE alerts IS 'Episodes: something is wrong with a series, a node or the platform, from its start to its end.';
 COMMENT ON COLUMN alerts.id IS 'Number of the alert; messages carry it.';
 COMMENT ON COLUMN alerts.toolspec_id IS 'The spec it is about; 0 when it is about no single spec.';
-COMMENT ON COLUMN alerts.subject IS 'What it is about when that is no spec: a monitoring host, a medium, a daemon, the clock.';
+COMMENT ON COLUMN alerts.subject IS 'What it is about when that is no spec: a monitoring host, a hop, a medium, a daemon, the clock.';
 COMMENT ON COLUMN alerts.monhost IS 'Monitoring host that measured, by its name of that time.';
 COMMENT ON COLUMN alerts.node IS 'Node that is affected, by its name of that time.';
 COMMENT ON COLUMN alerts.tool IS 'Tool of the spec.';
@@ -185,7 +187,7 @@ COMMENT ON COLUMN alerts.planned IS 'True: it began in planned maintenance and w
 COMMENT ON COLUMN alerts.late IS 'True: it began and ended in data that came late, and was not sent.';
 COMMENT ON COLUMN alerts.flapping IS 'True: it comes and goes.';
 COMMENT ON COLUMN alerts.shadow IS 'True: its rule is in shadow, or was when it ended.';
-COMMENT ON COLUMN alerts.part_of IS 'The alert that hides this one: its monitoring host''s, its parent''s.';
+COMMENT ON COLUMN alerts.part_of IS 'The alert that hides this one: its monitoring host''s, its parent''s, that of the hop it shares with others, that of its node which tells the cause.';
 COMMENT ON COLUMN alerts.acked_at IS 'When a person took note of it; it is not told again.';
 COMMENT ON COLUMN alerts.acked_by IS 'Who took note.';
 COMMENT ON COLUMN alerts.ack_note IS 'What they wrote.';
@@ -227,7 +229,7 @@ COMMENT ON COLUMN newalerts.kind IS 'bad opens or feeds, good closes, note is on
 COMMENT ON COLUMN newalerts.severity IS 'info, warning or critical.';
 COMMENT ON COLUMN newalerts.at IS 'The sample or tick that decided.';
 COMMENT ON COLUMN newalerts.since IS 'When what it tells of began.';
-COMMENT ON COLUMN newalerts.decision IS 'What came of it: raise, feed, remind, clear, wait, note, late, or none with the reason.';
+COMMENT ON COLUMN newalerts.decision IS 'What came of it: raise, feed, remind, clear, wait, note, look (a second look), late, or none with the reason.';
 COMMENT ON COLUMN newalerts.reason IS 'Why that was decided.';
 COMMENT ON COLUMN newalerts.text IS 'The finding, in one sentence.';
 COMMENT ON COLUMN newalerts.evidence IS 'Numbers that led to it.';

@@ -30,14 +30,21 @@ type platform struct {
 	Held      map[string]held       `json:"held,omitempty"`     // monitoring hosts whose data wait
 	HeldOnce  map[string]bool       `json:"held_once,omitempty"`
 	Turns     map[string]alert.Turn `json:"turns,omitempty"` // what routes took
-	ClockStep int64                 `json:"clock_step"`      // the last one looked at
+	Leads     map[int64]time.Time   `json:"leads,omitempty"` // alerts that hide others, and when they ended; zero while they stand
+	Looks     map[int64]*look       `json:"looks,omitempty"` // second looks, by alert
+	Ordered   []time.Time           `json:"ordered,omitempty"`
+	ClockStep int64                 `json:"clock_step"` // the last one looked at
 	dirty     bool
+	roads     roads
+	company   map[int64]string // by alert: what it stands for, as it was written last
 }
 
 // standing is an alert that is about no single spec.
 type standing struct {
 	Episode alert.Episode `json:"episode"`
 	Alert   int64         `json:"alert,omitempty"`
+	Monhost string        `json:"monhost,omitempty"`
+	Members []int64       `json:"members,omitempty"` // of a shared hop or many nodes
 }
 
 // held is a monitoring host whose new data wait for its spools.
@@ -68,6 +75,13 @@ func (p *platform) prepare() {
 	if p.HeldOnce == nil {
 		p.HeldOnce = map[string]bool{}
 	}
+	if p.Leads == nil {
+		p.Leads = map[int64]time.Time{}
+	}
+	if p.Looks == nil {
+		p.Looks = map[int64]*look{}
+	}
+	p.company = map[int64]string{}
 }
 
 func (s *session) held(monhost string) bool {
@@ -125,43 +139,142 @@ func (p *pass) group() error {
 	if p.behind {
 		return nil // half an outage has been read: it would be told in the wrong words
 	}
-	world := alert.World{At: p.now, Parents: p.config.Parents, Standing: map[string]bool{}, Wait: groupWait, Silent: map[string]time.Time{}}
-	p.byAlert = map[int64]*watch{}
-	specOf := map[int64]*spec{}
+	w, err := p.world()
+	if err != nil {
+		return err
+	}
+	g := alert.Group(w)
+	if err := p.troubles(g); err != nil {
+		return err
+	}
+	p.session.hidden = map[int64]hiding{}
+	members := map[int64][]alert.Finding{}
+	findings := map[int64]alert.Finding{}
+	for _, f := range w.Findings {
+		findings[f.ID] = f
+		h, hidden := g.Hidden[f.ID]
+		if !hidden {
+			continue
+		}
+		by := h.By
+		if h.Rule != "" {
+			if s := p.platform.Episodes[alert.StandingKey(h.Rule, h.Subject)]; s != nil {
+				by = s.Alert
+			}
+		} else if by != 0 {
+			p.lead(by)
+		}
+		if h.Member {
+			members[by] = append(members[by], f)
+		}
+		p.session.hidden[f.ID] = hiding{by, h.Why}
+	}
+	if err := p.secondLooks(); err != nil {
+		return err
+	}
+	for id, w := range p.byAlert {
+		if by := p.session.hidden[id].by; by != w.partOf {
+			w.partOf = by
+			p.specOf[id].dirty = true
+			p.change(id, w.episode, w.episode).PartOf = &by
+		}
+	}
+	p.company = map[int64]string{}
+	for id, w := range p.byAlert {
+		p.company[id] = alert.Company(findings[id], members[id])
+		if p.company[id] != p.platform.company[id] {
+			p.change(id, w.episode, w.episode)
+		}
+	}
+	p.withhold()
+	return nil
+}
+
+// world is what there is to group.
+func (p *pass) world() (alert.World, error) {
+	w := alert.World{At: p.now, Parents: p.config.Parents, Standing: map[string]bool{}, Shared: map[string]alert.Shared{}, Wait: groupWait, Linger: groupLinger, Silent: map[string]time.Time{}}
+	p.byAlert, p.specOf = map[int64]*watch{}, map[int64]*spec{}
+	ofPath := false
 	for _, id := range p.session.order {
 		sp := p.specs[id]
-		world.Specs = append(world.Specs, alert.Spec{ID: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Well: sp.well})
+		w.Specs = append(w.Specs, alert.Spec{ID: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Well: sp.well})
 		if seen, ok := p.config.HostsSeen[sp.Monhost]; ok && p.silent(seen) {
-			world.Silent[sp.Monhost] = seen
+			w.Silent[sp.Monhost] = seen
 		}
-		for _, w := range sp.watches {
-			if w.alert == 0 || !w.episode.IsOpen() || w.rule.Shadow {
+		for _, one := range sp.watches {
+			if one.alert == 0 || !one.episode.IsOpen() || one.rule.Shadow {
 				continue
 			}
-			p.byAlert[w.alert], specOf[w.alert] = w, sp
-			if p.awaitsData(w) && !alert.Overloaded(w.reason) {
+			p.byAlert[one.alert], p.specOf[one.alert] = one, sp
+			if p.awaitsData(one) && !alert.Overloaded(one.reason) {
 				continue
 			}
-			world.Findings = append(world.Findings, alert.Finding{ID: w.alert, Spec: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Rule: w.rule.Name,
-				Cause: cause(w.rule.Method), Reason: w.reason, Severity: w.episode.Severity, Since: w.episode.Since, Raised: w.episode.Raised})
+			f := alert.Finding{ID: one.alert, Spec: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Rule: one.rule.Name, Cause: p.cause(sp.Tool, one.rule),
+				Reason: one.reason, Severity: one.episode.Severity, Since: one.episode.Since, Raised: one.episode.Raised,
+				Interval: sp.RunInterval, Told: !one.episode.Told.IsZero(), PartOf: one.partOf}
+			ofPath = ofPath || f.Cause.OfPath()
+			w.Findings = append(w.Findings, f)
 		}
 	}
 	for key, s := range p.platform.Episodes {
-		if s.Episode.IsOpen() {
-			world.Standing[key] = true
+		if !s.Episode.IsOpen() {
+			continue
+		}
+		w.Standing[key] = true
+		if rule, _, _ := strings.Cut(key, "/"); rule == alert.HopRule || rule == alert.ManyRule {
+			w.Shared[key] = alert.Shared{Members: s.Members, Since: s.Episode.Since}
 		}
 	}
-	world.Turns = p.turns(world.Findings)
-	g := alert.Group(world)
+	if ofPath {
+		r, err := p.seeRoads()
+		if err != nil {
+			return w, err
+		}
+		w.Paths, w.Names = r.paths, r.names
+	}
+	w.Turns = p.turns(w.Findings)
+	w.Ended = p.ended()
+	return w, nil
+}
 
+// lead notes that an alert hides others.
+func (p *pass) lead(id int64) {
+	if _, known := p.platform.Leads[id]; !known && p.byAlert[id] != nil {
+		p.session.platform.Leads[id], p.session.platform.dirty = time.Time{}, true
+	}
+}
+
+// ended gives the alerts that hid others and have ended lately.
+func (p *pass) ended() map[int64]time.Time {
+	st := &p.session.platform
+	out := map[int64]time.Time{}
+	for id, at := range st.Leads {
+		switch {
+		case p.byAlert[id] != nil:
+			continue
+		case at.IsZero():
+			at = p.now
+			st.Leads[id], st.dirty = at, true
+		case p.now.Sub(at) >= groupLinger || at.After(p.now):
+			delete(st.Leads, id)
+			st.dirty = true
+		}
+		out[id] = at
+	}
+	return out
+}
+
+// troubles raises, feeds and closes the alerts that stand for many.
+func (p *pass) troubles(g alert.Grouping) error {
 	now := map[string]alert.Trouble{}
 	for _, t := range g.Troubles {
-		now[alert.StandingKey(t.Rule, t.Monhost)] = t
+		now[alert.StandingKey(t.Rule, t.Subject)] = t
 	}
-	hides := map[string]bool{}
+	hides := map[string][]int64{}
 	for id, h := range g.Hidden {
 		if h.Rule != "" {
-			hides[alert.StandingKey(h.Rule, specOf[id].Monhost)] = true
+			key := alert.StandingKey(h.Rule, h.Subject)
+			hides[key] = append(hides[key], id)
 		}
 	}
 	keys := map[string]bool{}
@@ -174,41 +287,47 @@ func (p *pass) group() error {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
-		rule, host, _ := strings.Cut(key, "/")
+		rule, subject, _ := strings.Cut(key, "/")
+		shared := rule == alert.HopRule || rule == alert.ManyRule
 		policy := alert.Usual()
-		if hides[key] {
+		if len(hides[key]) > 0 {
 			policy.Recovery = groupLinger // its specs come back one after the other
 		}
+		t, bad := now[key]
+		monhost := t.Monhost
 		var v *measure.Verdict
-		if t, bad := now[key]; bad {
+		switch {
+		case bad:
 			v = &measure.Verdict{Kind: measure.Bad, Severity: t.Severity, At: p.now, Since: earlier(t.Since, p.now), Text: t.Text,
 				Evidence: map[string]any{"alerts": t.Members, "nodes": t.Nodes}}
-		} else {
-			v = &measure.Verdict{Kind: measure.Good, Severity: measure.Info, At: p.now, Since: p.now, Text: "over: " + host + " measures again"}
+		case shared:
+			monhost = p.platform.Episodes[key].Monhost
+			v = &measure.Verdict{Kind: measure.Good, Severity: measure.Info, At: p.now, Since: p.now, Text: "over: its nodes are no longer bad together"}
+		default:
+			monhost = subject
+			v = &measure.Verdict{Kind: measure.Good, Severity: measure.Info, At: p.now, Since: p.now, Text: "over: " + subject + " measures again"}
 		}
-		if err := p.platformVerdict(rule, host, host, policy, v); err != nil {
+		if err := p.platformVerdict(rule, subject, monhost, policy, v); err != nil {
 			return err
 		}
-	}
-
-	p.session.hidden = map[int64]hiding{}
-	for id, h := range g.Hidden {
-		by := h.By
-		if h.Rule != "" {
-			if s := p.platform.Episodes[alert.StandingKey(h.Rule, specOf[id].Monhost)]; s != nil {
-				by = s.Alert
-			}
+		st := p.platform.Episodes[key]
+		if !shared || st == nil {
+			continue
 		}
-		p.session.hidden[id] = hiding{by, h.Why}
-	}
-	for id, w := range p.byAlert {
-		if by := p.session.hidden[id].by; by != w.partOf {
-			w.partOf = by
-			specOf[id].dirty = true
-			p.change(id, w.episode, w.episode).PartOf = &by
+		members := hides[key]
+		slices.Sort(members)
+		if !st.Episode.IsOpen() {
+			members = nil
+		}
+		if !slices.Equal(members, st.Members) {
+			st.Members, p.session.platform.dirty = members, true
+		}
+		// How many it stands for changes while it stands.
+		if bad && st.Episode.Phase == alert.Open && st.Episode.Text != t.Text {
+			st.Episode.Text, p.session.platform.dirty = t.Text, true
+			p.change(st.Alert, st.Episode, st.Episode)
 		}
 	}
-	p.withhold()
 	return nil
 }
 
@@ -228,10 +347,22 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-func cause(method string) alert.Cause {
-	switch c := alert.Cause(method); c {
+// cause is what a rule's findings are about: its method says it, or what its series counts.
+func (p *pass) cause(tool string, r *store.Rule) alert.Cause {
+	switch c := alert.Cause(r.Method); c {
 	case alert.NoAnswer, alert.CannotMeasure, alert.NoData, alert.RouteLeft:
 		return c
+	}
+	if i := p.column(tool, r.Metric); i >= 0 {
+		for _, t := range p.Tools {
+			switch {
+			case t.Name != tool:
+			case strings.Contains(r.Metric, "loss"):
+				return alert.Loss
+			case t.Metrics[i].Unit == "ms":
+				return alert.Delay
+			}
+		}
 	}
 	return alert.Other
 }
@@ -251,7 +382,8 @@ func (p *pass) platformVerdict(rule, subject, monhost string, policy alert.Polic
 	var d measure.Decision
 	due := true
 	switch {
-	case v.Kind == measure.Bad && before.Phase != alert.Open, v.Kind == measure.Good && before.Phase == alert.Open:
+	case v.Kind == measure.Bad && (before.Phase != alert.Open || alert.Graver(before.Severity, v.Severity) != before.Severity),
+		v.Kind == measure.Good && before.Phase == alert.Open:
 		next, d = before.Verdict(policy, f, *v)
 	default:
 		next, d, due = before.Tick(policy, f, p.now)
@@ -269,7 +401,7 @@ func (p *pass) platformVerdict(rule, subject, monhost string, policy alert.Polic
 	if t != nil {
 		p.told = append(p.told, *t)
 	}
-	st.Episode = next
+	st.Episode, st.Monhost = next, monhost
 	p.platform.Episodes[key] = st
 	if d.Action == measure.Clear {
 		st.Alert = 0

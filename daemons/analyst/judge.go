@@ -28,6 +28,8 @@ type pass struct {
 	moved     bool              // something was read
 	ahead     bool              // the database's clock has just run ahead
 	byAlert   map[int64]*watch  // open alerts of specs, as of group
+	specOf    map[int64]*spec   // theirs
+	company   map[int64]string  // what they stand for
 	outages   map[string]outage // by monitoring host, of the gaps read
 	effects   int               // of how many routes it was asked what came with them
 }
@@ -223,7 +225,7 @@ func (p *pass) verdict(sp *spec, w *watch, v measure.Verdict, late bool) error {
 
 func policy(r *store.Rule) alert.Policy {
 	usual := alert.Usual()
-	usual.Tolerance = r.Tolerance
+	usual.Tolerance, usual.Grow = r.Tolerance, r.Grow
 	if r.Repeat > 0 {
 		usual.Repeat = r.Repeat
 	}

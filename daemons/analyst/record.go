@@ -37,11 +37,15 @@ func (p *pass) decide(sp *spec, w *watch, before, next alert.Episode, d measure.
 	if d.Action == measure.Raise {
 		row.Evidence = map[string]any{"rule": map[string]any{"name": w.rule.Name, "method": w.rule.Method, "options": w.rule.Options}}
 	}
+	if l := p.platform.Looks[w.alert]; l != nil && d.Tell && !l.Done.IsZero() {
+		d.Reason += "; " + l.Says
+	}
 	t, err := p.record(about, row, &w.alert, before, next, d, v, late)
 	if err != nil {
 		return err
 	}
 	w.episode = next
+	p.doubt(w, d, v, late)
 	if d.Action == measure.Raise {
 		w.opened = p.now
 	}
@@ -202,6 +206,9 @@ func (p *pass) notices() {
 		if t.dropped {
 			continue
 		}
+		if t.kind != "clear" {
+			t.words.Text += p.company[t.alert]
+		}
 		w := notify.AlertWords(t.kind, t.words, p.now)
 		p.found.Notices = append(p.found.Notices, store.Notice{AlertID: t.alert, Kind: t.kind, Severity: string(t.words.Severity), Node: t.words.Node,
 			Subject: w.Subject, Text: w.Text, Short: w.Short})
@@ -216,7 +223,16 @@ func (p *pass) notices() {
 func (p *pass) write() error {
 	p.notices()
 	for _, id := range p.order {
-		p.found.Changes = append(p.found.Changes, *p.changes[id])
+		c := p.changes[id]
+		if with, stands := p.company[id]; stands {
+			c.Text += with
+		} else {
+			c.Text += p.platform.company[id]
+		}
+		p.found.Changes = append(p.found.Changes, *c)
+	}
+	if p.company != nil {
+		p.session.platform.company = p.company
 	}
 	for _, id := range p.session.order {
 		if sp := p.specs[id]; sp.dirty {

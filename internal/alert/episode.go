@@ -16,11 +16,13 @@ type Policy struct {
 	FlapTimes  int           // so many raises …
 	FlapWithin time.Duration // … within this time are flapping; FlapTimes 0: never
 	Steady     time.Duration // so long without change and it flaps no more
+
+	Grow time.Duration // a finding with a score that lasts so long is a step graver; 0 never
 }
 
 // Usual is the policy where a rule says nothing else.
 func Usual() Policy {
-	return Policy{Repeat: 4 * time.Hour, FlapTimes: 3, FlapWithin: time.Hour, Steady: 30 * time.Minute}
+	return Policy{Repeat: 4 * time.Hour, FlapTimes: 3, FlapWithin: time.Hour, Steady: 30 * time.Minute, Grow: 4 * time.Hour}
 }
 
 // Facts are what the fold must know of the moment and cannot see in verdicts.
@@ -47,14 +49,17 @@ const (
 type Episode struct {
 	Phase    Phase            `json:"phase,omitempty"`
 	Severity measure.Severity `json:"severity,omitempty"`
-	Since    time.Time        `json:"since,omitzero"`   // when the trouble began
-	Text     string           `json:"text,omitempty"`   // the last bad sentence
-	Raised   time.Time        `json:"raised,omitzero"`  // when it was raised
-	Well     time.Time        `json:"well,omitzero"`    // Closing: good since
-	GoodText string           `json:"good,omitempty"`   // Closing: the sentence
-	Told     time.Time        `json:"told,omitzero"`    // when people heard last; zero: they have not
-	Late     bool             `json:"late,omitempty"`   // raised by late data and not confirmed since
-	Starts   []time.Time      `json:"starts,omitempty"` // raises of the recent past
+	Base     measure.Severity `json:"base,omitempty"`    // what the rule says, before magnitude and duration
+	Score    float64          `json:"score,omitempty"`   // the greatest of its verdicts; 0: the detector says none
+	Since    time.Time        `json:"since,omitzero"`    // when the trouble began
+	Text     string           `json:"text,omitempty"`    // the last bad sentence
+	Raised   time.Time        `json:"raised,omitzero"`   // when it was raised
+	Well     time.Time        `json:"well,omitzero"`     // Closing: good since
+	GoodText string           `json:"good,omitempty"`    // Closing: the sentence
+	Told     time.Time        `json:"told,omitzero"`     // when people heard last; zero: they have not
+	ToldAs   measure.Severity `json:"told_as,omitempty"` // how grave it was then
+	Late     bool             `json:"late,omitempty"`    // raised by late data and not confirmed since
+	Starts   []time.Time      `json:"starts,omitempty"`  // raises of the recent past
 	Flapping bool             `json:"flapping,omitempty"`
 	Changed  time.Time        `json:"changed,omitzero"` // when it last went from good to bad or back
 }
@@ -81,7 +86,8 @@ func (e Episode) bad(p Policy, f Facts, v measure.Verdict) (Episode, measure.Dec
 	if e.Phase == Nothing {
 		e.Since = v.Since
 	}
-	e.Severity, e.Text = v.Severity, v.Text
+	e.Base, e.Score, e.Text = v.Severity, max(e.Score, v.Score()), v.Text
+	e.Severity = p.severity(e, v.At)
 	if lasted := v.At.Sub(e.Since); lasted < p.Tolerance {
 		e.Phase = Waiting
 		return e, none(v.At, v.Severity, v.Text, fmt.Sprintf("tolerated so far: it has lasted %s of %s", short(lasted), short(p.Tolerance)))
@@ -112,7 +118,7 @@ func (e Episode) tell(f Facts, d measure.Decision) (Episode, measure.Decision) {
 	case why != "":
 		d.Reason += "; not told: " + why
 	default:
-		d.Tell, e.Told = true, d.At
+		d.Tell, e.Told, e.ToldAs = true, d.At, e.Severity
 	}
 	return e, d
 }
@@ -141,15 +147,10 @@ func (e Episode) fed(p Policy, f Facts, v measure.Verdict) (Episode, measure.Dec
 		}
 	}
 	e.Text = v.Text
-	graver := rank(v.Severity) > rank(e.Severity)
-	before := e.Severity
+	e.Base, e.Score = Graver(e.Base, v.Severity), max(e.Score, v.Score())
+	e, d, graver := e.grow(p, f, v.At)
 	if graver {
-		e.Severity = v.Severity
-	}
-	if graver && !e.Flapping && !e.Told.IsZero() {
-		// An acknowledgement was of the lesser trouble.
-		return e.tell(f, measure.Decision{Action: measure.Remind, Severity: e.Severity, At: v.At, Text: v.Text,
-			Reason: fmt.Sprintf("it has become graver: %s, before %s", e.Severity, before)})
+		return e, d
 	}
 	if e, d, due := e.due(p, f, v.At); due {
 		return e, d
@@ -219,7 +220,15 @@ func (e Episode) Tick(p Policy, f Facts, at time.Time) (Episode, measure.Decisio
 		e, d := e.clear(f, at, "good for "+short(p.Recovery))
 		return e, d, true
 	case e.Phase == Open:
-		return e.due(p, f, at)
+		before := e.Severity
+		e, d, graver := e.grow(p, f, at)
+		if graver {
+			return e, d, true
+		}
+		if e, d, due := e.due(p, f, at); due || e.Severity == before {
+			return e, d, due
+		}
+		return e, none(at, e.Severity, e.Text, "it has become graver, and is not told now"), true
 	}
 	return e, measure.Decision{}, false
 }

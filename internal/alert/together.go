@@ -75,7 +75,7 @@ func (g *Grouping) survey(w World) roads {
 		}
 	}
 	for _, f := range w.Findings {
-		if !f.Cause.ofPath() {
+		if !f.Cause.OfPath() {
 			continue
 		}
 		p := Pair{f.Monhost, f.Node}
@@ -101,8 +101,8 @@ func (g *Grouping) survey(w World) roads {
 	return r
 }
 
-// ofPath reports whether what lies on the way may cause it.
-func (c Cause) ofPath() bool { return c == NoAnswer || c == Loss || c == Delay }
+// OfPath reports whether what lies on the way may cause it.
+func (c Cause) OfPath() bool { return c == NoAnswer || c == Loss || c == Delay }
 
 // wellSince reports whether a pair has shown something good after an instant, and nothing bad stands.
 func (r roads) wellSince(p Pair, at time.Time) bool {
@@ -258,7 +258,7 @@ func sharedHiding(key string) Hiding {
 // waitsForHop reports whether a hop on the way of f may turn out to be the cause:
 // one that another node is reached over, of which nothing is known since, and none that is well.
 func (r roads) waitsForHop(f Finding) bool {
-	if !f.Cause.ofPath() {
+	if !f.Cause.OfPath() {
 		return false
 	}
 	own := Pair{f.Monhost, f.Node}

@@ -17,6 +17,8 @@ type Rule struct {
 	Tolerance                               time.Duration
 	Repeat                                  time.Duration // the setting where the rule has none
 	Shadow                                  bool          // its alerts are told to nobody and hide nothing
+	Grow                                    time.Duration // setting graver_after
+	SecondLook                              bool
 }
 
 // Watched is an enabled spec as the analyst uses it.
@@ -70,16 +72,16 @@ func (j Judging) Configuration(ctx context.Context) (Configuration, error) {
 	c := Configuration{Parents: map[string]string{}, HostsSeen: map[string]time.Time{}}
 	wrap := func(err error) (Configuration, error) { return c, fmt.Errorf("read rules and specs: %w", err) }
 	rows, err := j.tx.Query(ctx, `SELECT name, method, coalesce(tool, ''), coalesce(metric, ''), coalesce(node, ''), coalesce(label, ''), options, severity,
-		extract(epoch FROM tolerance)::float8, coalesce(extract(epoch FROM repeat_limit)::float8, sonde_setting_seconds('repeat_limit')), shadow
+		extract(epoch FROM tolerance)::float8, coalesce(extract(epoch FROM repeat_limit)::float8, sonde_setting_seconds('repeat_limit')), sonde_setting_seconds('graver_after'), second_look, shadow
 		FROM rules WHERE enabled ORDER BY name`)
 	if err != nil {
 		return wrap(err)
 	}
 	if c.Rules, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Rule, error) {
 		var r Rule
-		var tolerance, repeat float64
-		err := row.Scan(&r.Name, &r.Method, &r.Tool, &r.Metric, &r.Node, &r.Label, &r.Options, &r.Severity, &tolerance, &repeat, &r.Shadow)
-		r.Tolerance, r.Repeat = seconds(tolerance), seconds(repeat)
+		var tolerance, repeat, grow float64
+		err := row.Scan(&r.Name, &r.Method, &r.Tool, &r.Metric, &r.Node, &r.Label, &r.Options, &r.Severity, &tolerance, &repeat, &grow, &r.SecondLook, &r.Shadow)
+		r.Tolerance, r.Repeat, r.Grow = seconds(tolerance), seconds(repeat), seconds(grow)
 		return r, err
 	}); err != nil {
 		return wrap(err)

@@ -1,0 +1,14 @@
+package measure
+
+// A detector that knows how sure it is puts it into its evidence as "score",
+// from 0 to 1, and means the same by it as every other.
+const (
+	AlertScore = 0.5 // from here on it is an alert
+	NightScore = 0.8 // from here on it is one that may wake people
+)
+
+// Score reads the score of a verdict; 0 when the detector says none.
+func (v Verdict) Score() float64 {
+	score, _ := v.Evidence["score"].(float64)
+	return score
+}
