@@ -150,7 +150,7 @@ func (b *bench) settled() {
 	b.Helper()
 	due := time.Now().UTC().Truncate(time.Microsecond)
 	id := b.text(`WITH old AS (SELECT id FROM toolspecs WHERE label = 'settled'),
-		new AS (INSERT INTO toolspecs (node, tool, label, run_interval) SELECT 'pi', 'traceroute', 'settled', '1 day' WHERE NOT EXISTS (SELECT FROM old) RETURNING id)
+		new AS (INSERT INTO toolspecs (node, monhost, tool, label, run_interval) SELECT 'pi', 'pi', 'traceroute', 'settled', '1 day' WHERE NOT EXISTS (SELECT FROM old) RETURNING id)
 		SELECT id::text FROM old UNION ALL SELECT id::text FROM new`)
 	b.await("true", `SELECT EXISTS (SELECT FROM detectors WHERE toolspec_id = $1::text::bigint)::text`, id)
 	b.exec(`INSERT INTO routedata (toolspec_id, due_at, outcome, hops, reached) VALUES ($1::text::bigint, $2, 'ok', '{203.0.113.9}', false)`, id, due)

@@ -29,5 +29,8 @@
 // pairs that changed at the same hop. What an AS look-up brings later reaches the
 // detectors with later samples.
 //
+// Before people are told of a doubtful finding it orders extra runs, and waits for
+// what they show: look.go draws it.
+//
 // Whom a notice reaches is the notifier's to decide.
 package analyst

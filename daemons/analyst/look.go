@@ -33,6 +33,7 @@ type look struct {
 	Done      time.Time `json:"done,omitzero"`
 	Good      bool      `json:"good,omitempty"`  // it contradicts the finding
 	Again     bool      `json:"again,omitempty"` // found again since
+	Noted     bool      `json:"noted,omitempty"` // what came of it is written down
 	Says      string    `json:"says,omitempty"`
 }
 
@@ -103,11 +104,11 @@ func (p *pass) secondLooks() error {
 			}
 			st.dirty = true
 		}
-		if l.Done.IsZero() {
+		if !l.Noted {
 			if err := p.readLook(sp, w, l); err != nil {
 				return err
 			}
-			if !l.Done.IsZero() {
+			if l.Noted = !l.Done.IsZero(); l.Noted {
 				p.noteLook(sp, w, id, l)
 				st.dirty = true
 			}
@@ -190,6 +191,9 @@ func (p *pass) sameLook(spec int64) (time.Time, bool) {
 
 // readLook reads the runs that have ended and says what they show, when all have or the time is up.
 func (p *pass) readLook(sp *spec, w *watch, l *look) error {
+	if !l.Done.IsZero() {
+		return nil // there is none
+	}
 	table, column := p.series[sp.Tool].Table, p.series[sp.Tool].Columns[w.column]
 	all := true
 	for i := range l.Runs {

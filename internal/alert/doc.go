@@ -27,6 +27,7 @@
 //
 // Group looks at all open findings at once and says which are one trouble:
 // overload of a monitoring host, a host from which nothing can be measured, a
-// parent that is down, routes that left one AS for the same other one at the same
+// parent that is down, a hop that all bad pairs cross and no good one, what began
+// together at one node, routes that left one AS for the same other one at the same
 // place (NextTurns says which of their alerts speaks).
 package alert
