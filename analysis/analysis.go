@@ -37,6 +37,13 @@ type Recorder interface {
 	Record() []Stretch
 }
 
+// Scorer is a Detector that says after each sample how sure it is that something
+// is wrong with it: 0 to 1, an alert from 0.5 on, a grave one from 0.8 on.
+type Scorer interface {
+	Detector
+	Score() float64
+}
+
 // Stretch is a piece of a regular series, one number a step.
 type Stretch struct {
 	From                time.Time // the first step

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sonde/analysis"
+	"sonde/analysis/anomaly"
 	"sonde/analysis/holtwinters"
 	"sonde/analysis/plateau"
 	"sonde/analysis/route"
@@ -24,6 +25,7 @@ func All() []analysis.Method {
 		threshold.Limit(),
 		plateau.Method(),
 		holtwinters.Method(),
+		anomaly.Method(),
 		route.Method(),
 	}
 }

@@ -1,0 +1,206 @@
+package anomaly
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"sonde/analysis"
+	"sonde/analysis/regular"
+	"sonde/internal/measure"
+)
+
+// The scores from which on a finding is an alert, and a grave one.
+const (
+	Alert = 0.5
+	Grave = 0.8
+)
+
+// Method is the default detector.
+func Method() analysis.Method {
+	return analysis.Method{
+		Name:    "anomaly",
+		Meaning: "Something is not as it usually is at this time: learnt from the series itself, one setting for all.",
+		Options: []measure.Option{
+			{Name: "kind", Type: measure.EnumOption, Default: "unknown", Values: Kinds, Meaning: "What the series is: which way is bad, and what an answer means that did not come."},
+			{Name: "interval", Type: measure.DurationOption, Min: "1ms", Max: "366d", Meaning: "How far apart the samples are; the interval of the spec when not set."},
+			{Name: "threshold", Type: measure.FloatOption, Default: Alert, Min: 0.01, Max: 0.99, Meaning: "The score from which on it is an alert; from 0.8 on a finding is grave."},
+			{Name: "silence", Type: measure.BoolOption, Default: true, Meaning: "Whether answers that do not come are judged; false where another rule does that."},
+			{Name: "time_zone", Type: measure.TextOption, Default: "UTC", Meaning: "Where people live whose days and weeks the series follows."},
+			{Name: "unit", Type: measure.TextOption, Default: "", Meaning: "The unit, for the sentence."},
+		},
+		New: newDetector,
+	}
+}
+
+type detector struct {
+	reader    regular.Reader
+	core      *core
+	grid      *regular.Grid
+	kind      string
+	unit      string
+	threshold float64
+	score     float64
+	episode   episode
+}
+
+// episode is what was found and is not over.
+type episode struct {
+	Rule  string    `json:"rule,omitempty"`  // what spoke; empty: nothing is open
+	Off   time.Time `json:"off,omitzero"`    // since when the series has been off, if it is
+	Since time.Time `json:"since,omitzero"`  // when it began
+	Usual float64   `json:"usual,omitempty"` // what was expected when it began
+	Rose  bool      `json:"rose,omitempty"`
+	Well  time.Time `json:"well,omitzero"` // since when it has been well again
+}
+
+// defaultStep is taken for a spec that runs at times of a crontab, of which no
+// interval is known.
+const defaultStep = 5 * time.Minute
+
+func newDetector(o measure.Options, saved json.RawMessage) (analysis.Detector, error) {
+	zone, err := time.LoadLocation(o.Text("time_zone"))
+	if err != nil {
+		return nil, fmt.Errorf("option \"time_zone\": there is no time zone %q: wanted one like Europe/Berlin", o.Text("time_zone"))
+	}
+	step := o.Duration("interval")
+	if step <= 0 {
+		step = defaultStep
+	}
+	set := settingOf(o.Text("kind"))
+	set.silence = set.silence && o.Bool("silence")
+	d := &detector{
+		reader: regular.Reader{Step: step, Counter: o.Text("kind") == "counter"},
+		core:   newCore(set, step, zone), grid: regular.NewGrid(step),
+		kind: o.Text("kind"), unit: o.Text("unit"), threshold: o.Float("threshold"),
+	}
+	return d, d.load(saved)
+}
+
+// Score of the last sample.
+func (d *detector) Score() float64 { return d.score }
+
+// Record gives the stretches of the grid that are whole.
+func (d *detector) Record() []analysis.Stretch { return d.grid.Whole() }
+
+func (d *detector) Tick(time.Time) []measure.Verdict { return nil }
+
+func (d *detector) Feed(s measure.Sample) []measure.Verdict {
+	d.score = 0
+	if s.Gap || s.Outcome != measure.OK {
+		return nil // nobody asked the target: a hole
+	}
+	p := d.reader.Next(s.DueAt.UTC(), s.Value)
+	if p.Again {
+		return nil
+	}
+	f := d.core.next(p)
+	d.grid.Add(p, f.Forecast, f.Low, f.High)
+	d.score = score(f.Conviction)
+	return d.follow(p, f)
+}
+
+// score puts a conviction, of which 1 alerts, between 0 and 1.
+func score(conviction float64) float64 {
+	if !(conviction > 0) {
+		return 0
+	}
+	c := math.Pow(conviction, sharpness)
+	return c / (1 + c)
+}
+
+// sharpness is how steeply the score grows: 0.8 is said of what is twice as much as alerts.
+const sharpness = 2
+
+// An episode is over when the series has been well for an hour, or six steps.
+const (
+	wellFor   = time.Hour
+	wellSteps = 6
+	offAt     = 0.5 // of what alerts: from here on the series is off
+)
+
+// follow opens, feeds and ends the episode.
+func (d *detector) follow(p regular.Point, f finding) []measure.Verdict {
+	e := &d.episode
+	if f.Deviation < offAt {
+		e.Off = time.Time{}
+	} else if e.Off.IsZero() {
+		e.Off = p.At
+	}
+	if d.score >= d.threshold {
+		if e.Rule == "" {
+			e.Since, e.Usual = e.Off, f.Forecast
+		}
+		e.Rule, e.Rose, e.Well = f.Rule, f.Rose, time.Time{}
+		return []measure.Verdict{{Kind: measure.Bad, At: p.At, Since: e.Since, Text: d.words(f), Evidence: d.evidence(f)}}
+	}
+	switch {
+	case e.Rule == "":
+	case f.Deviation >= offAt:
+		e.Well = time.Time{}
+	case p.Lost && e.Rule == "silence":
+	case e.Well.IsZero():
+		e.Well = p.At
+	case p.At.Sub(e.Well) >= max(wellFor, wellSteps*d.reader.Step):
+		v := measure.Verdict{Kind: measure.Good, At: p.At, Since: e.Well, Text: d.overWords(f), Evidence: d.evidence(f)}
+		*e = episode{}
+		return []measure.Verdict{v}
+	}
+	return nil
+}
+
+// words say what was found.
+func (d *detector) words(f finding) string {
+	if f.Rule == "silence" {
+		return fmt.Sprintf("no answer, %.0f in a row", f.Spreads)
+	}
+	verb := "fell"
+	if f.Rose {
+		verb = "rose"
+	}
+	text := fmt.Sprintf("%s to %s, expected %s", verb, analysis.Number(f.Value, d.unit), analysis.Number(f.Forecast, d.unit))
+	if f.Rule == "level" {
+		text += " and stays there"
+	}
+	return text
+}
+
+func (d *detector) overWords(f finding) string {
+	e := d.episode
+	switch {
+	case e.Rule == "silence":
+		return "answers again"
+	case !math.IsNaN(f.Forecast) && !math.IsNaN(e.Usual) && math.Abs(f.Forecast-e.Usual) > 2*f.Spread:
+		return fmt.Sprintf("%s is taken as usual now, before it was %s", analysis.Number(f.Forecast, d.unit), analysis.Number(e.Usual, d.unit))
+	}
+	return "as usual again, " + analysis.Number(f.Value, d.unit)
+}
+
+// evidence is what led to a verdict. Numbers that are none are left out.
+func (d *detector) evidence(f finding) map[string]any {
+	out := map[string]any{"kind": d.kind, "score": d.score, "threshold": d.threshold}
+	if f.Rule != "" {
+		out["rule"] = f.Rule
+	}
+	for name, v := range map[string]float64{"value": f.Value, "forecast": f.Forecast, "low": f.Low, "high": f.High, "spread": f.Spread,
+		"off_spreads": f.Spreads, "asked_spreads": f.Asked, "usual_spreads": f.Usual} {
+		if !math.IsNaN(v) && !math.IsInf(v, 0) {
+			out[name] = v
+		}
+	}
+	return out
+}
+
+// Declines says why the series is not judged; empty when it is.
+func (d *detector) Declines() string {
+	c := d.core
+	switch {
+	case c.N <= warm:
+		return fmt.Sprintf("not judged yet: %d of %d samples are there", c.N, warm)
+	case c.Points.Closed == 0:
+		left := time.Duration((max(halfDay, 12*d.reader.Step.Seconds()) - c.BlockFor) * float64(time.Second))
+		return "not judged yet: what is usual is learnt for " + measure.FormatDuration(left.Round(time.Minute)) + " more"
+	}
+	return ""
+}

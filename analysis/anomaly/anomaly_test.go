@@ -1,0 +1,205 @@
+package anomaly
+
+import (
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"sonde/analysis"
+	"sonde/analysis/analysistest"
+	"sonde/internal/measure"
+)
+
+func TestExamination(t *testing.T) {
+	for _, kind := range Kinds {
+		t.Run(kind, func(t *testing.T) { analysistest.Examine(t, Method(), `{"interval": "1m", "kind": "`+kind+`"}`) })
+	}
+}
+
+func FuzzState(f *testing.F) { analysistest.FuzzState(f, Method(), `{"interval": "1m", "kind": "rtt"}`) }
+
+// series feeds a detector and keeps what it says.
+type series struct {
+	t     *testing.T
+	d     analysis.Detector
+	at    time.Time
+	step  time.Duration
+	said  []measure.Verdict
+	noise *rand.Rand
+}
+
+func newSeries(t *testing.T, params string, step time.Duration) *series {
+	return &series{t: t, d: analysistest.New(t, Method(), params), at: analysistest.Start, step: step, noise: rand.New(rand.NewPCG(1, 2))}
+}
+
+// feed gives values for so long; value is asked for each sample.
+func (s *series) feed(length time.Duration, value func() float64) *series {
+	for end := s.at.Add(length); s.at.Before(end); s.at = s.at.Add(s.step) {
+		s.said = append(s.said, s.d.Feed(measure.Sample{RunKey: measure.RunKey{DueAt: s.at}, Outcome: measure.OK, Value: value()})...)
+	}
+	return s
+}
+
+func (s *series) about(v float64) func() float64 {
+	return func() float64 { return v + s.noise.NormFloat64() }
+}
+
+// daily is about v, and more by day.
+func (s *series) daily(v, more float64) func() float64 {
+	return func() float64 {
+		hour := float64(s.at.Hour()) + float64(s.at.Minute())/60
+		return v + more*(1-math.Cos(2*math.Pi*hour/24))/2 + s.noise.NormFloat64()
+	}
+}
+
+// turns are the verdicts, a letter each.
+func (s *series) turns() string {
+	var b strings.Builder
+	for _, v := range s.said {
+		b.WriteString(string(v.Kind)[:1])
+	}
+	return b.String()
+}
+
+const rtt5 = `{"interval": "5m", "kind": "rtt", "unit": "ms"}`
+
+func TestDelayThatRoseIsSaidOnceAndItsEndToo(t *testing.T) {
+	s := newSeries(t, rtt5, 5*time.Minute)
+	s.feed(7*24*time.Hour, s.about(50))
+	if len(s.said) != 0 {
+		t.Fatalf("found in a quiet week: %+v", s.said)
+	}
+	rose := s.at
+	s.feed(2*time.Hour, s.about(80)).feed(6*time.Hour, s.about(50))
+	if s.turns() != "bg" {
+		t.Fatalf("verdicts %q of a rise and its end: %+v", s.turns(), s.said)
+	}
+	bad, good := s.said[0], s.said[1]
+	if bad.At.Sub(rose) > 25*time.Minute || bad.Since.Before(rose) || bad.Since.Sub(rose) > 25*time.Minute {
+		t.Errorf("it rose at %v, said at %v to have begun at %v", rose, bad.At, bad.Since)
+	}
+	if end := rose.Add(2 * time.Hour); good.Since.Before(end) || good.Since.Sub(end) > 30*time.Minute {
+		t.Errorf("it ended at %v, said to have been well since %v", end, good.Since)
+	}
+	for _, name := range []string{"value", "forecast", "low", "high", "score", "rule", "off_spreads", "asked_spreads"} {
+		if _, ok := bad.Evidence[name]; !ok {
+			t.Errorf("the evidence lacks %s: %v", name, bad.Evidence)
+		}
+	}
+	low, high, value := bad.Evidence["low"].(float64), bad.Evidence["high"].(float64), bad.Evidence["value"].(float64)
+	if f := bad.Evidence["forecast"].(float64); !(low < f && f < high && high < value) || f < 45 || f > 55 {
+		t.Errorf("value %v, forecast %v (%v to %v)", value, f, low, high)
+	}
+	if bad.Text == "" || !strings.Contains(bad.Text, "ms") {
+		t.Errorf("said in words: %q", bad.Text)
+	}
+}
+
+func TestSingleSpikesOfDelayAreNoNews(t *testing.T) {
+	s := newSeries(t, rtt5, 5*time.Minute)
+	n := 0
+	s.feed(21*24*time.Hour, func() float64 {
+		if n++; n%97 == 0 {
+			return 400
+		}
+		return s.about(50)()
+	})
+	if len(s.said) != 0 {
+		t.Errorf("said of single spikes: %+v", s.said)
+	}
+}
+
+func TestWhatHappensEveryDayIsExpected(t *testing.T) {
+	for _, kind := range []string{"count", "throughput", "latency", "unknown"} {
+		s := newSeries(t, `{"interval": "5m", "kind": "`+kind+`"}`, 5*time.Minute)
+		s.feed(7*24*time.Hour, s.daily(100, 60))
+		s.said = nil
+		s.feed(21*24*time.Hour, s.daily(100, 60))
+		if len(s.said) > 1 {
+			t.Errorf("%s: said of a usual day: %+v", kind, s.said)
+		}
+	}
+}
+
+func TestAFallIsBadForThroughputAlone(t *testing.T) {
+	for kind, want := range map[string]bool{"rtt": false, "latency": true, "throughput": true, "count": true} {
+		s := newSeries(t, `{"interval": "5m", "kind": "`+kind+`"}`, 5*time.Minute)
+		s.feed(7*24*time.Hour, s.about(100)).feed(3*time.Hour, s.about(40))
+		if got := strings.Contains(s.turns(), "b"); got != want {
+			t.Errorf("%s fell from 100 to 40: found %v, want %v (%+v)", kind, got, want, s.said)
+		}
+	}
+}
+
+func TestSilenceIsFoundByTheThirdAnswerThatDoesNotCome(t *testing.T) {
+	s := newSeries(t, rtt5, 5*time.Minute)
+	s.feed(3*24*time.Hour, s.about(50))
+	began := s.at
+	s.feed(2*time.Hour, func() float64 { return math.NaN() }).feed(3*time.Hour, s.about(50))
+	if s.turns() != "bg" || s.said[0].At.Sub(began) != 10*time.Minute {
+		t.Errorf("silence from %v: %+v", began, s.said)
+	}
+	s = newSeries(t, `{"interval": "5m", "kind": "rtt", "silence": false}`, 5*time.Minute)
+	s.feed(3*24*time.Hour, s.about(50)).feed(2*time.Hour, func() float64 { return math.NaN() }).feed(3*time.Hour, s.about(50))
+	if len(s.said) != 0 {
+		t.Errorf("silence is for another rule, and was found: %+v", s.said)
+	}
+}
+
+func TestALastingLevelIsTakenAsUsualInTheEnd(t *testing.T) {
+	s := newSeries(t, rtt5, 5*time.Minute)
+	s.feed(7*24*time.Hour, s.about(50)).feed(4*24*time.Hour, s.about(90))
+	if s.turns() != "bg" {
+		t.Fatalf("verdicts %q of a level that stays: %+v", s.turns(), s.said)
+	}
+	if text := s.said[1].Text; !strings.Contains(text, "taken as usual") {
+		t.Errorf("the end of a level that stayed is told as %q", text)
+	}
+}
+
+func TestItSaysWhyItDoesNotJudge(t *testing.T) {
+	s := newSeries(t, rtt5, 5*time.Minute)
+	d := s.d.(*detector)
+	if d.Declines() == "" {
+		t.Error("a series without samples is judged")
+	}
+	s.feed(6*time.Hour, s.about(50))
+	if why := d.Declines(); !strings.Contains(why, "learnt") {
+		t.Errorf("after six hours: %q", why)
+	}
+	s.feed(7*time.Hour, s.about(50))
+	if why := d.Declines(); why != "" {
+		t.Errorf("after thirteen hours: %q", why)
+	}
+}
+
+func TestStateIsSmall(t *testing.T) {
+	s := newSeries(t, rtt5, 5*time.Minute)
+	s.feed(30*24*time.Hour, s.daily(50, 10))
+	saved, err := s.d.Save()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(saved) > 5*1024 {
+		t.Errorf("the state of a series at five minutes takes %d bytes", len(saved))
+	}
+	t.Logf("%d bytes", len(saved))
+}
+
+// A sample takes 3 µs at most, seasons, forecasts and rarity included.
+func BenchmarkSample(b *testing.B) {
+	d := analysistest.New(b, Method(), rtt5)
+	r := rand.New(rand.NewPCG(1, 2))
+	values := make([]float64, 4096)
+	for i := range values {
+		values[i] = 50 + r.NormFloat64()
+	}
+	at := analysistest.Start
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		d.Feed(measure.Sample{RunKey: measure.RunKey{DueAt: at}, Outcome: measure.OK, Value: values[i%len(values)]})
+		at = at.Add(5 * time.Minute)
+	}
+}

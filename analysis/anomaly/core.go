@@ -1,0 +1,204 @@
+package anomaly
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"sonde/analysis/regular"
+)
+
+// core judges the points of one series.
+type core struct {
+	set   setting
+	step  time.Duration
+	cal   regular.Calendar
+	width int // values of the window
+	day   season
+	learnt
+}
+
+// learnt is all that the points so far left behind, beside the season of the day.
+type learnt struct {
+	N, Since       int64 // points; values since the last pause
+	Begun          bool  // a value was seen
+	F              forecasters
+	S              scales
+	Points, Levels extremes
+	BlockFor       float64 // how long the half day has gone on, seconds of measuring
+	Window         [windowMost]float64
+	WindowAt       int64
+	WindowN        int64
+	Missing        int64   // answers that did not come, in a row
+	MissRate       float64 // how often they do not come
+	Said           float64 // the greatest of late, fading
+}
+
+const (
+	windowMost  = 12
+	windowLeast = 2
+
+	warm       = 30     // points before anything is judged
+	learning   = 10     // points before deviations count as usual
+	afterPause = 2      // values after a pause that are not judged
+	halfDay    = 43200. // seconds
+
+	rarelyMissing = 0.005
+	missMemory    = 2000.0
+	silenceAt     = 14.0 // evidence, in nats, at which silence alerts
+	silenceLeast  = 3    // in a row
+	silenceLearnt = 3    // of a silence so many count for how often answers do not come
+	silencePause  = 6    // a longer one is a pause
+
+	told  = 0.3 // of what alerts: from here on a score is remembered
+	again = 1.2 // and said again when it is so many times greater
+)
+
+func newCore(set setting, step time.Duration, zone *time.Location) *core {
+	slots := int(max(1, min(daySlotsMost, math.Round(86400/step.Seconds()))))
+	c := &core{set: set, step: step, cal: regular.NewCalendar(zone),
+		width: int(max(windowLeast, min(windowMost, math.Round(float64(set.window)/float64(step))))),
+		day:   season{make([]float32, slots), make([]uint8, slots)}}
+	c.MissRate = rarelyMissing
+	return c
+}
+
+// finding is what a point shows.
+type finding struct {
+	Conviction                    float64 // 1 alerts; said once
+	Deviation                     float64 // the same, each time
+	Rule                          string  // what speaks: point, level or silence
+	Rose                          bool
+	Value, Forecast, Low, High    float64 // NaN where there is none; the band is what would not alert
+	Spread, Spreads, Usual, Asked float64 // the spread; how many off; what is usual; what is asked for
+}
+
+// next judges a point.
+func (c *core) next(p regular.Point) finding {
+	none := finding{Value: p.Value, Forecast: math.NaN(), Low: math.NaN(), High: math.NaN()}
+	fade := c.set.once.Seconds() / 2
+	passed := max(p.After, c.step).Seconds()
+	c.Said *= math.Exp(-passed / max(2*fade, 6*c.step.Seconds()*fade/3600))
+	if p.Broken {
+		c.Since, c.WindowN, c.Missing = 0, 0, 0
+	}
+	c.N++
+	if p.Lost {
+		return c.once(c.lost(none))
+	}
+	if math.IsNaN(p.Value) { // a counter whose rate is not known
+		c.Since++
+		return none
+	}
+	c.MissRate -= c.MissRate / missMemory
+	if c.Missing > silencePause {
+		c.Since, c.WindowN = 0, 0
+	}
+	c.Missing = 0
+	c.Since++
+	return c.once(c.value(p))
+}
+
+// once lets a conviction out when it is greater than what was said of late.
+func (c *core) once(f finding) finding {
+	f.Deviation = f.Conviction
+	switch {
+	case f.Conviction <= 0 || f.Conviction < c.Said:
+		f.Conviction = 0
+	case f.Conviction >= told:
+		c.Said = max(c.Said, f.Conviction*again)
+	}
+	return f
+}
+
+// lost judges an answer that did not come: so many in a row, where so few fail to come.
+func (c *core) lost(f finding) finding {
+	c.Missing++
+	if c.set.silence && c.Missing >= silenceLeast {
+		f.Rule = "silence"
+		f.Conviction = float64(c.Missing) * -math.Log(max(c.MissRate, rarelyMissing)) / silenceAt
+		f.Spreads, f.Usual = float64(c.Missing), c.MissRate
+	}
+	if c.Missing <= silenceLearnt {
+		c.MissRate += (1 - c.MissRate) / missMemory
+	}
+	return f
+}
+
+// value judges a value, then learns from it.
+func (c *core) value(p regular.Point) finding {
+	v, step, n := p.Value, c.step.Seconds(), float64(c.N)
+	daySlot, weekSlot, hour := c.cal.Day(p.At, len(c.day.mean)), c.cal.Week(p.At, weekSlots), c.cal.Day(p.At, 24)
+	if !c.Begun {
+		c.Begun = true
+		c.F.begin(v)
+		c.S.begin(v)
+	}
+	c.S.see(v)
+	if c.Since == 1 {
+		c.F.afterPause()
+	}
+	b := c.F.believe(v, c.day, daySlot, weekSlot)
+	floor := c.S.floor(c.F.Base)
+	spread := c.S.point(hour, b.error, floor)
+	level, full := c.level(b.slow)
+	lasting := max(c.S.level(floor), c.set.floor*math.Abs(c.F.Base))
+
+	f := finding{Value: v, Forecast: b.forecast, Spread: spread}
+	off, offLevel := c.set.bad(b.residual/spread), 0.0
+	if full {
+		offLevel = c.set.bad(level / lasting)
+	}
+	asked, askedLevel := c.set.asked(c.set.point, c.set.usual, &c.Points), c.set.asked(c.set.level, c.set.usualLevel, &c.Levels)
+	f.Low, f.High = b.forecast-asked*spread, b.forecast+asked*spread
+	if !c.set.points {
+		f.Low, f.High = v-level-askedLevel*lasting, v-level+askedLevel*lasting
+	}
+	if c.N > warm && c.Points.Closed > 0 && c.Since > afterPause {
+		f.Rule, f.Rose, f.Spreads, f.Asked, f.Usual = "point", b.residual > 0, off, asked, math.Exp(c.Points.Usual)
+		if c.set.points {
+			f.Conviction = off / asked
+		}
+		if x := offLevel / askedLevel; x > f.Conviction {
+			f.Conviction, f.Rule, f.Rose, f.Spreads, f.Spread, f.Asked, f.Usual = x, "level", level > 0, offLevel, lasting, askedLevel, math.Exp(c.Levels.Usual)
+		}
+	}
+	if c.N > learning && c.Since > afterPause {
+		c.Points.note(off, c.set.cap*asked)
+		c.Levels.note(offLevel, c.set.cap*askedLevel)
+	}
+	c.BlockFor += step
+	if c.BlockFor >= max(halfDay, 12*step) {
+		c.BlockFor = 0
+		c.Points.close()
+		c.Levels.close()
+	}
+	c.F.learn(v, b, c.day, daySlot, weekSlot, step, floor, n)
+	c.S.learn(v, b.residual, spread, hour, level, full, floor, step, n)
+	return f
+}
+
+// level is the median of the window with a new residual in it, and whether the window is full.
+func (c *core) level(residual float64) (float64, bool) {
+	c.Window[c.WindowAt%int64(c.width)] = residual
+	c.WindowAt++
+	c.WindowN = min(c.WindowN+1, int64(c.width))
+	if c.WindowN < int64(c.width) {
+		return 0, false
+	}
+	var sorted [windowMost]float64
+	w := sorted[:c.width]
+	copy(w, c.Window[:c.width])
+	slices.Sort(w)
+	if len(w)%2 == 1 {
+		return w[len(w)/2], true
+	}
+	// The weaker of the middle two: half of the window is not enough.
+	switch low, high := w[len(w)/2-1], w[len(w)/2]; {
+	case low > 0:
+		return low, true
+	case high < 0:
+		return high, true
+	}
+	return 0, true
+}

@@ -1,0 +1,29 @@
+// Package anomaly is the detector a new spec gets: one setting for every series a
+// probe can make. It learns what is usual from the series itself, as it goes.
+//
+//	sample ─▶ regular ─▶ nine forecasters ─▶ residual / spread ─┬▶ one point ─┐
+//	           point     3 speeds × none,     of this hour      ├▶ a level  ──┼▶ against the usual ─▶ once ─▶ score
+//	                     day, week                              └▶ silence  ──┘     extremes
+//
+// Forecast. Nine levels run side by side: quick, middle and slow, each of the series
+// itself, of the series less its usual day, and less its usual week. The one with
+// the smallest robust error is believed; a season must win by a margin.
+//
+// Magnitude. The residual of a point, and the median of the residuals of the last 25
+// minutes, are measured in spreads: the mean error, never less than a share of
+// the level, of the range, and of the usual change from sample to sample. Round-trip
+// times never alert by one point.
+//
+// Rarity. The greatest such deviations of each half day are kept for four weeks: what
+// happens every day is no news, however large it is. Round-trip times are judged
+// by magnitude alone, since a path that gets worse every evening is still worse.
+//
+// Once. A score is given again only when it is greater than the one before; what
+// was said fades within hours.
+//
+// A score lies in 0 to 1. From 0.5 on it is an alert, from 0.8 on one that may wake
+// people: a grave finding.
+//
+// Nothing is judged before a day's worth of learning where the series allows it; see Declines.
+// The package judges one series; what many share is for others to see.
+package anomaly
