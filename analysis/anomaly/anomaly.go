@@ -51,8 +51,8 @@ type episode struct {
 	Off   time.Time `json:"off,omitzero"`    // since when the series has been off, if it is
 	Since time.Time `json:"since,omitzero"`  // when it began
 	Usual float64   `json:"usual,omitempty"` // what was expected when it began
-	Rose  bool      `json:"rose,omitempty"`
-	Well  time.Time `json:"well,omitzero"` // since when it has been well again
+	Most  float64   `json:"most,omitempty"`  // the greatest conviction
+	Well  time.Time `json:"well,omitzero"`   // since when it has been well again
 }
 
 // defaultStep is taken for a spec that runs at times of a crontab, of which no
@@ -117,6 +117,7 @@ const sharpness = 2
 const (
 	wellFor   = time.Hour
 	wellSteps = 6
+	worse     = 2   // so many times what was said of an episode is said again
 	offAt     = 0.5 // of what alerts: from here on the series is off
 )
 
@@ -130,9 +131,16 @@ func (d *detector) follow(p regular.Point, f finding) []measure.Verdict {
 	}
 	if d.score >= d.threshold {
 		if e.Rule == "" {
-			e.Since, e.Usual = e.Off, f.Forecast
+			e.Since, e.Most = d.began(p, f), 0
+			if e.Usual = f.Forecast; f.Rule == "silence" {
+				e.Usual = 0
+			}
 		}
-		e.Rule, e.Rose, e.Well = f.Rule, f.Rose, time.Time{}
+		e.Well = time.Time{}
+		if f.Conviction <= e.Most*worse && f.Rule == e.Rule {
+			return nil // it stands, and is hardly worse
+		}
+		e.Rule, e.Most = f.Rule, max(e.Most, f.Conviction)
 		return []measure.Verdict{{Kind: measure.Bad, At: p.At, Since: e.Since, Text: d.words(f), Evidence: d.evidence(f)}}
 	}
 	switch {
@@ -148,6 +156,17 @@ func (d *detector) follow(p regular.Point, f finding) []measure.Verdict {
 		return []measure.Verdict{v}
 	}
 	return nil
+}
+
+// began is when what is found now began. A level is seen when half of its window is off.
+func (d *detector) began(p regular.Point, f finding) time.Time {
+	switch f.Rule {
+	case "silence":
+		return time.UnixMicro(d.core.MissingFrom).UTC()
+	case "level":
+		return d.episode.Off.Add(-time.Duration(d.core.width/2) * d.reader.Step)
+	}
+	return d.episode.Off
 }
 
 // words say what was found.
@@ -171,7 +190,7 @@ func (d *detector) overWords(f finding) string {
 	switch {
 	case e.Rule == "silence":
 		return "answers again"
-	case !math.IsNaN(f.Forecast) && !math.IsNaN(e.Usual) && math.Abs(f.Forecast-e.Usual) > 2*f.Spread:
+	case math.Abs(f.Forecast-e.Usual) > 2*f.Spread:
 		return fmt.Sprintf("%s is taken as usual now, before it was %s", analysis.Number(f.Forecast, d.unit), analysis.Number(e.Usual, d.unit))
 	}
 	return "as usual again, " + analysis.Number(f.Value, d.unit)

@@ -30,6 +30,7 @@ type learnt struct {
 	WindowAt       int64
 	WindowN        int64
 	Missing        int64   // answers that did not come, in a row
+	MissingFrom    int64   // the first of them, µs since 1970
 	MissRate       float64 // how often they do not come
 	Said           float64 // the greatest of late, fading
 }
@@ -84,7 +85,7 @@ func (c *core) next(p regular.Point) finding {
 	}
 	c.N++
 	if p.Lost {
-		return c.once(c.lost(none))
+		return c.once(c.lost(p, none))
 	}
 	if math.IsNaN(p.Value) { // a counter whose rate is not known
 		c.Since++
@@ -112,8 +113,10 @@ func (c *core) once(f finding) finding {
 }
 
 // lost judges an answer that did not come: so many in a row, where so few fail to come.
-func (c *core) lost(f finding) finding {
-	c.Missing++
+func (c *core) lost(p regular.Point, f finding) finding {
+	if c.Missing++; c.Missing == 1 {
+		c.MissingFrom = p.At.UnixMicro()
+	}
 	if c.set.silence && c.Missing >= silenceLeast {
 		f.Rule = "silence"
 		f.Conviction = float64(c.Missing) * -math.Log(max(c.MissRate, rarelyMissing)) / silenceAt
@@ -144,24 +147,19 @@ func (c *core) value(p regular.Point) finding {
 	level, full := c.level(b.slow)
 	lasting := max(c.S.level(floor), c.set.floor*math.Abs(c.F.Base))
 
-	f := finding{Value: v, Forecast: b.forecast, Spread: spread}
 	off, offLevel := c.set.bad(b.residual/spread), 0.0
 	if full {
 		offLevel = c.set.bad(level / lasting)
 	}
 	asked, askedLevel := c.set.asked(c.set.point, c.set.usual, &c.Points), c.set.asked(c.set.level, c.set.usualLevel, &c.Levels)
-	f.Low, f.High = b.forecast-asked*spread, b.forecast+asked*spread
-	if !c.set.points {
-		f.Low, f.High = v-level-askedLevel*lasting, v-level+askedLevel*lasting
+	slowly := finding{Rule: "level", Rose: level > 0, Value: v, Forecast: v - b.slow, Spread: lasting, Spreads: offLevel, Asked: askedLevel, Usual: math.Exp(c.Levels.Usual)}
+	f := finding{Rule: "point", Rose: b.residual > 0, Value: v, Forecast: b.forecast, Spread: spread, Spreads: off, Asked: asked, Usual: math.Exp(c.Points.Usual)}
+	if !c.set.points || offLevel/askedLevel > off/asked {
+		f = slowly
 	}
+	f.Low, f.High = f.Forecast-f.Asked*f.Spread, f.Forecast+f.Asked*f.Spread
 	if c.N > warm && c.Points.Closed > 0 && c.Since > afterPause {
-		f.Rule, f.Rose, f.Spreads, f.Asked, f.Usual = "point", b.residual > 0, off, asked, math.Exp(c.Points.Usual)
-		if c.set.points {
-			f.Conviction = off / asked
-		}
-		if x := offLevel / askedLevel; x > f.Conviction {
-			f.Conviction, f.Rule, f.Rose, f.Spreads, f.Spread, f.Asked, f.Usual = x, "level", level > 0, offLevel, lasting, askedLevel, math.Exp(c.Levels.Usual)
-		}
+		f.Conviction = f.Spreads / f.Asked
 	}
 	if c.N > learning && c.Since > afterPause {
 		c.Points.note(off, c.set.cap*asked)

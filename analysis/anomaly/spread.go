@@ -9,9 +9,9 @@ type scales struct {
 	Last       float64
 	Change     float64     // mean logarithm of the changes that were not nought
 	Changes    float64     // how many there were
-	Hour       [24]float64 // mean absolute residual of each hour of the day
-	HourN      [24]float64
-	Level      float64 // mean absolute level of the last 25 minutes' residuals
+	Hour       [24]float32 // mean absolute residual of each hour of the day
+	HourN      [24]uint16  // how many there were, up to 60000
+	Level      float64     // mean absolute level of the last 25 minutes' residuals
 }
 
 const (
@@ -53,7 +53,7 @@ func (s *scales) point(hour int, err, floor float64) float64 {
 	all := err * perSpread
 	spread := all
 	if s.HourN[hour] > 0 {
-		spread = max(all*hourShare, s.Hour[hour]*perSpread)
+		spread = max(all*hourShare, float64(s.Hour[hour])*perSpread)
 		if s.HourN[hour] < hourKnown {
 			spread = max(spread, all)
 		}
@@ -70,9 +70,11 @@ const tiny = 1e-9
 // learn takes in a residual and the level of residuals; n is how many values there were.
 func (s *scales) learn(v, residual, spread float64, hour int, level float64, full bool, floor, step, n float64) {
 	a := min(math.Abs(residual), clipAt*perSpread*spread)
-	k := min(s.HourN[hour]+1, max(20, 5*3600/step))
-	s.HourN[hour]++
-	s.Hour[hour] += (a - s.Hour[hour]) / k
+	if s.HourN[hour] < 60000 {
+		s.HourN[hour]++
+	}
+	k := min(float64(s.HourN[hour]), max(20, 5*3600/step))
+	s.Hour[hour] += float32((a - float64(s.Hour[hour])) / k)
 	if full {
 		m := min(math.Abs(level), clipAt*perSpread*max(s.Level, floor))
 		s.Level += (m - s.Level) / min(n, 2*memory)

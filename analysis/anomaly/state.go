@@ -31,9 +31,7 @@ func (d *detector) Save() (json.RawMessage, error) {
 	s := saved{Version: version, Episode: d.episode}
 	s.Reader = pack(d.reader)
 	s.Learnt = pack(d.core.learnt, d.core.day.mean, d.core.day.n)
-	if from, open := d.grid.Growing(); !from.IsZero() {
-		s.GridAt, s.Grid = from, pack(open.Values, open.Forecast, open.Low, open.High)
-	}
+	s.GridAt, s.Grid = d.grid.Growing()
 	return json.Marshal(s)
 }
 
@@ -87,12 +85,9 @@ func (d *detector) load(raw json.RawMessage) error {
 		return err
 	}
 	if !s.GridAt.IsZero() {
-		n := len(s.Grid) / 8 / 4
-		values, forecast, low, high := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
-		if err := unpack(s.Grid, values, forecast, low, high); err != nil {
+		if err := d.grid.Resume(s.GridAt.UTC(), s.Grid); err != nil {
 			return err
 		}
-		d.grid.Resume(s.GridAt.UTC(), values, forecast, low, high)
 	}
 	d.reader, d.core.learnt, d.episode = reader, l, s.Episode
 	return nil
@@ -102,10 +97,15 @@ func (d *detector) load(raw json.RawMessage) error {
 func (l *learnt) check(c *core) error {
 	bad := l.N < 0 || l.Since < 0 || l.WindowAt < 0 || l.WindowN < 0 || l.WindowN > int64(c.width) || l.Missing < 0 ||
 		l.Points.Closed < 0 || l.Levels.Closed < 0 || !(l.MissRate >= 0 && l.MissRate <= 1) || !(l.Said >= 0)
-	for _, v := range [][]float64{flat(&l.F.Level), flat(&l.F.Error), l.S.Hour[:], l.S.HourN[:], l.Window[:],
+	for _, v := range [][]float64{flat(&l.F.Level), flat(&l.F.Error), l.Window[:],
 		{l.F.Base, l.S.Low, l.S.High, l.S.Resolution, l.S.Last, l.S.Change, l.S.Changes, l.S.Level, l.BlockFor, l.Said}} {
 		for _, x := range v {
 			bad = bad || math.IsNaN(x) || math.IsInf(x, 0)
+		}
+	}
+	for _, x := range [][]float32{l.S.Hour[:], l.F.Week[:], c.day.mean, l.Points.Block[:], l.Levels.Block[:]} {
+		for _, x := range x {
+			bad = bad || math.IsNaN(float64(x)) || math.IsInf(float64(x), 0)
 		}
 	}
 	if bad {

@@ -1,6 +1,8 @@
 package regular
 
 import (
+	"encoding/binary"
+	"fmt"
 	"math"
 	"time"
 
@@ -39,14 +41,20 @@ func (g *Grid) Add(p Point, forecast, low, high float64) {
 	}
 	if g.from.IsZero() || from.After(g.from) {
 		g.close()
-		g.from = from
-		g.open = analysis.Stretch{From: from, Step: g.step, Values: holes(g.steps), Forecast: holes(g.steps), Low: holes(g.steps), High: holes(g.steps)}
+		g.begin(from)
 	}
 	i := int(p.At.Sub(from) / g.step)
 	if !math.IsNaN(g.open.Values[i]) {
 		return
 	}
-	g.open.Values[i], g.open.Forecast[i], g.open.Low[i], g.open.High[i] = p.Value, forecast, low, high
+	// What is foretold is kept as precisely as a state keeps it.
+	single := func(v float64) float64 { return float64(float32(v)) }
+	g.open.Values[i], g.open.Forecast[i], g.open.Low[i], g.open.High[i] = p.Value, single(forecast), single(low), single(high)
+}
+
+func (g *Grid) begin(from time.Time) {
+	g.from = from
+	g.open = analysis.Stretch{From: from, Step: g.step, Values: holes(g.steps), Forecast: holes(g.steps), Low: holes(g.steps), High: holes(g.steps)}
 }
 
 func holes(n int) []float64 {
@@ -71,16 +79,33 @@ func (g *Grid) Whole() []analysis.Stretch {
 	return out
 }
 
-// Growing is the stretch that is not complete, for the state; from is zero for none.
-func (g *Grid) Growing() (from time.Time, open analysis.Stretch) { return g.from, g.open }
-
-// Resume goes on with a stretch that Growing gave; one that does not fit is dropped.
-func (g *Grid) Resume(from time.Time, values, forecast, low, high []float64) {
-	for _, v := range [][]float64{values, forecast, low, high} {
-		if len(v) != g.steps {
-			return
+// Growing packs the stretch that is not complete, for the state; from is zero for none.
+func (g *Grid) Growing() (from time.Time, packed []byte) {
+	if g.from.IsZero() {
+		return g.from, nil
+	}
+	for i, v := range g.open.Values {
+		packed = binary.LittleEndian.AppendUint64(packed, math.Float64bits(v))
+		for _, f := range []float64{g.open.Forecast[i], g.open.Low[i], g.open.High[i]} {
+			packed = binary.LittleEndian.AppendUint32(packed, math.Float32bits(float32(f)))
 		}
 	}
-	g.from = from
-	g.open = analysis.Stretch{From: from, Step: g.step, Values: values, Forecast: forecast, Low: low, High: high}
+	return g.from, packed
+}
+
+// Resume goes on with a stretch that Growing gave.
+func (g *Grid) Resume(from time.Time, packed []byte) error {
+	const size = 8 + 3*4
+	if len(packed) != g.steps*size || !from.Truncate(g.step*time.Duration(g.steps)).Equal(from) {
+		return fmt.Errorf("a stretch of %d bytes from %v: wanted %d bytes", len(packed), from, g.steps*size)
+	}
+	g.begin(from)
+	for i := range g.open.Values {
+		p := packed[i*size:]
+		g.open.Values[i] = math.Float64frombits(binary.LittleEndian.Uint64(p))
+		for k, f := range [][]float64{g.open.Forecast, g.open.Low, g.open.High} {
+			f[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(p[8+4*k:])))
+		}
+	}
+	return nil
 }
