@@ -185,7 +185,7 @@ func (f *detectFlags) detector(kind string, step time.Duration) (analysis.Detect
 func (f *detectFlags) score(in io.Reader, name, out, kind string, step time.Duration) error {
 	d, err := f.detector(kind, step)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	file := os.Stdout
 	if out != "-" {

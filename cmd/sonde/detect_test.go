@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// aSeries writes a day's delay every four minutes for ten days, with a level of its own for the last hours.
+func aSeries(t *testing.T, path string, rows int) {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("timestamp,value\n")
+	noise, at := rand.New(rand.NewPCG(1, 2)), time.Date(2016, 9, 23, 20, 0, 0, 0, time.UTC)
+	for i := range rows {
+		v := 160 + noise.NormFloat64()
+		if i >= 3400 {
+			v += 40
+		}
+		switch {
+		case i%500 == 499:
+			fmt.Fprintf(&b, "%s,\n", at.Format(time.DateTime))
+		default:
+			fmt.Fprintf(&b, "%s,%.3f\n", at.Format(time.DateTime), v)
+		}
+		at = at.Add(4 * time.Minute)
+	}
+	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// detected runs the verb and gives the rows it wrote.
+func detected(t *testing.T, args ...string) (rows []string) {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "scores.csv")
+	var stderr bytes.Buffer
+	if code := run(t.Context(), append(append([]string{"detect"}, args...), "--out", out), &stderr); code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr.String())
+	}
+	raw, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSpace(string(raw)), "\n")
+}
+
+func TestDetectScoresEachRowOfASeries(t *testing.T) {
+	in := filepath.Join(t.TempDir(), "a.csv")
+	aSeries(t, in, 3500)
+	rows := detected(t, "--in", in, "--kind", "rtt", "--interval", "240")
+	if len(rows) != 3501 || rows[0] != "timestamp,score" || !strings.HasPrefix(rows[1], "2016-09-23 20:00:00,") {
+		t.Fatalf("%d rows, beginning %q", len(rows), rows[:2])
+	}
+	alerts := 0
+	for i, row := range rows[1:] {
+		score := math.NaN()
+		if _, err := fmt.Sscanf(row[len(row)-6:], "%f", &score); err != nil || !(score >= 0 && score <= 1) {
+			t.Fatalf("row %d is %q", i, row)
+		}
+		if score >= 0.5 {
+			alerts++
+			if i < 3400 {
+				t.Errorf("row %d is an alert, the delay rose at 3400: %s", i, row)
+			}
+		}
+	}
+	if alerts == 0 {
+		t.Error("the rise was not found")
+	}
+}
+
+// What was said of a row stays true when more rows come.
+func TestDetectKnowsNothingOfLaterRows(t *testing.T) {
+	dir := t.TempDir()
+	aSeries(t, filepath.Join(dir, "whole.csv"), 3500)
+	aSeries(t, filepath.Join(dir, "begun.csv"), 3450)
+	whole := detected(t, "--in", filepath.Join(dir, "whole.csv"), "--kind", "rtt", "--interval", "4m")
+	begun := detected(t, "--in", filepath.Join(dir, "begun.csv"), "--kind", "rtt", "--interval", "4m")
+	for i := range begun {
+		if begun[i] != whole[i] {
+			t.Fatalf("row %d: %q, and with later rows %q", i, begun[i], whole[i])
+		}
+	}
+}
+
+func TestDetectReadsADirectoryAsItReadsOneSeries(t *testing.T) {
+	dir, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
+	if err := os.Mkdir(filepath.Join(dir, "far"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	aSeries(t, filepath.Join(dir, "far", "a.csv"), 3500)
+	known := filepath.Join(dir, "series.json")
+	if err := os.WriteFile(known, []byte(`{"far/a.csv": {"kind": "latency", "interval_s": 240}}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	if code := run(t.Context(), []string{"detect", "--data", dir, "--series", known, "--out", out}, &stderr); code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr.String())
+	}
+	raw, err := os.ReadFile(filepath.Join(out, "far", "a.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := detected(t, "--in", filepath.Join(dir, "far", "a.csv"), "--kind", "latency", "--interval", "240")
+	if string(raw) != strings.Join(one, "\n")+"\n" {
+		t.Error("a series scored in a directory has other scores than alone")
+	}
+}
+
+func TestDetectSaysWhatIsWrongWithItsInput(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	good := write("good.csv", "timestamp,value\n2016-09-23 20:00:00,1\n2016-09-23 20:00:00,\n2016-09-23 19:00:00,NaN\n")
+	out, outs := filepath.Join(dir, "out.csv"), filepath.Join(dir, "outs")
+	for args, want := range map[string]string{
+		"":                               "say which series: --in FILE",
+		"--in none":                      "say where the scores go",
+		"--in " + good + " --out " + out: "--interval 300",
+		"--in " + good + " --out " + out + " --interval 0":                                                                          "seconds between two samples",
+		"--in " + good + " --out " + out + " --interval month":                                                                      "--interval month",
+		"--in " + good + " --out " + out + " --interval 60 --kind delay":                                                            "rtt",
+		"--in " + good + " --out " + out + " --interval 60 --method crystal":                                                        "known are",
+		"--in " + good + " --out " + out + " --interval 60 -o ball=3":                                                               "ball",
+		"--in " + filepath.Join(dir, "none.csv") + " --out " + out + " --interval 60":                                               "no such file",
+		"--in " + write("empty.csv", "") + " --out " + out + " --interval 60":                                                       "the file is empty",
+		"--in " + write("time.csv", "timestamp,value\nyesterday,1\n") + " --out " + out + " --interval 60":                          "line 2: \"yesterday\" is no time",
+		"--in " + write("word.csv", "timestamp,value\n2016-09-23 20:00:00,much\n") + " --out " + out + " --interval 60":             "line 2: \"much\" is no number",
+		"--data " + dir + " --out " + outs:                                                                                          "--series FILE",
+		"--data " + dir + " --out " + outs + " --series " + write("list.json", "[]"):                                                "wanted {\"NAME.csv\"",
+		"--data " + dir + " --out " + outs + " --series " + write("out.json", `{"../a.csv": {"kind": "rtt", "interval_s": 60}}`):    "leads out of the directory",
+		"--data " + dir + " --out " + outs + " --series " + write("step.json", `{"good.csv": {"kind": "rtt"}}`):                     "interval_s 0",
+		"--data " + dir + " --out " + outs + " --series " + write("lost.json", `{"gone.csv": {"kind": "rtt", "interval_s": 60}}`):   "gone.csv",
+		"--data " + dir + " --out " + outs + " --series " + write("kind.json", `{"good.csv": {"kind": "delay", "interval_s": 60}}`): "good.csv",
+	} {
+		var stderr bytes.Buffer
+		if code := run(t.Context(), append([]string{"detect"}, strings.Fields(args)...), &stderr); code == 0 || !strings.Contains(stderr.String(), want) {
+			t.Errorf("detect %s: exit code %d, %q; wanted it to say %q", args, code, stderr.String(), want)
+		}
+	}
+	if rows := detected(t, "--in", good, "--interval", "60"); len(rows) != 4 {
+		t.Errorf("repeated, missing and earlier rows: %q", rows)
+	}
+}
