@@ -44,6 +44,7 @@ func verbs() []verb {
 		{"report", "--out DIR [--node NAME]", "write the pages as files", runReport},
 		{"alert", "list | ack ID [NOTE] | silence ID LENGTH | comment ID TEXT | right|wrong|planned ID [TEXT]", "open alerts, what is done about one, and whether it was right", runAlert},
 		{"explain", "ALERT | NODE [--at TIME]", "why somebody was woken, or was not", runExplain},
+		{"backtest", "--rule NAME [--set option=value]… [--since 90d]", "replay stored data: what a rule would have raised, as it is and changed", runBacktest},
 		{"asn", "[load FILE… | show ADDRESS…]", "AS and names of addresses: how much is known, load a table, look at some", runASN},
 		{"detect", "--in FILE --kind K --interval S --out FILE", "score the rows of a series as the analyst would, without a database", runDetect},
 		{"probe", "TOOL TARGET [-o name=value]…", "make one run now, without a database", runProbe},

@@ -71,22 +71,11 @@ type Configuration struct {
 func (j Judging) Configuration(ctx context.Context) (Configuration, error) {
 	c := Configuration{Parents: map[string]string{}, HostsSeen: map[string]time.Time{}}
 	wrap := func(err error) (Configuration, error) { return c, fmt.Errorf("read rules and specs: %w", err) }
-	rows, err := j.tx.Query(ctx, `SELECT name, method, coalesce(tool, ''), coalesce(metric, ''), coalesce(node, ''), coalesce(label, ''), options, severity,
-		extract(epoch FROM tolerance)::float8, coalesce(extract(epoch FROM repeat_limit)::float8, sonde_setting_seconds('repeat_limit')), sonde_setting_seconds('graver_after'), second_look, shadow
-		FROM rules WHERE enabled ORDER BY name`)
-	if err != nil {
-		return wrap(err)
+	var err error
+	if c.Rules, err = j.rules(ctx, "enabled"); err != nil {
+		return c, err
 	}
-	if c.Rules, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Rule, error) {
-		var r Rule
-		var tolerance, repeat, grow float64
-		err := row.Scan(&r.Name, &r.Method, &r.Tool, &r.Metric, &r.Node, &r.Label, &r.Options, &r.Severity, &tolerance, &repeat, &grow, &r.SecondLook, &r.Shadow)
-		r.Tolerance, r.Repeat, r.Grow = seconds(tolerance), seconds(repeat), seconds(grow)
-		return r, err
-	}); err != nil {
-		return wrap(err)
-	}
-	rows, err = j.tx.Query(ctx, `SELECT s.id, s.monhost, s.node, s.tool, s.label, n.labels, coalesce(extract(epoch FROM s.run_interval)::float8, 0),
+	rows, err := j.tx.Query(ctx, `SELECT s.id, s.monhost, s.node, s.tool, s.label, n.labels, coalesce(extract(epoch FROM s.run_interval)::float8, 0),
 		greatest(s.timing_since, n.enabled_since)
 		FROM toolspecs s JOIN nodes n ON n.name = s.node WHERE s.enabled AND n.enabled ORDER BY s.id`)
 	if err != nil {
@@ -108,12 +97,8 @@ func (j Judging) Configuration(ctx context.Context) (Configuration, error) {
 	if _, err = pgx.ForEachRow(rows, []any{&name, &parent}, func() error { c.Parents[name] = parent; return nil }); err != nil {
 		return wrap(err)
 	}
-	if rows, err = j.tx.Query(ctx, `SELECT id, coalesce(node, ''), coalesce(label, ''), from_at, until_at, text FROM maintenance
-		WHERE until_at > clock_timestamp() - interval '2 days' ORDER BY until_at DESC`); err != nil {
-		return wrap(err)
-	}
-	if c.Maintenance, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Maintenance]); err != nil {
-		return wrap(err)
+	if c.Maintenance, err = j.maintenance(ctx, "until_at > clock_timestamp() - interval '2 days'"); err != nil {
+		return c, err
 	}
 	if rows, err = j.tx.Query(ctx, `SELECT name, last_seen_at FROM monhosts WHERE last_seen_at IS NOT NULL`); err != nil {
 		return wrap(err)
@@ -129,6 +114,41 @@ func (j Judging) Configuration(ctx context.Context) (Configuration, error) {
 		return wrap(err)
 	}
 	return c, nil
+}
+
+// rules reads the rules that fit a condition.
+func (j Judging) rules(ctx context.Context, condition string) ([]Rule, error) {
+	rows, err := j.tx.Query(ctx, `SELECT name, method, coalesce(tool, ''), coalesce(metric, ''), coalesce(node, ''), coalesce(label, ''), options, severity,
+		extract(epoch FROM tolerance)::float8, coalesce(extract(epoch FROM repeat_limit)::float8, sonde_setting_seconds('repeat_limit')), sonde_setting_seconds('graver_after'), second_look, shadow
+		FROM rules WHERE `+condition+` ORDER BY name`)
+	if err != nil {
+		return nil, fmt.Errorf("read rules: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Rule, error) {
+		var r Rule
+		var tolerance, repeat, grow float64
+		err := row.Scan(&r.Name, &r.Method, &r.Tool, &r.Metric, &r.Node, &r.Label, &r.Options, &r.Severity, &tolerance, &repeat, &grow, &r.SecondLook, &r.Shadow)
+		r.Tolerance, r.Repeat, r.Grow = seconds(tolerance), seconds(repeat), seconds(grow)
+		return r, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read rules: %w", err)
+	}
+	return list, nil
+}
+
+// maintenance reads the planned quiet that fits a condition, the last to end first.
+func (j Judging) maintenance(ctx context.Context, condition string) ([]Maintenance, error) {
+	rows, err := j.tx.Query(ctx, `SELECT id, coalesce(node, ''), coalesce(label, ''), from_at, until_at, text FROM maintenance
+		WHERE `+condition+` ORDER BY until_at DESC`)
+	if err != nil {
+		return nil, fmt.Errorf("read maintenance: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Maintenance])
+	if err != nil {
+		return nil, fmt.Errorf("read maintenance: %w", err)
+	}
+	return list, nil
 }
 
 // AlignShadow makes open alerts follow their rules into shadow and out of it.
