@@ -15,7 +15,7 @@ import (
 	"sonde/analysis"
 	analyses "sonde/analysis/catalog"
 	"sonde/config"
-	"sonde/internal/backtest"
+	"sonde/internal/replay"
 	"sonde/internal/judge"
 	"sonde/internal/measure"
 	"sonde/internal/store"
@@ -25,7 +25,7 @@ import (
 
 // runBacktest replays stored data through a rule, and says what it would have raised.
 func runBacktest(ctx context.Context, args []string) error {
-	return backtestOnce(ctx, args, os.Stdout, os.Stderr)
+	return backtestOnce(ctx, args, os.Stdout, os.Stderr, isTerminal(os.Stderr))
 }
 
 // backtestFlags are the command line as it was given.
@@ -39,7 +39,8 @@ type backtestFlags struct {
 	most                       int
 }
 
-func backtestOnce(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+// backtestOnce says on stderr how far it is when a person watches.
+func backtestOnce(ctx context.Context, args []string, stdout, stderr io.Writer, watched bool) error {
 	fs := flags("backtest")
 	from := config.Flags(fs)
 	var f backtestFlags
@@ -81,13 +82,13 @@ func backtestOnce(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	if err := t.read(ctx, st); err != nil {
 		return err
 	}
-	if isTerminal(stderr) {
+	if watched {
 		t.q.Progress = func(at time.Time, done float64, rows int64) {
 			fmt.Fprintf(stderr, "\r%s  %3.0f %%  %d rows ", at.Format(time.DateOnly), 100*done, rows)
 		}
 		defer fmt.Fprint(stderr, "\r")
 	}
-	t.results, t.facts, err = backtest.Run(ctx, st, t.q)
+	t.results, t.facts, err = replay.Run(ctx, st, t.q)
 	if ctx.Err() != nil {
 		return fmt.Errorf("stopped after %d rows; nothing was changed", t.facts.Rows)
 	}
@@ -122,9 +123,9 @@ func (f *backtestFlags) check(fs *pflag.FlagSet) error {
 }
 
 // question makes it of the flags.
-func (f *backtestFlags) question(plan store.ReplayPlan) (backtest.Question, error) {
-	q := backtest.Question{Tools: tools.All(), Maintenance: plan.Maintenance}
-	none := func(err error) (backtest.Question, error) { return q, err }
+func (f *backtestFlags) question(plan store.ReplayPlan) (replay.Question, error) {
+	q := replay.Question{Tools: tools.All(), Maintenance: plan.Maintenance}
+	none := func(err error) (replay.Question, error) { return q, err }
 	var err error
 	if q.Until, err = moment(f.until, plan.Now); err != nil {
 		return none(usageError("--until: %v", err))
@@ -158,23 +159,23 @@ func (f *backtestFlags) question(plan store.ReplayPlan) (backtest.Question, erro
 			return none(err)
 		}
 	}
-	if err := backtest.Fits(q.Method, &rule); err != nil {
+	if err := replay.Fits(q.Method, &rule); err != nil {
 		return none(usageError("%v", err))
 	}
-	q.Settings = []backtest.Setting{{Name: "as it is", Rule: rule}}
+	q.Settings = []replay.Setting{{Name: "as it is", Rule: rule}}
 	switch {
 	case len(f.set) > 0:
 		changed, err := changedRule(q.Method, rule, f.set)
 		if err != nil {
 			return none(err)
 		}
-		q.Settings = append(q.Settings, backtest.Setting{Name: strings.Join(f.set, " "), Rule: changed})
+		q.Settings = append(q.Settings, replay.Setting{Name: strings.Join(f.set, " "), Rule: changed})
 	case f.propose != "":
 		var names []string
 		if f.propose != "*" {
 			names = strings.Split(f.propose, ",")
 		}
-		if q.Settings, err = backtest.Grid(q.Method, rule, names); err != nil {
+		if q.Settings, err = replay.Grid(q.Method, rule, names); err != nil {
 			return none(usageError("--propose: %v", err))
 		}
 	}
@@ -270,7 +271,7 @@ func changedRule(m analysis.Method, r store.Rule, set []string) (store.Rule, err
 	if r.Options, err = json.Marshal(merged); err != nil {
 		return r, fmt.Errorf("options of rule %q: %w", r.Name, err)
 	}
-	if err := backtest.Fits(m, &r); err != nil {
+	if err := replay.Fits(m, &r); err != nil {
 		return r, usageError("%v", err)
 	}
 	return r, nil
@@ -285,11 +286,7 @@ func optionNames(m analysis.Method) string {
 }
 
 // isTerminal reports whether a person watches.
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
+func isTerminal(file *os.File) bool {
 	info, err := file.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

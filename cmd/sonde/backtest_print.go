@@ -8,7 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"sonde/internal/backtest"
+	"sonde/internal/replay"
 	"sonde/internal/measure"
 	"sonde/internal/store"
 )
@@ -67,8 +67,8 @@ func jsonOr(raw []byte, otherwise string) string {
 // printFigures sets the settings side by side.
 func (t *trial) printFigures(w io.Writer) {
 	tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	var figures []backtest.Figures
-	var marks []backtest.Marks
+	var figures []replay.Figures
+	var marks []replay.Marks
 	head := ""
 	for i := range t.results {
 		figures = append(figures, t.results[i].Figures(&t.q, &t.facts, t.plan.Zone))
@@ -82,28 +82,28 @@ func (t *trial) printFigures(w io.Writer) {
 		}
 		fmt.Fprintln(tw, row)
 	}
-	number := func(name string, f func(backtest.Figures) int) {
+	number := func(name string, f func(replay.Figures) int) {
 		line(name, func(i int) string { return fmt.Sprint(f(figures[i])) })
 	}
 	fmt.Fprintf(tw, "\n%s\n", head)
-	number("alerts", func(f backtest.Figures) int { return f.Alerts })
+	number("alerts", func(f replay.Figures) int { return f.Alerts })
 	line("  a week", func(i int) string { return fmt.Sprintf("%.1f", figures[i].PerWeek) })
 	line("  a spec and week", func(i int) string { return fmt.Sprintf("%.3f", figures[i].PerSpecWeek) })
-	number(fmt.Sprintf("  at night (%d to %d)", backtest.NightFrom, backtest.NightUntil), func(f backtest.Figures) int { return f.Night })
-	number("  in maintenance", func(f backtest.Figures) int { return f.Planned })
-	number("  flapping", func(f backtest.Figures) int { return f.Flapping })
-	number("  standing at the end", func(f backtest.Figures) int { return f.Standing })
+	number(fmt.Sprintf("  at night (%d to %d)", replay.NightFrom, replay.NightUntil), func(f replay.Figures) int { return f.Night })
+	number("  in maintenance", func(f replay.Figures) int { return f.Planned })
+	number("  flapping", func(f replay.Figures) int { return f.Flapping })
+	number("  standing at the end", func(f replay.Figures) int { return f.Standing })
 	line("  usual length", func(i int) string { return orDash(figures[i].MedianLength) })
-	number("messages", func(f backtest.Figures) int { return f.Messages })
-	number("  at night", func(f backtest.Figures) int { return f.NightlyTold })
+	number("messages", func(f replay.Figures) int { return f.Messages })
+	number("  at night", func(f replay.Figures) int { return f.NightlyTold })
 	line("incidents caught", func(i int) string {
-		return fmt.Sprintf("%d of %d", backtest.Caught(marks[i].Right), len(marks[i].Right))
+		return fmt.Sprintf("%d of %d", replay.Caught(marks[i].Right), len(marks[i].Right))
 	})
 	line("wrong alerts repeated", func(i int) string {
-		return fmt.Sprintf("%d of %d", backtest.Caught(marks[i].Wrong), len(marks[i].Wrong))
+		return fmt.Sprintf("%d of %d", replay.Caught(marks[i].Wrong), len(marks[i].Wrong))
 	})
 	line("planned work told of", func(i int) string {
-		return fmt.Sprintf("%d of %d", backtest.Caught(marks[i].Planned), len(marks[i].Planned))
+		return fmt.Sprintf("%d of %d", replay.Caught(marks[i].Planned), len(marks[i].Planned))
 	})
 	line("alerts nobody marked", func(i int) string { return fmt.Sprint(marks[i].Unmarked) })
 	_ = tw.Flush()
@@ -122,7 +122,7 @@ const barLength = 30
 // printHours draws when alerts are raised, by hour of day and by week.
 func (t *trial) printHours(w io.Writer) {
 	most := barLength // one sign an alert, as long as that fits
-	var figures []backtest.Figures
+	var figures []replay.Figures
 	for i := range t.results {
 		f := t.results[i].Figures(&t.q, &t.facts, t.plan.Zone)
 		figures = append(figures, f)
@@ -149,7 +149,7 @@ func (t *trial) printHours(w io.Writer) {
 
 // printIncidents says of each incident whether and when it is told of.
 func (t *trial) printIncidents(w io.Writer) {
-	var marks []backtest.Marks
+	var marks []replay.Marks
 	head := "  \tFROM\tLASTED\tWHERE\tWHAT"
 	for i := range t.results {
 		marks = append(marks, t.results[i].Against(t.incidents, t.q.Specs))
@@ -157,11 +157,11 @@ func (t *trial) printIncidents(w io.Writer) {
 	}
 	kinds := []struct {
 		name string
-		list func(backtest.Marks) []backtest.Told
+		list func(replay.Marks) []replay.Told
 	}{
-		{"right", func(m backtest.Marks) []backtest.Told { return m.Right }},
-		{"wrong", func(m backtest.Marks) []backtest.Told { return m.Wrong }},
-		{"planned", func(m backtest.Marks) []backtest.Told { return m.Planned }},
+		{"right", func(m replay.Marks) []replay.Told { return m.Right }},
+		{"wrong", func(m replay.Marks) []replay.Told { return m.Wrong }},
+		{"planned", func(m replay.Marks) []replay.Told { return m.Planned }},
 	}
 	fmt.Fprintln(w, "\nincidents, and when an alert tells of them:")
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -219,7 +219,7 @@ func whatOf(in store.Incident) string {
 	return text
 }
 
-func tellingOf(t backtest.Told) string {
+func tellingOf(t replay.Told) string {
 	if t.Alert == nil {
 		return "no alert"
 	}
@@ -233,7 +233,7 @@ func tellingOf(t backtest.Told) string {
 	return text
 }
 
-func (t *trial) printAlerts(w io.Writer, head string, list []*backtest.Alert) {
+func (t *trial) printAlerts(w io.Writer, head string, list []*replay.Alert) {
 	fmt.Fprintf(w, "\n%s (%d):\n", head, len(list))
 	if len(list) == 0 {
 		fmt.Fprintln(w, "  none")
@@ -258,11 +258,11 @@ func (t *trial) printAlerts(w io.Writer, head string, list []*backtest.Alert) {
 	}
 }
 
-func aboutOf(a *backtest.Alert) string {
+func aboutOf(a *replay.Alert) string {
 	return strings.TrimSpace(fmt.Sprintf("%s %s %s", a.Node, a.Tool, a.Label)) + " from " + a.Monhost
 }
 
-func severityOf(a *backtest.Alert) string {
+func severityOf(a *replay.Alert) string {
 	text := string(a.Severity)
 	if a.Planned {
 		text += ", planned"
@@ -275,9 +275,9 @@ func severityOf(a *backtest.Alert) string {
 
 func (t *trial) printDifference(w io.Writer) {
 	now, then := t.results[0].Setting.Name, t.results[1].Setting.Name
-	d := backtest.Compare(t.results[0].Alerts, t.results[1].Alerts)
+	d := replay.Compare(t.results[0].Alerts, t.results[1].Alerts)
 	earlier, later := 0, 0
-	var moved []backtest.Pair
+	var moved []replay.Pair
 	for _, p := range d.Both {
 		switch {
 		case p.Later < 0:
@@ -324,8 +324,8 @@ func (t *trial) printProposal(w io.Writer) {
 		if !s.KeepsAll {
 			note = "loses right ones"
 		}
-		fmt.Fprintf(tw, "  %s\t%d of %d\t%s\t%d of %d\t%d\t%d\t%s\n", s.Setting.Name, backtest.Caught(s.Marks.Right), len(s.Marks.Right), measure.FormatDuration(s.Delay.Round(time.Second)),
-			backtest.Caught(s.Marks.Wrong), len(s.Marks.Wrong), s.Marks.Unmarked, s.Alerts, note)
+		fmt.Fprintf(tw, "  %s\t%d of %d\t%s\t%d of %d\t%d\t%d\t%s\n", s.Setting.Name, replay.Caught(s.Marks.Right), len(s.Marks.Right), measure.FormatDuration(s.Delay.Round(time.Second)),
+			replay.Caught(s.Marks.Wrong), len(s.Marks.Wrong), s.Marks.Unmarked, s.Alerts, note)
 	}
 	_ = tw.Flush()
 	if n := len(order) - proposalsShown; n > 0 {

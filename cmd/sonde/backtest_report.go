@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"sonde/internal/backtest"
+	"sonde/internal/replay"
 	"sonde/internal/measure"
 	"sonde/internal/store"
 )
@@ -18,12 +18,12 @@ import (
 type trial struct {
 	flags     backtestFlags
 	plan      store.ReplayPlan
-	q         backtest.Question
+	q         replay.Question
 	incidents []store.Incident
 	raised    []store.StoredTick // alerts of the rule that the analyst raised in the time
 
-	results []backtest.Result
-	facts   backtest.Facts
+	results []replay.Result
+	facts   replay.Facts
 }
 
 // read reads what belongs to the question beside the data.
@@ -55,7 +55,7 @@ func (t *trial) replayed() (raised, same int) {
 			continue
 		}
 		raised++
-		if slices.ContainsFunc(t.results[0].Alerts, func(a *backtest.Alert) bool {
+		if slices.ContainsFunc(t.results[0].Alerts, func(a *replay.Alert) bool {
 			return a.ToolspecID == k.ToolspecID && a.Raised.Sub(k.At).Abs() <= slack
 		}) {
 			same++
@@ -179,7 +179,7 @@ type report struct {
 	Until      time.Time       `json:"until"`
 	LearnFrom  time.Time       `json:"learn_from"`
 	Zone       string          `json:"time_zone"`
-	Facts      backtest.Facts  `json:"facts"`
+	Facts      replay.Facts  `json:"facts"`
 	Settings   []settingReport `json:"settings"`
 	Difference *diffReport     `json:"difference,omitempty"`
 	Proposed   string          `json:"proposed,omitempty"` // the name of a setting
@@ -191,9 +191,9 @@ type settingReport struct {
 	Name      string            `json:"name"`
 	Options   json.RawMessage   `json:"options"`
 	Tolerance string            `json:"tolerance"`
-	Figures   backtest.Figures  `json:"figures"`
+	Figures   replay.Figures  `json:"figures"`
 	Incidents incidentsReport   `json:"incidents"`
-	Alerts    []*backtest.Alert `json:"alerts,omitempty"` // not of settings that a proposal only tried
+	Alerts    []*replay.Alert `json:"alerts,omitempty"` // not of settings that a proposal only tried
 }
 
 type incidentsReport struct {
@@ -206,24 +206,24 @@ type incidentsReport struct {
 
 type toldReport struct {
 	Incident store.Incident  `json:"incident"`
-	Alert    *backtest.Alert `json:"alert"` // null: none told of it
+	Alert    *replay.Alert `json:"alert"` // null: none told of it
 	DelayS   *float64        `json:"delay_s,omitempty"`
 	Alerts   int             `json:"alerts"`
 }
 
 type diffReport struct {
 	Both     []pairReport      `json:"both"`
-	OnlyNow  []*backtest.Alert `json:"only_as_it_is"`
-	OnlyThen []*backtest.Alert `json:"only_then"`
+	OnlyNow  []*replay.Alert `json:"only_as_it_is"`
+	OnlyThen []*replay.Alert `json:"only_then"`
 }
 
 type pairReport struct {
-	Now    *backtest.Alert `json:"as_it_is"`
-	Then   *backtest.Alert `json:"then"`
+	Now    *replay.Alert `json:"as_it_is"`
+	Then   *replay.Alert `json:"then"`
 	LaterS float64         `json:"later_s"` // negative: earlier
 }
 
-func toldOf(list []backtest.Told) []toldReport {
+func toldOf(list []replay.Told) []toldReport {
 	out := []toldReport{}
 	for _, t := range list {
 		r := toldReport{Incident: t.Incident, Alert: t.Alert, Alerts: t.Alerts}
@@ -256,7 +256,7 @@ func (t *trial) report() report {
 			out.Proposed, out.Apply = order[0].Setting.Name, t.applying(order[0].Setting.Rule)
 		}
 	case len(t.results) == 2:
-		d := backtest.Compare(t.results[0].Alerts, t.results[1].Alerts)
+		d := replay.Compare(t.results[0].Alerts, t.results[1].Alerts)
 		r := diffReport{Both: []pairReport{}, OnlyNow: d.OnlyNow, OnlyThen: d.OnlyThen}
 		for _, p := range d.Both {
 			r.Both = append(r.Both, pairReport{p.Now, p.Then, p.Later.Seconds()})
@@ -269,8 +269,8 @@ func (t *trial) report() report {
 }
 
 // proposal orders the settings that were tried. why says that there is nothing to go by; "" when there is.
-func (t *trial) proposal() (order []backtest.Tried, better bool, why string) {
-	order, better = backtest.Propose(t.results, t.incidents, t.q.Specs)
+func (t *trial) proposal() (order []replay.Tried, better bool, why string) {
+	order, better = replay.Propose(t.results, t.incidents, t.q.Specs)
 	m := order[0].Marks
 	if len(m.Right)+len(m.Wrong) == 0 {
 		return order, false, "Nobody has marked anything of what this rule watches in this time: sonde alert ID right|wrong, or rows of incidents."

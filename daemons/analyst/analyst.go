@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sonde/analysis"
+	"sonde/internal/judge"
 	"sonde/internal/store"
 	"sonde/probes"
 )
@@ -23,7 +24,6 @@ const (
 	passAtMost  = time.Minute      // one pass
 	rowsAPass   = 20000            // of one table, so that memory stays small while it catches up
 	groupWait   = time.Minute      // for the other specs of a host
-	dataWait    = time.Minute      // for data that come again
 	groupLinger = 5 * time.Minute  // a host's alert hides its specs so long after it got better
 	hostSilent  = 2 * time.Minute  // without any report a monitoring host is silent
 	markAtLeast = 30 * time.Second // the mark moves also when nothing is new
@@ -179,7 +179,7 @@ func newSession(a *Analyst, db *store.Analyst, changed *atomic.Bool) *session {
 		series: map[string]store.Series{}, methods: map[string]analysis.Method{}, specs: map[int64]*spec{}, hidden: map[int64]hiding{}}
 	seen := map[string]bool{}
 	for _, t := range a.Tools {
-		series := store.Series{Table: t.Table, Routes: hasAll(t.Columns, "hops", "reached", "first_ttl")}
+		series := store.Series{Table: t.Table, Routes: judge.FindsRoutes(t.Columns)}
 		for _, m := range t.Metrics {
 			series.Columns = append(series.Columns, m.Column)
 		}
@@ -193,18 +193,6 @@ func newSession(a *Analyst, db *store.Analyst, changed *atomic.Bool) *session {
 		s.methods[m.Name] = m
 	}
 	return s
-}
-
-func hasAll(columns []string, wanted ...string) bool {
-	found := 0
-	for _, c := range columns {
-		for _, w := range wanted {
-			if c == w {
-				found++
-			}
-		}
-	}
-	return found == len(wanted)
 }
 
 // pass is one transaction. It gives how many findings it wrote.

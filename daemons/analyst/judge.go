@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sonde/internal/alert"
+	"sonde/internal/judge"
 	"sonde/internal/measure"
 	"sonde/internal/store"
 )
@@ -207,9 +208,6 @@ func (p *pass) timeFor(sp *spec) time.Time {
 // verdict folds one verdict into its episode.
 func (p *pass) verdict(sp *spec, w *watch, v measure.Verdict, late bool) error {
 	sp.dirty = true
-	if v.Severity == "" {
-		v.Severity = measure.Severity(w.rule.Severity)
-	}
 	if v.Kind == measure.Bad && w.rule.Method == routeMethod {
 		if err := p.addEffects(sp, &v); err != nil {
 			return err
@@ -219,17 +217,8 @@ func (p *pass) verdict(sp *spec, w *watch, v measure.Verdict, late bool) error {
 		w.reason, _ = v.Evidence["reason"].(string)
 	}
 	before := w.episode
-	next, d := before.Verdict(policy(w.rule), p.facts(sp, w, v.At, late), v)
+	next, d := judge.Fold(w.rule, before, p.facts(sp, w, v.At, late), &v)
 	return p.decide(sp, w, before, next, d, &v, late)
-}
-
-func policy(r *store.Rule) alert.Policy {
-	usual := alert.Usual()
-	usual.Tolerance, usual.Grow = r.Tolerance, r.Grow
-	if r.Repeat > 0 {
-		usual.Repeat = r.Repeat
-	}
-	return usual
 }
 
 // facts of the moment at for a verdict or tick on one watch.
@@ -249,11 +238,9 @@ func (p *pass) facts(sp *spec, w *watch, at time.Time, late bool) alert.Facts {
 	return f
 }
 
-// awaitsData reports whether it is too soon to speak of missing data: after a
-// restart every spec has missed some runs and goes on, and nobody is woken for
-// what is over when it is known.
+// awaitsData reports whether it is too soon to speak of missing data.
 func (p *pass) awaitsData(w *watch) bool {
-	return w.rule.Method == "no-data" && (w.alert == 0 || p.now.Sub(w.opened) < dataWait)
+	return judge.AwaitsData(w.rule, w.alert != 0, w.opened, p.now)
 }
 
 // heed adds what people did to the alert.
@@ -271,16 +258,7 @@ func (p *pass) heed(f *alert.Facts, id int64) {
 // planned is the maintenance that covers a node at an instant, or now, in words;
 // "" for none. Now counts for what happened just before the work began.
 func (p *pass) planned(node string, labels []string, at time.Time) string {
-	for _, m := range p.config.Maintenance {
-		if m.Covers(node, labels, at) || m.Covers(node, labels, p.now) {
-			text := fmt.Sprintf("planned: maintenance %d until %s", m.ID, m.Until.UTC().Format("2006-01-02 15:04 UTC"))
-			if m.Text != "" {
-				text += ", " + m.Text
-			}
-			return text
-		}
-	}
-	return ""
+	return judge.Planned(p.config.Maintenance, node, labels, at, p.now)
 }
 
 // tickEpisodes tells the time to episodes that are not at rest.
@@ -292,7 +270,7 @@ func (p *pass) tickEpisodes() error {
 				continue
 			}
 			before := w.episode
-			next, d, due := before.Tick(policy(w.rule), p.facts(sp, w, p.now, false), p.now)
+			next, d, due := before.Tick(judge.Policy(w.rule), p.facts(sp, w, p.now, false), p.now)
 			if !due {
 				continue
 			}

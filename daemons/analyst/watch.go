@@ -11,6 +11,7 @@ import (
 
 	"sonde/analysis"
 	"sonde/internal/alert"
+	"sonde/internal/judge"
 	"sonde/internal/measure"
 	"sonde/internal/store"
 )
@@ -94,12 +95,6 @@ func (s *session) restore(ctx context.Context, j store.Judging, mark store.Mark)
 	return nil
 }
 
-// covers reports whether a rule watches a spec.
-func covers(r *store.Rule, w *store.Watched) bool {
-	return (r.Tool == "" || r.Tool == w.Tool) && (r.Node == "" || r.Node == w.Node) &&
-		(r.Label == "" || slices.Contains(w.Labels, r.Label))
-}
-
 // configure reads the configuration and makes the watched specs fit it.
 func (p *pass) configure() error {
 	s := p.session
@@ -172,7 +167,7 @@ func (p *pass) fit(sp *spec, old map[string]savedWatch, prints []string) error {
 	var watches []*watch
 	for i := range p.config.Rules {
 		r, print := &p.config.Rules[i], prints[i]
-		if !covers(r, &sp.Watched) {
+		if !judge.Covers(r, &sp.Watched) {
 			continue
 		}
 		m, known := p.methods[r.Method]

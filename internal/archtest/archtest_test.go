@@ -43,7 +43,7 @@ var rules = []rule{
 	{"internal/alert", []string{"internal/measure"}, none},
 	// The seam that analyst and back-test share.
 	{"internal/judge", []string{"analysis", "internal/alert", "internal/measure", "internal/store"}, none},
-	{"internal/backtest", []string{"analysis", "probes", "internal/judge", "internal/alert", "internal/measure", "internal/store"}, none},
+	{"internal/replay", []string{"analysis", "probes", "internal/judge", "internal/alert", "internal/measure", "internal/store"}, none},
 	{"internal/plan", []string{"internal/measure"}, []string{"github.com/robfig/cron/v3"}},
 	{"internal/store", []string{"internal/measure", "internal/plan", "internal/alert"}, []string{"github.com/jackc/pgx/v5"}},
 	{"internal/proc", []string{"internal/measure"}, anything},

@@ -54,7 +54,7 @@ func Sample(r *store.Run, column int) measure.Sample {
 // Policy is how the episodes of a rule are treated.
 func Policy(r *store.Rule) alert.Policy {
 	usual := alert.Usual()
-	usual.Tolerance = r.Tolerance
+	usual.Tolerance, usual.Grow = r.Tolerance, r.Grow
 	if r.Repeat > 0 {
 		usual.Repeat = r.Repeat
 	}

@@ -1,4 +1,4 @@
-package backtest
+package replay
 
 import (
 	"fmt"
@@ -22,7 +22,7 @@ type Alert struct {
 	Tool       string           `json:"tool"`
 	Label      string           `json:"label,omitempty"`
 	Severity   measure.Severity `json:"severity"` // the gravest
-	Text       string           `json:"text"` // as it was raised
+	Text       string           `json:"text"`     // as it was raised
 	Began      time.Time        `json:"began"`
 	Raised     time.Time        `json:"raised"`
 	Ended      *time.Time       `json:"ended,omitempty"`   // nil: it still stood

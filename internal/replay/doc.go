@@ -1,4 +1,4 @@
-// Package backtest replays stored data through the detectors and episodes that
+// Package replay plays stored data through the detectors and episodes that
 // the analyst uses, and says which alerts a rule, as it is or with another
 // setting, would have raised.
 //
@@ -12,4 +12,4 @@
 // one, and that a result which came late was not judged at the time. Detectors
 // learn from the days before the time that is asked for; alerts raised in those
 // are not counted.
-package backtest
+package replay
