@@ -8,8 +8,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"sonde/internal/replay"
 	"sonde/internal/measure"
+	"sonde/internal/replay"
 	"sonde/internal/store"
 )
 

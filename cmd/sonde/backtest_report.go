@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"sonde/internal/replay"
 	"sonde/internal/measure"
+	"sonde/internal/replay"
 	"sonde/internal/store"
 )
 
@@ -99,7 +99,7 @@ func (t *trial) doubts() []string {
 	if t.q.Method.Name == "no-data" {
 		say("A spec that was switched off for a while looks as if it had no data then.")
 	}
-	say("Not replayed: what hides an alert behind another, and who took note of one or silenced it. So messages are the most there would have been.")
+	say("Not replayed: what hides an alert behind another, second looks, and who took note of one or silenced it. So messages are the most there would have been.")
 	return out
 }
 
@@ -179,7 +179,7 @@ type report struct {
 	Until      time.Time       `json:"until"`
 	LearnFrom  time.Time       `json:"learn_from"`
 	Zone       string          `json:"time_zone"`
-	Facts      replay.Facts  `json:"facts"`
+	Facts      replay.Facts    `json:"facts"`
 	Settings   []settingReport `json:"settings"`
 	Difference *diffReport     `json:"difference,omitempty"`
 	Proposed   string          `json:"proposed,omitempty"` // the name of a setting
@@ -188,11 +188,11 @@ type report struct {
 }
 
 type settingReport struct {
-	Name      string            `json:"name"`
-	Options   json.RawMessage   `json:"options"`
-	Tolerance string            `json:"tolerance"`
+	Name      string          `json:"name"`
+	Options   json.RawMessage `json:"options"`
+	Tolerance string          `json:"tolerance"`
 	Figures   replay.Figures  `json:"figures"`
-	Incidents incidentsReport   `json:"incidents"`
+	Incidents incidentsReport `json:"incidents"`
 	Alerts    []*replay.Alert `json:"alerts,omitempty"` // not of settings that a proposal only tried
 }
 
@@ -205,14 +205,14 @@ type incidentsReport struct {
 }
 
 type toldReport struct {
-	Incident store.Incident  `json:"incident"`
-	Alert    *replay.Alert `json:"alert"` // null: none told of it
-	DelayS   *float64        `json:"delay_s,omitempty"`
-	Alerts   int             `json:"alerts"`
+	Incident store.Incident `json:"incident"`
+	Alert    *replay.Alert  `json:"alert"` // null: none told of it
+	DelayS   *float64       `json:"delay_s,omitempty"`
+	Alerts   int            `json:"alerts"`
 }
 
 type diffReport struct {
-	Both     []pairReport      `json:"both"`
+	Both     []pairReport    `json:"both"`
 	OnlyNow  []*replay.Alert `json:"only_as_it_is"`
 	OnlyThen []*replay.Alert `json:"only_then"`
 }
@@ -220,7 +220,7 @@ type diffReport struct {
 type pairReport struct {
 	Now    *replay.Alert `json:"as_it_is"`
 	Then   *replay.Alert `json:"then"`
-	LaterS float64         `json:"later_s"` // negative: earlier
+	LaterS float64       `json:"later_s"` // negative: earlier
 }
 
 func toldOf(list []replay.Told) []toldReport {

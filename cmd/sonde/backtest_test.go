@@ -118,7 +118,7 @@ func TestBacktestSaysWhatARuleWouldHaveRaisedAndWhatItMissed(t *testing.T) {
 		"30m near ping, spec 1 the cable was cut after 2m", "1h far ping, spec 2 slow, without loss no alert", "10m far ping, spec 2 the target was rebooted after 2m",
 		"1 more concern nothing that this rule watches",
 		night.Format("2006-01-02 15:04 MST")+" "+p.at(8, "03:10").In(zone).Format("15:04")+" 30m later near ping from pi critical no answer, 3 runs in a row",
-		"Not replayed: what hides an alert behind another")
+		"Not replayed: what hides an alert behind another, second looks")
 
 	r := p.reported("--rule", "no answer", "--since", "5d")
 	s := r.Settings[0]
