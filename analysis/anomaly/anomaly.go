@@ -72,7 +72,7 @@ func newDetector(o measure.Options, saved json.RawMessage) (analysis.Detector, e
 	set.silence = set.silence && o.Bool("silence")
 	d := &detector{
 		reader: regular.Reader{Step: step, Counter: o.Text("kind") == "counter"},
-		core:   newCore(set, step, zone), grid: regular.NewGrid(step),
+		core:   newCore(o.Text("kind"), set, step, zone), grid: regular.NewGrid(step),
 		kind: o.Text("kind"), unit: o.Text("unit"), threshold: o.Float("threshold"),
 	}
 	return d, d.load(saved)
@@ -97,21 +97,18 @@ func (d *detector) Feed(s measure.Sample) []measure.Verdict {
 	}
 	f := d.core.next(p)
 	d.grid.Add(p, f.Forecast, f.Low, f.High)
-	d.score = score(f.Conviction)
+	d.score = score(f.Conviction, d.core.set.sharp)
 	return d.follow(p, f)
 }
 
 // score puts a conviction, of which 1 alerts, between 0 and 1.
-func score(conviction float64) float64 {
+func score(conviction, sharp float64) float64 {
 	if !(conviction > 0) {
 		return 0
 	}
-	c := math.Pow(conviction, sharpness)
-	return c / (1 + c)
+	c := math.Pow(conviction, sharp)
+	return 1 - 1/(1+c)
 }
-
-// sharpness is how steeply the score grows: 0.8 is said of what is twice as much as alerts.
-const sharpness = 2
 
 // An episode is over when the series has been well for an hour, or six steps.
 const (
@@ -173,6 +170,12 @@ func (d *detector) began(p regular.Point, f finding) time.Time {
 func (d *detector) words(f finding) string {
 	if f.Rule == "silence" {
 		return fmt.Sprintf("no answer, %.0f in a row", f.Spreads)
+	}
+	if f.Rule == "loss" {
+		return fmt.Sprintf("more loss than usual: %s now, usually %s", analysis.Number(f.Value, d.unit), analysis.Number(f.Forecast, d.unit))
+	}
+	if f.Rule == "drift" {
+		return fmt.Sprintf("declines from day to day: %s now, %s in the last ten days", analysis.Number(f.Value, d.unit), analysis.Number(f.Forecast, d.unit))
 	}
 	verb := "fell"
 	if f.Rose {

@@ -151,6 +151,49 @@ func TestSilenceIsFoundByTheThirdAnswerThatDoesNotCome(t *testing.T) {
 	}
 }
 
+func TestALittleLossForLongIsFoundAndOneBadSampleIsNot(t *testing.T) {
+	s := newSeries(t, `{"interval": "1m", "kind": "loss", "unit": "%"}`, time.Minute)
+	n := 0
+	s.feed(7*24*time.Hour, func() float64 {
+		switch n++; {
+		case n%700 == 0:
+			return 60
+		case n%90 == 0:
+			return 10
+		}
+		return 0
+	})
+	if len(s.said) != 0 {
+		t.Fatalf("found in usual loss: %+v", s.said)
+	}
+	began := s.at
+	s.feed(6*time.Hour, func() float64 { n++; return float64(10 * (n % 2)) }).feed(6*time.Hour, func() float64 { return 0 })
+	if !strings.HasPrefix(s.turns(), "b") || !strings.HasSuffix(s.turns(), "g") || s.said[0].At.Sub(began) > time.Hour {
+		t.Errorf("5 %% of loss from %v: %+v", began, s.said)
+	}
+}
+
+func TestFullLossCanBeLeftToAnotherRule(t *testing.T) {
+	s := newSeries(t, `{"interval": "1m", "kind": "loss", "silence": false}`, time.Minute)
+	s.feed(24*time.Hour, func() float64 { return 0 }).feed(6*time.Hour, func() float64 { return 100 }).feed(6*time.Hour, func() float64 { return 0 })
+	if len(s.said) != 0 {
+		t.Errorf("full loss was found: %+v", s.said)
+	}
+}
+
+func TestThroughputThatDeclinesFromDayToDayIsFound(t *testing.T) {
+	s := newSeries(t, `{"interval": "1h", "kind": "throughput", "unit": "Mbps"}`, time.Hour)
+	s.feed(21*24*time.Hour, func() float64 { return 900 + 10*s.noise.NormFloat64() })
+	if len(s.said) != 0 {
+		t.Fatalf("found in steady throughput: %+v", s.said)
+	}
+	v := 900.0
+	s.feed(10*24*time.Hour, func() float64 { v *= 0.997; return v + 10*s.noise.NormFloat64() })
+	if !strings.Contains(s.turns(), "b") {
+		t.Error("throughput fell by half in ten days and nothing was said")
+	}
+}
+
 func TestALastingLevelIsTakenAsUsualInTheEnd(t *testing.T) {
 	s := newSeries(t, rtt5, 5*time.Minute)
 	s.feed(7*24*time.Hour, s.about(50)).feed(4*24*time.Hour, s.about(90))

@@ -10,6 +10,7 @@ import (
 
 // core judges the points of one series.
 type core struct {
+	kind  string
 	set   setting
 	step  time.Duration
 	cal   regular.Calendar
@@ -25,8 +26,10 @@ type learnt struct {
 	F              forecasters
 	S              scales
 	Points, Levels extremes
+	Loss           losses
+	Drift          drifts
 	BlockFor       float64 // how long the half day has gone on, seconds of measuring
-	Window         [windowMost]float64
+	Window         [windowMost]float32
 	WindowAt       int64
 	WindowN        int64
 	Missing        int64   // answers that did not come, in a row
@@ -36,7 +39,7 @@ type learnt struct {
 }
 
 const (
-	windowMost  = 12
+	windowMost  = 25
 	windowLeast = 2
 
 	warm       = 30     // points before anything is judged
@@ -51,13 +54,15 @@ const (
 	silenceLearnt = 3    // of a silence so many count for how often answers do not come
 	silencePause  = 6    // a longer one is a pause
 
+	fullLoss = 100. // percent
+
 	told  = 0.3 // of what alerts: from here on a score is remembered
 	again = 1.2 // and said again when it is so many times greater
 )
 
-func newCore(set setting, step time.Duration, zone *time.Location) *core {
+func newCore(kind string, set setting, step time.Duration, zone *time.Location) *core {
 	slots := int(max(1, min(daySlotsMost, math.Round(86400/step.Seconds()))))
-	c := &core{set: set, step: step, cal: regular.NewCalendar(zone),
+	c := &core{kind: kind, set: set, step: step, cal: regular.NewCalendar(zone),
 		width: int(max(windowLeast, min(windowMost, math.Round(float64(set.window)/float64(step))))),
 		day:   season{make([]float32, slots), make([]uint8, slots)}}
 	c.MissRate = rarelyMissing
@@ -97,6 +102,9 @@ func (c *core) next(p regular.Point) finding {
 	}
 	c.Missing = 0
 	c.Since++
+	if c.kind == "loss" {
+		return c.once(c.lossy(p))
+	}
 	return c.once(c.value(p))
 }
 
@@ -131,6 +139,9 @@ func (c *core) lost(p regular.Point, f finding) finding {
 // value judges a value, then learns from it.
 func (c *core) value(p regular.Point) finding {
 	v, step, n := p.Value, c.step.Seconds(), float64(c.N)
+	if c.set.logs {
+		v = math.Log1p(max(v, 0))
+	}
 	daySlot, weekSlot, hour := c.cal.Day(p.At, len(c.day.mean)), c.cal.Week(p.At, weekSlots), c.cal.Day(p.At, 24)
 	if !c.Begun {
 		c.Begun = true
@@ -145,13 +156,13 @@ func (c *core) value(p regular.Point) finding {
 	floor := c.S.floor(c.F.Base)
 	spread := c.S.point(hour, b.error, floor)
 	level, full := c.level(b.slow)
-	lasting := max(c.S.level(floor), c.set.floor*math.Abs(c.F.Base))
+	lasting := c.S.lasting(&c.set, hour, c.F.Base, floor, step)
 
 	off, offLevel := c.set.bad(b.residual/spread), 0.0
 	if full {
 		offLevel = c.set.bad(level / lasting)
 	}
-	asked, askedLevel := c.set.asked(c.set.point, c.set.usual, &c.Points), c.set.asked(c.set.level, c.set.usualLevel, &c.Levels)
+	asked, askedLevel := c.set.pointAsked(&c.Points), c.set.levelAsked(&c.Levels)
 	slowly := finding{Rule: "level", Rose: level > 0, Value: v, Forecast: v - b.slow, Spread: lasting, Spreads: offLevel, Asked: askedLevel, Usual: math.Exp(c.Levels.Usual)}
 	f := finding{Rule: "point", Rose: b.residual > 0, Value: v, Forecast: b.forecast, Spread: spread, Spreads: off, Asked: asked, Usual: math.Exp(c.Points.Usual)}
 	if !c.set.points || offLevel/askedLevel > off/asked {
@@ -171,32 +182,56 @@ func (c *core) value(p regular.Point) finding {
 		c.Points.close()
 		c.Levels.close()
 	}
-	c.F.learn(v, b, c.day, daySlot, weekSlot, step, floor, n)
-	c.S.learn(v, b.residual, spread, hour, level, full, floor, step, n)
+	c.F.learn(v, b, c.day, daySlot, weekSlot, step, c.set.tau.Seconds(), floor, n)
+	c.S.learn(&c.set, v, b.residual, spread, hour, level, full, floor, step, n)
+	if c.set.drift > 0 {
+		if off := c.Drift.judge(v, c.F.Base, n, step, c.set.drift); off/c.set.drift > f.Conviction {
+			f.Rule, f.Rose, f.Conviction = "drift", false, off/c.set.drift
+			f.Forecast, f.Spreads, f.Asked = c.Drift.Level, off, c.set.drift
+		}
+	}
+	if c.set.logs {
+		f.Value, f.Forecast, f.Low, f.High = p.Value, math.Expm1(f.Forecast), math.Expm1(f.Low), math.Expm1(f.High)
+	}
+	return f
+}
+
+// lossy judges a loss of probes.
+func (c *core) lossy(p regular.Point) finding {
+	if p.Value >= fullLoss && !c.set.silence {
+		return finding{Rule: "loss", Value: p.Value, Forecast: math.NaN(), Low: math.NaN(), High: math.NaN()} // silence is for another rule
+	}
+	f := finding{Rule: "loss", Rose: true, Value: p.Value, Low: 0}
+	f.Spreads, f.Asked = c.Loss.judge(p.Value, float64(c.N), c.step.Seconds()), lossAt
+	f.Forecast = c.Loss.Rate * c.Loss.Quantum
+	f.High = max(lossTimes*c.Loss.Rate, lossLeast) * c.Loss.Quantum
+	if c.N >= lossWarm && c.Since >= afterPause {
+		f.Conviction = f.Spreads / f.Asked
+	}
 	return f
 }
 
 // level is the median of the window with a new residual in it, and whether the window is full.
 func (c *core) level(residual float64) (float64, bool) {
-	c.Window[c.WindowAt%int64(c.width)] = residual
+	c.Window[c.WindowAt%int64(c.width)] = float32(residual)
 	c.WindowAt++
 	c.WindowN = min(c.WindowN+1, int64(c.width))
 	if c.WindowN < int64(c.width) {
 		return 0, false
 	}
-	var sorted [windowMost]float64
+	var sorted [windowMost]float32
 	w := sorted[:c.width]
 	copy(w, c.Window[:c.width])
 	slices.Sort(w)
 	if len(w)%2 == 1 {
-		return w[len(w)/2], true
+		return float64(w[len(w)/2]), true
 	}
 	// The weaker of the middle two: half of the window is not enough.
 	switch low, high := w[len(w)/2-1], w[len(w)/2]; {
 	case low > 0:
-		return low, true
+		return float64(low), true
 	case high < 0:
-		return high, true
+		return float64(high), true
 	}
 	return 0, true
 }

@@ -2,21 +2,26 @@
 // probe can make. It learns what is usual from the series itself, as it goes.
 //
 //	sample ─▶ regular ─▶ nine forecasters ─▶ residual / spread ─┬▶ one point ─┐
-//	           point     3 speeds × none,     of this hour      ├▶ a level  ──┼▶ against the usual ─▶ once ─▶ score
-//	                     day, week                              └▶ silence  ──┘     extremes
+//	           point     3 speeds × none,     of this hour      ├▶ a level  ──┼▶ against the ─▶ once ─▶ score
+//	                     day, week                              ├▶ a drift  ──┤  usual extremes
+//	                     losses: sum of likelihood ratios ──────┴▶ silence  ──┘
 //
-// Forecast. Nine levels run side by side: quick, middle and slow, each of the series
-// itself, of the series less its usual day, and less its usual week. The one with
-// the smallest robust error is believed; a season must win by a margin.
+// Forecast (forecast.go). Nine levels run side by side: quick, middle and slow, each of the
+// series itself, of the series less its usual day, and less its usual week. The one
+// with the smallest robust error is believed; a season must win by a margin.
 //
-// Magnitude. The residual of a point, and the median of the residuals of the last 25
-// minutes, are measured in spreads: the mean error, never less than a share of
-// the level, of the range, and of the usual change from sample to sample. Round-trip
-// times never alert by one point.
+// Magnitude (spread.go). The residual of a point, and the median of the residuals of the last 25
+// minutes, are measured in spreads: the mean error of this hour of the day, never
+// less than a share of the level, of the range, and of the usual step from value to
+// value. Round-trip times never alert by one point.
 //
-// Rarity. The greatest such deviations of each half day are kept for four weeks: what
-// happens every day is no news, however large it is. Round-trip times are judged
-// by magnitude alone, since a path that gets worse every evening is still worse.
+// Rarity (extremes.go). The greatest such deviations of each half day are kept for four weeks:
+// what half days usually bring is no news. Round-trip times are judged by magnitude alone,
+// since a path that is worse every evening is still worse.
+//
+// Loss of probes (loss.go) is judged by the sum of log likelihood ratios, silence by its length
+// against how often answers fail to come, and throughput also by a day's level
+// against that of ten days (drift.go).
 //
 // Once. A score is given again only when it is greater than the one before; what
 // was said fades within hours.

@@ -65,11 +65,8 @@ func (x *extremes) close() {
 
 // rare is the deviation that a half day rarely brings: so many spreads above the
 // mean of the logarithms.
-func (x *extremes) rare() float64 {
-	return math.Exp(x.Usual + rareSpreads*max(x.Spread, leastSpread))
+func (x *extremes) rare(spreads float64) float64 {
+	return math.Exp(x.Usual + spreads*max(x.Spread, leastSpread))
 }
 
-const (
-	rareSpreads = 1.5
-	leastSpread = 0.3
-)
+const leastSpread = 0.3

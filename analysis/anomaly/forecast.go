@@ -42,14 +42,13 @@ type season struct {
 const (
 	alphaQuick  = 0.5
 	alphaMiddle = 0.15
-	tauSlow     = 8 * 3600.0 // seconds
-	leastSlow   = 12.0       // samples
-	margin      = 0.85       // a season must be so much better than none
-	known       = 2          // visits after which a slot is known
-	clipAt      = 4.0        // errors
-	memory      = 500.0      // samples, of the errors
-	visits      = 8.0        // memory of a slot
-	warming     = 20         // samples in which nothing is bounded
+	leastSlow   = 12.0  // samples
+	margin      = 0.85  // a season must be so much better than none
+	known       = 2     // visits after which a slot is known
+	clipAt      = 4.0   // errors
+	memory      = 500.0 // samples, of the errors
+	visits      = 8.0   // memory of a slot
+	warming     = 20    // samples in which nothing is bounded
 )
 
 // believed is what the best forecasters say of a value.
@@ -114,7 +113,7 @@ func (f *forecasters) afterPause() {
 }
 
 // learn takes the value in. floor is the least spread, n how many values there were.
-func (f *forecasters) learn(v float64, b believed, day season, daySlot, weekSlot int, step, floor, n float64) {
+func (f *forecasters) learn(v float64, b believed, day season, daySlot, weekSlot int, step, tau, floor, n float64) {
 	w := 1 / min(n, memory)
 	for i := range f.Level {
 		for j := range f.Level[i] {
@@ -131,7 +130,7 @@ func (f *forecasters) learn(v float64, b believed, day season, daySlot, weekSlot
 			f.Error[i][j] += (a - f.Error[i][j]) * w
 		}
 	}
-	alpha := [speeds]float64{alphaQuick, alphaMiddle, min(step/tauSlow, 1/leastSlow)}
+	alpha := [speeds]float64{alphaQuick, alphaMiddle, min(step/tau, 1/leastSlow)}
 	for i := range f.Level {
 		for j := range f.Level[i] {
 			bound := clipAt * max(f.Error[i][j], floor/2)

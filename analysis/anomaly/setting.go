@@ -7,38 +7,72 @@ var Kinds = []string{"rtt", "latency", "count", "throughput", "loss", "counter",
 
 // setting is how a kind of series is judged. Deviations are in spreads.
 type setting struct {
-	point, level float64       // the least deviation that alerts: of one point, of a level
-	points       bool          // one point may alert
-	usual        float64       // it must lie so many times what a half day rarely brings above that
-	usualLevel   float64       // the same for a level
-	record       bool          // it must be greater than all but one of the last four weeks' half days
-	cap          float64       // a half day's greatest counts as at most so many times what was asked for
-	window       time.Duration // a level is the median of so much of the past
-	once         time.Duration // what was said fades by e
-	rises, falls bool          // which way is bad
-	floor        float64       // of the level: a level's residuals spread at least so much
-	silence      bool          // a value that did not come is an answer that did not come
+	rises, falls bool // which way is bad
+	silence      bool // a value that did not come is an answer that did not come
+	logs         bool // judged by its logarithm: noise grows with the value
+
+	points     bool    // one point may alert
+	point      float64 // the least deviation of a point that alerts
+	pointUsual float64 // and how many times what a half day rarely brings lies on top
+
+	level       float64       // the same for a level
+	levelUsual  float64       //
+	levelRare   float64       // rare is so many spreads of the logarithms above their mean
+	window      time.Duration // a level is the median of so much of the past
+	tau         time.Duration // of the slow forecasters, from which levels are measured
+	floorShare  float64       // of the level: a level's residuals spread at least so much …
+	floorLeast  float64       // … and so much more, in the unit of the series
+	spreadTimes float64       // a level's spread counts so many times
+	spreadClip  float64       // it learns from no more than so many spreads
+	hourly      float64       // it is that of this hour, at least this share of all hours'; 0: of all hours
+	hourDays    float64       // days the spread of an hour remembers
+
+	drift float64 // a day that lies so far below the last ten is a slow decline; 0: not looked for
+
+	record float64       // what alerts is at least so many times the second greatest of four weeks' half days
+	cap    float64       // a half day's greatest counts as at most so many times what was asked for
+	once   time.Duration // what was said fades by e
+	sharp  float64       // how steeply the score grows with the deviation
 }
 
-// settingOf a kind. They are the same program and differ in what the kind itself
-// says: which way is bad, whether an empty value is a lost answer, and that a
-// path which is worse every evening is still worse.
+// settingOf a kind. All are the same program; they differ in what the kind itself
+// says: which way is bad, whether an empty value is a lost answer, how noise
+// grows, and whether what happens often matters still. A path that is worse every
+// evening is worse; of a series of unknown meaning only the unheard-of is news.
 func settingOf(kind string) setting {
-	s := setting{point: 4, level: 2.5, points: true, usual: 0.5, usualLevel: 1, cap: 3, window: 25 * time.Minute, once: 2 * time.Hour,
-		rises: true, falls: true, floor: 0.015}
+	s := setting{
+		rises: true, falls: true,
+		points: true, point: 3.6, pointUsual: 0.45,
+		level: 3.6, levelUsual: 0.9, levelRare: 2, window: 25 * time.Minute, tau: 8 * time.Hour,
+		floorShare: 0.015, spreadTimes: 1, spreadClip: 5, hourDays: 8,
+		cap: 100, once: 2 * time.Hour, sharp: 2.6,
+	}
 	switch kind {
 	case "rtt":
-		s.points, s.usualLevel, s.cap = false, 0, 100
 		s.falls, s.silence = false, true
+		s.points = false
+		s.level, s.levelUsual, s.tau = 1.7, 0, 4*time.Hour
+		s.floorShare, s.floorLeast, s.spreadTimes, s.spreadClip, s.hourly, s.hourDays = 0.0125, 1, 3.5, 1.7, 0.5, 20
+		s.sharp = 8
 	case "latency":
 		s.silence = true
-	case "loss":
-		s.falls, s.silence = false, true
 	case "throughput":
 		s.rises, s.silence = false, true
+		s.points = false
+		s.level, s.levelUsual, s.levelRare, s.drift = 2, 0.8, 1.5, 1.6
+		s.sharp = 4
+	case "counter":
+		s.logs, s.points = true, false
+		s.level, s.levelUsual, s.levelRare = 1.9, 0.75, 1.5
+		s.sharp = 4
+	case "loss":
+		s.falls, s.silence = false, true
+		s.sharp = 4
 	case "unknown":
-		s.usual, s.usualLevel, s.record = 0, 0, true
-		s.window, s.once = time.Hour, 16*time.Hour
+		s.point, s.pointUsual = 5, 0
+		s.level, s.levelUsual, s.window = 3.1, 0, time.Hour
+		s.record, s.cap, s.once = 1.25, 2.4, 16*time.Hour
+		s.sharp = 2.3
 	}
 	return s
 }
@@ -54,14 +88,20 @@ func (s *setting) bad(deviation float64) float64 {
 	return 0
 }
 
-// asked is the deviation that alerts.
-func (s *setting) asked(least, usual float64, x *extremes) float64 {
+// pointAsked and levelAsked are the deviations that alert.
+func (s *setting) pointAsked(x *extremes) float64 {
+	return s.asked(s.point, s.pointUsual, pointRare, x)
+}
+func (s *setting) levelAsked(x *extremes) float64 {
+	return s.asked(s.level, s.levelUsual, s.levelRare, x)
+}
+
+const pointRare = 1.5
+
+func (s *setting) asked(least, usual, rare float64, x *extremes) float64 {
 	asked := least
 	if usual > 0 {
-		asked += usual * x.rare()
+		asked += usual * x.rare(rare)
 	}
-	if s.record {
-		asked = max(asked, x.Second)
-	}
-	return asked
+	return max(asked, s.record*x.Second)
 }

@@ -11,7 +11,9 @@ type scales struct {
 	Changes    float64     // how many there were
 	Hour       [24]float32 // mean absolute residual of each hour of the day
 	HourN      [24]uint16  // how many there were, up to 60000
-	Level      float64     // mean absolute level of the last 25 minutes' residuals
+	Level      float64     // mean absolute level of the residuals of late, bounded
+	LevelHour  [24]float32 // the same of each hour of the day
+	LevelN     [24]uint16
 }
 
 const (
@@ -61,25 +63,36 @@ func (s *scales) point(hour int, err, floor float64) float64 {
 	return max(spread, floor, tiny)
 }
 
-// level is the spread of the level of residuals.
-func (s *scales) level(floor float64) float64 { return max(s.Level*perSpread, floor, tiny) }
+// lasting is the spread of the level of residuals at this hour of the day; base is
+// the level of the series.
+func (s *scales) lasting(set *setting, hour int, base, floor, step float64) float64 {
+	spread := s.Level
+	if set.hourly > 0 && float64(s.LevelN[hour]) > levelKnown/step {
+		spread = max(set.hourly*spread, float64(s.LevelHour[hour]))
+	}
+	return max(spread*perSpread*set.spreadTimes, floor, set.floorShare*math.Abs(base)+set.floorLeast, tiny)
+}
+
+const (
+	levelKnown  = 3 * 3600. // seconds of an hour of the day, seen before its spread is believed
+	levelMemory = 1000.0    // samples
+)
 
 // tiny keeps quotients finite where nothing ever changed.
 const tiny = 1e-9
 
-// learn takes in a residual and the level of residuals; n is how many values there were.
-func (s *scales) learn(v, residual, spread float64, hour int, level float64, full bool, floor, step, n float64) {
+// learn takes in a residual and the level of residuals, when the window is full;
+// n is how many values there were.
+func (s *scales) learn(set *setting, v, residual, spread float64, hour int, level float64, full bool, floor, step, n float64) {
 	a := min(math.Abs(residual), clipAt*perSpread*spread)
-	if s.HourN[hour] < 60000 {
-		s.HourN[hour]++
-	}
-	k := min(float64(s.HourN[hour]), max(20, 5*3600/step))
-	s.Hour[hour] += float32((a - float64(s.Hour[hour])) / k)
+	mean(&s.Hour[hour], &s.HourN[hour], a, max(20, 5*3600/step))
 	if full {
-		m := min(math.Abs(level), clipAt*perSpread*max(s.Level, floor))
-		s.Level += (m - s.Level) / min(n, 2*memory)
+		a := math.Abs(level)
+		here := max(s.Level/2, float64(s.LevelHour[hour]))
+		mean(&s.LevelHour[hour], &s.LevelN[hour], min(a, set.spreadClip*max(here, floor)), set.hourDays*3600/step)
+		s.Level += (min(a, set.spreadClip*max(s.Level, floor)) - s.Level) / min(n, levelMemory)
 	}
-	back := step / (2 * 86400)
+	back := min(1, step/(2*86400))
 	s.High += pull(v-s.High, 1, back, n)
 	s.Low += pull(v-s.Low, -1, back, n)
 }
@@ -90,4 +103,10 @@ func pull(distance, outwards, back, n float64) float64 {
 		return min(1, 0.05+1/n) * distance
 	}
 	return back * distance
+}
+
+// mean moves the mean of an hour towards x; it remembers memory samples.
+func mean(m *float32, n *uint16, x, memory float64) {
+	*n = uint16(min(int(*n)+1, math.MaxUint16))
+	*m += float32((x - float64(*m)) / min(float64(*n), max(1, memory)))
 }

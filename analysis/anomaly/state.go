@@ -19,6 +19,7 @@ type saved struct {
 	Version int       `json:"version"`
 	Reader  []byte    `json:"reader"`
 	Learnt  []byte    `json:"learnt"`
+	Visits  []byte    `json:"visits"` // of the slots of the day, packed by runs
 	Grid    []byte    `json:"grid,omitempty"`
 	GridAt  time.Time `json:"grid_at,omitzero"`
 	Episode episode   `json:"episode,omitzero"`
@@ -30,7 +31,7 @@ const version = 1
 func (d *detector) Save() (json.RawMessage, error) {
 	s := saved{Version: version, Episode: d.episode}
 	s.Reader = pack(d.reader)
-	s.Learnt = pack(d.core.learnt, d.core.day.mean, d.core.day.n)
+	s.Learnt, s.Visits = pack(d.core.learnt, d.core.day.mean), packRuns(d.core.day.n)
 	s.GridAt, s.Grid = d.grid.Growing()
 	return json.Marshal(s)
 }
@@ -61,6 +62,37 @@ func unpack(packed []byte, parts ...any) error {
 	return nil
 }
 
+// packRuns writes how often each byte comes in a row, and the byte.
+func packRuns(b []byte) []byte {
+	var out []byte
+	for i := 0; i < len(b); {
+		n := 1
+		for i+n < len(b) && b[i+n] == b[i] && n < math.MaxUint8 {
+			n++
+		}
+		out = append(out, byte(n), b[i])
+		i += n
+	}
+	return out
+}
+
+func unpackRuns(packed, b []byte) error {
+	i := 0
+	for ; len(packed) >= 2; packed = packed[2:] {
+		for range packed[0] {
+			if i == len(b) {
+				return errors.New("saved state of a detector: more visits than slots")
+			}
+			b[i] = packed[1]
+			i++
+		}
+	}
+	if i < len(b) || len(packed) > 0 {
+		return errors.New("saved state of a detector: fewer visits than slots")
+	}
+	return nil
+}
+
 func (d *detector) load(raw json.RawMessage) error {
 	var s saved
 	if err := analysis.Load(raw, &s); err != nil {
@@ -75,7 +107,7 @@ func (d *detector) load(raw json.RawMessage) error {
 	step, counter := d.reader.Step, d.reader.Counter
 	var reader regular.Reader
 	var l learnt
-	if err := errors.Join(unpack(s.Reader, &reader), unpack(s.Learnt, &l, d.core.day.mean, d.core.day.n)); err != nil {
+	if err := errors.Join(unpack(s.Reader, &reader), unpack(s.Learnt, &l, d.core.day.mean), unpackRuns(s.Visits, d.core.day.n)); err != nil {
 		return err
 	}
 	if reader.Step != step || reader.Counter != counter {
@@ -97,13 +129,13 @@ func (d *detector) load(raw json.RawMessage) error {
 func (l *learnt) check(c *core) error {
 	bad := l.N < 0 || l.Since < 0 || l.WindowAt < 0 || l.WindowN < 0 || l.WindowN > int64(c.width) || l.Missing < 0 ||
 		l.Points.Closed < 0 || l.Levels.Closed < 0 || !(l.MissRate >= 0 && l.MissRate <= 1) || !(l.Said >= 0)
-	for _, v := range [][]float64{flat(&l.F.Level), flat(&l.F.Error), l.Window[:],
-		{l.F.Base, l.S.Low, l.S.High, l.S.Resolution, l.S.Last, l.S.Change, l.S.Changes, l.S.Level, l.BlockFor, l.Said}} {
+	for _, v := range [][]float64{flat(&l.F.Level), flat(&l.F.Error),
+		{l.F.Base, l.S.Low, l.S.High, l.S.Resolution, l.S.Last, l.S.Change, l.S.Changes, l.S.Level, l.BlockFor, l.Said, l.Loss.Rate, l.Loss.Sum, l.Loss.Quantum, l.Drift.Level, l.Drift.Spread}} {
 		for _, x := range v {
 			bad = bad || math.IsNaN(x) || math.IsInf(x, 0)
 		}
 	}
-	for _, x := range [][]float32{l.S.Hour[:], l.F.Week[:], c.day.mean, l.Points.Block[:], l.Levels.Block[:]} {
+	for _, x := range [][]float32{l.S.Hour[:], l.S.LevelHour[:], l.Window[:], l.F.Week[:], c.day.mean, l.Points.Block[:], l.Levels.Block[:]} {
 		for _, x := range x {
 			bad = bad || math.IsNaN(float64(x)) || math.IsInf(float64(x), 0)
 		}

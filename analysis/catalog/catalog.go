@@ -50,8 +50,11 @@ func Rules() []Rule {
 		{Name: "no data", Method: "no-data", Severity: measure.Warning},
 		{Name: "loss", Method: "limit", Tool: "ping", Metric: "loss_pct", Severity: measure.Warning,
 			Options: json.RawMessage(`{"limit": 20, "runs": 5, "of": 10, "full": 100, "unit": "%"}`)},
-		{Name: "delay", Method: "plateau", Tool: "ping", Metric: "rtt_median_ms", Severity: measure.Warning,
-			Options: json.RawMessage(`{"direction": "up", "least": 5, "start": 120, "unit": "ms"}`)},
+		// Full loss is told by "no answer" alone.
+		{Name: "unusual loss", Method: "anomaly", Tool: "ping", Metric: "loss_pct", Severity: measure.Warning,
+			Options: json.RawMessage(`{"kind": "loss", "silence": false, "unit": "%"}`)},
+		{Name: "delay", Method: "anomaly", Tool: "ping", Metric: "rtt_median_ms", Severity: measure.Warning,
+			Options: json.RawMessage(`{"kind": "rtt", "silence": false, "unit": "ms"}`)},
 		// Changes are notes. What is told, a route off its history, is told once:
 		// after a day it is the history, or it is over.
 		{Name: "route", Method: "route", Tool: "traceroute", Severity: measure.Warning, Repeat: 24 * time.Hour},
