@@ -167,6 +167,7 @@ CREATE TABLE routeno (
     toolspec_id   bigint NOT NULL,
     route_no      int NOT NULL,
     node          text NOT NULL,
+    first_ttl     int NOT NULL DEFAULT 1,
     hops          inet[] NOT NULL,
     reached       boolean NOT NULL,
     first_seen_at timestamptz NOT NULL,
@@ -181,6 +182,7 @@ COMMENT ON TABLE routeno IS 'Every distinct route a spec has seen has a number, 
 COMMENT ON COLUMN routeno.toolspec_id IS 'The spec that saw the route.';
 COMMENT ON COLUMN routeno.route_no IS 'The number; counted from 1, it means nothing else.';
 COMMENT ON COLUMN routeno.node IS 'The node it leads to, by its name when the route was first seen.';
+COMMENT ON COLUMN routeno.first_ttl IS 'Time to live of the first of hops: another one makes another route.';
 COMMENT ON COLUMN routeno.hops IS 'One address per hop, that of the first flow; NULL is a silent hop. Silent hops at the end are left out.';
 COMMENT ON COLUMN routeno.reached IS 'Whether it reaches the target.';
 COMMENT ON COLUMN routeno.first_seen_at IS 'due_at of the first run that saw it.';
@@ -201,6 +203,7 @@ COMMENT ON FUNCTION sonde_routes_match IS 'Whether two routes are the same when 
 CREATE FUNCTION sonde_number_route() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     route inet[] := NEW.hops;
+    ttl   int := greatest(coalesce(NEW.first_ttl, 1), 1);
     name  text;
 BEGIN
     NEW.route_no := NULL;
@@ -217,10 +220,10 @@ BEGIN
     END IF;
     FOR attempt IN 1..2 LOOP
         SELECT r.route_no INTO NEW.route_no FROM routeno r
-        WHERE r.toolspec_id = NEW.toolspec_id AND r.hops = route AND r.reached = coalesce(NEW.reached, false);
+        WHERE r.toolspec_id = NEW.toolspec_id AND r.first_ttl = ttl AND r.hops = route AND r.reached = coalesce(NEW.reached, false);
         EXIT WHEN FOUND;
         SELECT r.route_no INTO NEW.route_no FROM routeno r
-        WHERE r.toolspec_id = NEW.toolspec_id AND r.reached = coalesce(NEW.reached, false) AND sonde_routes_match(r.hops, route)
+        WHERE r.toolspec_id = NEW.toolspec_id AND r.first_ttl = ttl AND r.reached = coalesce(NEW.reached, false) AND sonde_routes_match(r.hops, route)
         ORDER BY r.last_seen_at DESC, r.route_no DESC LIMIT 1;
         EXIT WHEN FOUND;
         -- Nobody else may number a route of this spec before we have looked again.
@@ -229,8 +232,8 @@ BEGIN
     IF NEW.route_no IS NULL THEN
         SELECT coalesce(max(r.route_no), 0) + 1 INTO NEW.route_no FROM routeno r WHERE r.toolspec_id = NEW.toolspec_id;
         SELECT s.node INTO name FROM toolspecs s WHERE s.id = NEW.toolspec_id;
-        INSERT INTO routeno (toolspec_id, route_no, node, hops, reached, first_seen_at, last_seen_at)
-        VALUES (NEW.toolspec_id, NEW.route_no, coalesce(name, ''), route, coalesce(NEW.reached, false), NEW.due_at, NEW.due_at);
+        INSERT INTO routeno (toolspec_id, route_no, node, first_ttl, hops, reached, first_seen_at, last_seen_at)
+        VALUES (NEW.toolspec_id, NEW.route_no, coalesce(name, ''), ttl, route, coalesce(NEW.reached, false), NEW.due_at, NEW.due_at);
     ELSE
         UPDATE routeno r SET first_seen_at = least(r.first_seen_at, NEW.due_at), last_seen_at = greatest(r.last_seen_at, NEW.due_at), times_seen = r.times_seen + 1
         WHERE r.toolspec_id = NEW.toolspec_id AND r.route_no = NEW.route_no;

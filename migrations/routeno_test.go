@@ -131,3 +131,21 @@ func TestManyWritersMakeOneNumberOfOneRoute(t *testing.T) {
 		t.Errorf("%d rows carry the number of their hops", n)
 	}
 }
+
+func TestRouteFromAnotherFirstTTLIsAnotherRoute(t *testing.T) {
+	d := newDB(t)
+	from := func(minute, ttl int) string {
+		return get[string](d, `INSERT INTO routedata (toolspec_id, due_at, outcome, first_ttl, hops, reached) VALUES (1, now() + $1 * interval '1 minute', 'ok', nullif($2, 0), '{192.0.2.1,192.0.2.2}', true) RETURNING route_no::text`, minute, ttl)
+	}
+	for i, c := range []struct {
+		ttl  int
+		want string
+	}{{0, "1"}, {1, "1"}, {3, "2"}, {1, "1"}, {3, "2"}} {
+		if got := from(i, c.ttl); got != c.want {
+			t.Errorf("from TTL %d on it is route %s, want %s", c.ttl, got, c.want)
+		}
+	}
+	if got := get[string](d, `SELECT string_agg(first_ttl::text, ' ' ORDER BY route_no) FROM routeno`); got != "1 3" {
+		t.Errorf("first TTLs %s", got)
+	}
+}

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -88,9 +87,9 @@ func (q request) alert(id int64) (alertView, error) {
 	if err != nil {
 		return v, err
 	}
-	v.A, v.Facts, v.Change = a, facts(evidence), routesOf(evidence)
-	if v.Change != nil {
-		if err := q.annotate(v.Change); err != nil {
+	v.A, v.Facts = a, facts(evidence)
+	if before, after, some := routesOf(evidence); some {
+		if v.Change, err = q.compare(before, after); err != nil {
 			return v, err
 		}
 	}
@@ -165,19 +164,4 @@ func around(a store.PageAlert, interval time.Duration, now time.Time) window {
 		w.Until = w.From.Add(time.Hour)
 	}
 	return w
-}
-
-// routesOf finds the routes before and after in evidence.
-func routesOf(raw []byte) *comparison {
-	var e struct {
-		Before, After []string
-		BeforeNo      int  `json:"before_route_no"`
-		AfterNo       int  `json:"after_route_no"`
-		BeforeReached bool `json:"before_reached"`
-		AfterReached  bool `json:"after_reached"`
-	}
-	if json.Unmarshal(raw, &e) != nil || len(e.Before) == 0 || len(e.After) == 0 {
-		return nil
-	}
-	return sideBySide(store.PageRoute{Number: e.BeforeNo, Reached: e.BeforeReached}, store.PageRoute{Number: e.AfterNo, Reached: e.AfterReached}, e.Before, e.After)
 }

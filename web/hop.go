@@ -25,6 +25,9 @@ const (
 	hopChangesMost = 40
 )
 
+// chartRuns bounds the runs that a chart reads, as far as intervals tell.
+var chartRuns = 150_000
+
 // hopSpans are the spans that the chart of a hop offers.
 var hopSpans = []string{"3h", "30h", "10d"}
 
@@ -88,7 +91,7 @@ type chartFigure struct {
 // hop makes the page of an address.
 func (q request) hop(address netip.Addr, w window) (hopView, error) {
 	v := hopView{base: q.titled("Hop "+address.String(), "topology"), Window: w}
-	crossings, all, err := q.r.Crossings(q.ctx, address, q.Now.Add(-lately), crossingsShown)
+	crossings, all, err := q.r.Crossings(q.ctx, address, crossingsShown)
 	if err != nil {
 		return v, err
 	}
@@ -181,8 +184,8 @@ func (q request) crossers(v *hopView, address netip.Addr, crossings []store.Page
 			x.Last = c.LastSeen
 		}
 		times[c.ToolspecID] += c.Times
-		if n := c.Place + c.FirstTTL - 1; c.Place > 0 && !slices.Contains(hops[c.ToolspecID], n) {
-			hops[c.ToolspecID] = append(hops[c.ToolspecID], n)
+		if c.Place > 0 && !slices.Contains(hops[c.ToolspecID], c.Place) {
+			hops[c.ToolspecID] = append(hops[c.ToolspecID], c.Place)
 		}
 	}
 	whole, err := q.r.RouteTimes(q.ctx, ids)
@@ -243,6 +246,8 @@ func (q request) neighbours(k known, address netip.Addr, crossings []store.PageC
 			switch {
 			case i == 0:
 				count(sides[0], "monitoring host "+c.Monhost, c.ToolspecID)
+			case !slices.ContainsFunc(c.Hops[:i], func(h *netip.Addr) bool { return h != nil }):
+				count(sides[0], "hops that are silent or were not asked", c.ToolspecID)
 			case c.Hops[i-1] == nil:
 				count(sides[0], "a silent hop", c.ToolspecID)
 			case *c.Hops[i-1] != address:
@@ -305,9 +310,14 @@ func (q request) hopChart(address netip.Addr, crossings []store.PageCrossing, w 
 			drawn = append(drawn, x)
 		}
 	}
-	if len(drawn) > chartCrossings {
-		c.Note = fmt.Sprintf("Of %d routes over this hop the %d seen last are drawn.", len(drawn), chartCrossings)
-		drawn = drawn[:chartCrossings]
+	runs, all := 0, len(drawn)
+	for i, x := range drawn {
+		runs += runsWithin(x, w)
+		if i > 0 && runs > chartRuns || i == chartCrossings {
+			drawn = drawn[:i]
+			c.Note = fmt.Sprintf("Of %d routes over this hop the %d seen last are drawn: the chart reads %d runs at most. A shorter time shows more of them.", all, i, chartRuns)
+			break
+		}
 	}
 	// As wide as the longest interval, so that everyone is in each bucket.
 	for _, x := range drawn {
@@ -328,9 +338,24 @@ func (q request) hopChart(address netip.Addr, crossings []store.PageCrossing, w 
 	return c, len(drawn), nil
 }
 
+// runsWithin is how many runs of a window saw a route, as far as its interval tells.
+func runsWithin(c store.PageCrossing, w window) int {
+	from, until := w.From, w.Until
+	if c.FirstSeen.After(from) {
+		from = c.FirstSeen
+	}
+	if c.LastSeen.Before(until) {
+		until = c.LastSeen
+	}
+	if c.Interval <= 0 {
+		return int(c.Times)
+	}
+	return min(int(c.Times), int(until.Sub(from)/c.Interval)+1)
+}
+
 // hopChartFile writes the chart of a hop or its numbers.
 func (q request) hopChartFile(w *bytes.Buffer, address netip.Addr, win window, kind string) error {
-	crossings, _, err := q.r.Crossings(q.ctx, address, win.From, crossingsShown)
+	crossings, _, err := q.r.Crossings(q.ctx, address, crossingsShown)
 	if err != nil {
 		return err
 	}

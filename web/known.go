@@ -52,12 +52,35 @@ func (k known) route(number int, hops []*netip.Addr, reached bool) measure.Route
 	return r
 }
 
+// named gives a route with what is known of its hops added.
+func (k known) named(r measure.Route) measure.Route {
+	r.Hops = slices.Clone(r.Hops)
+	for i := range r.Hops {
+		if h := &r.Hops[i]; !h.Silent() {
+			n := k.hop(&h.Address)
+			h.AS, h.ASName, h.Name = n.AS, n.ASName, n.Name
+		}
+	}
+	return r
+}
+
+// durations gives the round trips that are known, which are in µs.
+func durations(us []*int32) []time.Duration {
+	var list []time.Duration
+	for _, v := range us {
+		if v != nil {
+			list = append(list, time.Duration(*v)*time.Microsecond)
+		}
+	}
+	return list
+}
+
 // seen gives a route with the round trips of the newest run that saw it.
 func (k known) seen(s store.PageSeen) measure.Route {
 	r := k.route(s.Number, s.Hops, s.Reached)
 	for i := range r.Hops {
 		if i < len(s.RTTs) {
-			r.Hops[i].RTT = median(s.RTTs[i])
+			r.Hops[i].RTT = measure.Median(durations(s.RTTs[i]))
 		}
 		if i < len(s.Addresses) {
 			for _, a := range s.Addresses[i] {
@@ -131,19 +154,4 @@ func (q request) place(k known, a *netip.Addr) place {
 		return place{}
 	}
 	return place{Address: *a, Name: k[*a].Name, AS: asText(k[*a]), Href: q.L.Hop(*a, "")}
-}
-
-// median gives the median of the answers, 0 of none.
-func median(rtts []*int32) time.Duration {
-	var list []int32
-	for _, r := range rtts {
-		if r != nil {
-			list = append(list, *r)
-		}
-	}
-	if len(list) == 0 {
-		return 0
-	}
-	slices.Sort(list)
-	return time.Duration(list[len(list)/2]) * time.Microsecond
 }

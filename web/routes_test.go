@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -177,13 +178,99 @@ func TestTooManyRoutersAreDrawnByAS(t *testing.T) {
 
 func TestHopsAreCountedFromTheFirstTTL(t *testing.T) {
 	pages, conn := seededRoutes(t)
-	run(t, conn, `UPDATE routedata SET first_ttl = 4 WHERE toolspec_id = 12`)
 	h := New(pages, "0.1.0", logTo(t)).Handler()
-	if body := page(t, h, "/hop/62.40.98.77"); !strings.Contains(body, `<td class="n" data-l="Hop">8</td>`) {
-		t.Error("hop 5 of a route from TTL 4 on is hop 8")
+	csv := page(t, h, "/hopchart/62.40.98.77.csv")
+	run(t, conn, `UPDATE routedata SET first_ttl = 4 WHERE toolspec_id = 12`)
+	run(t, conn, `UPDATE routeno SET first_ttl = 4 WHERE toolspec_id = 12`)
+	if after := page(t, h, "/hopchart/62.40.98.77.csv"); after != csv {
+		t.Errorf("the chart of a hop has other numbers:\n%s\nthey were\n%s", after, csv)
 	}
-	if body := page(t, h, "/routes/12"); !strings.Contains(body, `<td class="n" data-l="Hop">11</td>`) {
-		t.Error("the last hop is hop 11")
+	for target, want := range map[string][]string{
+		"/hop/62.40.98.77":                    {`<td class="n" data-l="Hop">8</td>`},
+		"/hop/192.0.2.1":                      {"hops that are silent or were not asked"},
+		"/hop/198.51.100.37":                  {`<td class="n" data-l="Hop">6</td>`},
+		"/routes/12":                          {`<td class="n" data-l="Hop">11</td>`, "hop 8 moved from AS 20965 (GEANT) to AS 1299", `data-l="Hops">11</td>`, `<td>8</td>`},
+		"/routes?day=2026-03-29":              {"hop 8 moved from AS 20965 (GEANT) to AS 1299", "11 hops"},
+		"/topology.json?node=fermilab":        {`"hops_from":3`},
+		"/routes/12?a=1&b=2":                  {"2 hops differ"},
+		"/topology.csv?monhost=paris":         {"193.51.178.1"},
+		"/hopchart/62.40.98.77.csv":           {"runs"},
+		"/routes/12?run=2026-03-29T11:00:00Z": {`<td class="n" data-l="Hop">4</td>`},
+	} {
+		body := page(t, h, target)
+		for _, w := range want {
+			if !strings.Contains(body, w) {
+				t.Errorf("%s does not say %q", target, w)
+			}
+		}
+	}
+}
+
+// With option share most runs ask few hops themselves; whom their route has there, and
+// beside it, the runs before them tell.
+func TestArmsAreThoseOfTheNewestRunThatAsked(t *testing.T) {
+	pages, conn := seededRoutes(t)
+	h := New(pages, "0.1.0", logTo(t)).Handler()
+	const news = "/routes.json?day=2026-03-29&node=slac"
+	two := "192.0.2.1 198.51.100.1 198.51.100.33/198.51.100.37 62.40.98.5 203.0.113.50"
+	other := strings.Replace(two, "198.51.100.33/198.51.100.37", "198.51.100.37/198.51.100.33", 1)
+	run(t, conn, `DELETE FROM routedata WHERE toolspec_id = 15`)
+	for i, hops := range []string{two, other, two, other, two, other} {
+		at := fmt.Sprintf("03-29 11:%d0", i)
+		traced{15, at, at, time.Minute, hops, true, 0}.store(t, conn)
+	}
+	before, picture, hop := page(t, h, news), page(t, h, "/topology.csv?node=slac"), page(t, h, "/hop/198.51.100.37")
+	if strings.Contains(before, `"news":true`) {
+		t.Fatal(before)
+	}
+	// The same, but the last run of each route asked nobody at the first three hops.
+	run(t, conn, `UPDATE routedata SET hop_asked = '{0,0,0,3,3}' WHERE toolspec_id = 15 AND due_at >= '2026-03-29 11:40+00'`)
+	run(t, conn, `UPDATE routedata SET hop_addresses = '{{NULL,NULL,NULL},{NULL,NULL,NULL},{NULL,NULL,NULL},{62.40.98.5,62.40.98.5,62.40.98.5},{203.0.113.50,203.0.113.50,203.0.113.50}}',
+		hop_rtts_us = '{{NULL,NULL,NULL},{NULL,NULL,NULL},{NULL,NULL,NULL},{8100,8100,8100},{14400,14400,14400}}' WHERE toolspec_id = 15 AND hop_asked IS NOT NULL`)
+	if after := page(t, h, news); after != before {
+		t.Errorf("the grid says\n%s\nand said before\n%s", after, before)
+	}
+	nodes := func(csv string) (out []string) {
+		for line := range strings.Lines(csv) {
+			for f := range strings.SplitSeq(line, ",") {
+				if strings.HasPrefix(f, "198.51.100.") {
+					out = append(out, f)
+				}
+			}
+		}
+		return out
+	}
+	if after := page(t, h, "/topology.csv?node=slac"); !slices.Equal(nodes(after), nodes(picture)) || len(nodes(picture)) == 0 {
+		t.Errorf("the picture has\n%s\nand had before\n%s", after, picture)
+	}
+	crossed := regexp.MustCompile(`routes/15">routes</a>.*?data-l="Round trip">[\d.]+ ms`)
+	if after := page(t, h, "/hop/198.51.100.37"); !crossed.MatchString(hop) || !crossed.MatchString(after) {
+		t.Error("spec 15 crosses the second arm, as the run before its last showed")
+	}
+}
+
+func TestChartOfAHopReadsNotAllRuns(t *testing.T) {
+	usual := chartRuns
+	defer func() { chartRuns = usual }()
+	chartRuns = 400
+	pages, _ := seededRoutes(t)
+	h := New(pages, "0.1.0", logTo(t)).Handler()
+	if body := page(t, h, "/hop/198.51.100.33?range=30h"); !strings.Contains(body, "seen last are drawn: the chart reads 400 runs at most") {
+		t.Error("it is not said that not all is drawn")
+	}
+	if body := page(t, h, "/hop/193.51.180.2?range=30h"); strings.Contains(body, "seen last are drawn") == false {
+		t.Error("of three routes of 800 runs one is drawn, and that is said")
+	}
+}
+
+func TestTwoRoutesAreSetSideBySideAsTheWordsTellThem(t *testing.T) {
+	pages, _ := seededRoutes(t)
+	h := New(pages, "0.1.0", logTo(t)).Handler()
+	body := page(t, h, "/routes/16?a=1&b=122")
+	for _, want := range []string{"hop 6 is new: 193.51.190.7", "1 hop differs;", "<td>6 → 7</td>"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%q is not told", want)
+		}
 	}
 }
 
@@ -192,13 +279,6 @@ func TestWayBackIsToldByTheTTLThatIsLeft(t *testing.T) {
 		if got := wayBack(ttl); got != want {
 			t.Errorf("%d left: %d hops, want %d", ttl, got, want)
 		}
-	}
-}
-
-func TestMedianOfNoAnswersIsNone(t *testing.T) {
-	one, two, three := int32(1000), int32(9000), int32(2000)
-	if median(nil) != 0 || median([]*int32{nil, &one, &two, nil, &three}) != 2*time.Millisecond {
-		t.Error("wrong")
 	}
 }
 

@@ -112,25 +112,6 @@ func TestDaemonThatBrokeItsPromiseIsNotGreen(t *testing.T) {
 	}
 }
 
-func TestSilentHopDiffersFromNothing(t *testing.T) {
-	whole, cut := store.PageRoute{Reached: true}, store.PageRoute{}
-	for name, c := range map[string]struct {
-		a, b          store.PageRoute
-		before, after []string
-		differ        int
-	}{
-		"the same":             {whole, whole, []string{"x", "y"}, []string{"x", "y"}, 0},
-		"another router":       {whole, whole, []string{"x", "y", "z"}, []string{"x", "v", "z"}, 1},
-		"a silent one":         {whole, whole, []string{"x", "*", "z"}, []string{"x", "v", "z"}, 0},
-		"a longer one":         {whole, whole, []string{"x", "z"}, []string{"x", "v", "z"}, 2},
-		"not reached any more": {whole, cut, []string{"x", "y", "z"}, []string{"x"}, 0},
-	} {
-		if got := sideBySide(c.a, c.b, c.before, c.after).Differ; got != c.differ {
-			t.Errorf("%s: %d hops differ, want %d", name, got, c.differ)
-		}
-	}
-}
-
 func TestMinuteOfDataIsNotDrawnInThirtyHours(t *testing.T) {
 	whole, err := spanWindow(defaultSpan, asOf)
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"sonde/analysis/route"
+	"sonde/internal/measure"
 	"sonde/internal/store"
 	"sonde/web/chart"
 	"sonde/web/topology"
@@ -123,41 +125,82 @@ func topologySince(span string, now time.Time) (since time.Time, perSpec int, er
 
 // path gives a route and its flows for the picture.
 func (k known) path(s store.PageSeen) topology.Path {
-	first := k.seen(s).Hops
-	for len(first) > 0 && first[len(first)-1].Silent() && len(first[len(first)-1].Arms) == 0 {
-		first = first[:len(first)-1]
-	}
 	p := topology.Path{Pair: s.ToolspecID, Source: s.Monhost, Target: s.Node, Reached: s.Reached}
 	if s.Target != nil {
 		p.Address = *s.Target
 	}
-	flows := 1
-	for _, a := range s.Addresses {
-		flows = max(flows, len(a))
-	}
+	first := k.seen(s).Hops
 	// Where flow 1 got no answer and others did, the hop is not silent.
 	for i, h := range first {
 		if h.Silent() && len(h.Arms) > 0 {
 			first[i] = k.hop(&h.Arms[0])
 		}
 	}
+	first = route.Trim(measure.Route{Hops: first})
+	end := p.Address
+	if p.Reached && len(first) > 0 {
+		end = first[len(first)-1].Address
+	}
 	p.Flows = append(p.Flows, first)
+	flows := 1
+	for _, a := range s.Addresses {
+		flows = max(flows, len(a))
+	}
 	for f := 1; f < flows; f++ {
-		flow := slices.Clone(first)
-		other := false
-		for i := range flow {
-			if i < len(s.Addresses) && f < len(s.Addresses[i]) && s.Addresses[i][f] != nil && *s.Addresses[i][f] != flow[i].Address {
-				flow[i], other = k.hop(s.Addresses[i][f]), true
-				if f < len(s.RTTs[i]) {
-					flow[i].RTT = median(s.RTTs[i][f : f+1])
-				}
-			}
-		}
-		if other {
-			p.Flows = append(p.Flows, flow)
+		hops, other := k.flow(s, first, f, end)
+		switch n := len(hops); {
+		case !other:
+		case p.Reached && hops[n-1].Address == end, !p.Reached && n == len(first):
+			p.Flows = append(p.Flows, hops)
+		default:
+			p.Open = append(p.Open, hops)
 		}
 	}
 	return p
+}
+
+// flow gives the hops of another flow than the first, to where they are known, and
+// whether it met others than the first did. A hop that gave this flow no answer, or
+// was not asked by it, is the one that all others met; where they met several it is
+// one of those, nobody knows which: it is silent if the flow met a later one, and
+// else the end of what is known.
+func (k known) flow(s store.PageSeen, first []measure.Hop, f int, end netip.Addr) (hops []measure.Hop, other bool) {
+	last := 0 // hops up to the last that is known
+	for i := range max(len(first), len(s.Addresses)) {
+		var h measure.Hop
+		var met []*netip.Addr
+		if i < len(s.Addresses) {
+			met = s.Addresses[i]
+		}
+		var only *netip.Addr
+		several := false
+		for _, a := range met {
+			several = several || a != nil && only != nil && *a != *only
+			if a != nil {
+				only = a
+			}
+		}
+		switch {
+		case f < len(met) && met[f] != nil:
+			if last = i + 1; i < len(first) && first[i].Address == *met[f] {
+				h = first[i]
+				break
+			}
+			h, other = k.hop(met[f]), true
+			if i < len(s.RTTs) && f < len(s.RTTs[i]) {
+				h.RTT = measure.Median(durations(s.RTTs[i][f : f+1]))
+			}
+		case i >= len(first): // behind the end of flow 1 only what this one met counts
+		case !several:
+			if h = first[i]; last == i {
+				last = i + 1
+			}
+		}
+		if hops = append(hops, h); h.Address == end && !h.Silent() {
+			break
+		}
+	}
+	return hops[:last], other
 }
 
 // topology makes the page of the picture.

@@ -10,6 +10,22 @@ import (
 // the hop is only on the other.
 type step struct{ a, b int }
 
+// Line is one line of two routes laid side by side.
+type Line struct {
+	From, To int  // places among the hops, -1 where the route has none
+	Changed  bool // the hop moved, came or went, as Sentences tells
+}
+
+// SideBySide lays two routes side by side as Sentences does. Silent hops at their ends are left out.
+func SideBySide(from, to measure.Route) []Line {
+	w := newWriter(from, to)
+	lines := make([]Line, len(w.steps))
+	for i, s := range w.steps {
+		lines[i] = Line{s.a, s.b, w.changed(s)}
+	}
+	return lines
+}
+
 // What it costs to take two hops for one, or to say that one came or went. A
 // hop that moved costs less than one gone and another new; one that stays
 // silent can be anybody, yet is rather the one it stood for.
@@ -27,7 +43,7 @@ const (
 // J. Mol. Biol. 48, 1970). What lies behind the last answer of a route that
 // broke off costs nothing: it is not known.
 func align(from, to measure.Route) []step {
-	a, b := trim(from), trim(to)
+	a, b := Trim(from), Trim(to)
 	n, m := len(a), len(b)
 	gone := func(h measure.Hop, i, other int, reached bool) int {
 		switch {
@@ -88,7 +104,7 @@ func costOf(x, y measure.Hop) int {
 		return 0
 	case c == Unknown:
 		return costSilent
-	case rotated(x, y):
+	case Rotated(x, y):
 		return costRotated
 	case c == SameBlock || c == SameAS:
 		return costNear
@@ -96,7 +112,8 @@ func costOf(x, y measure.Hop) int {
 	return costMoved
 }
 
-// rotated reports whether two hops are arms of one load-balanced hop.
-func rotated(x, y measure.Hop) bool {
-	return slices.Contains(x.Arms, y.Address) || slices.Contains(y.Arms, x.Address)
+// Rotated reports whether two hops are different arms of one load-balanced hop.
+func Rotated(x, y measure.Hop) bool {
+	return x.Address != y.Address && !x.Silent() && !y.Silent() &&
+		(slices.Contains(x.Arms, y.Address) || slices.Contains(y.Arms, x.Address))
 }

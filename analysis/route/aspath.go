@@ -21,7 +21,7 @@ var shared = netip.MustParsePrefix("100.64.0.0/10")
 // it. A route that breaks off ends in a gap: nobody knows what follows.
 func ASPathOf(r measure.Route) ASPath {
 	var p ASPath
-	for _, h := range trim(r) {
+	for _, h := range Trim(r) {
 		switch n := len(p); {
 		case n == 0 && h.AS == 0 && !h.Silent() && (h.Address.IsPrivate() || shared.Contains(h.Address)):
 		case n > 0 && p[n-1] == h.AS:

@@ -82,7 +82,7 @@ func sameBlock(a, b netip.Addr) bool {
 // Compare compares two routes hop by hop, as IEPM did, and names the hops that
 // changed. Sentences says it in words and sees a hop that was put in as one.
 func Compare(from, to measure.Route) (Class, []Change) {
-	a, b := trim(from), trim(to)
+	a, b := Trim(from), Trim(to)
 	var changes []Change
 	worst, significant := None, 0
 	for i := range max(len(a), len(b)) {
@@ -115,8 +115,8 @@ func Compare(from, to measure.Route) (Class, []Change) {
 	return worst, changes
 }
 
-// trim leaves out silent hops at the end.
-func trim(r measure.Route) []measure.Hop {
+// Trim leaves out silent hops at the end.
+func Trim(r measure.Route) []measure.Hop {
 	n := len(r.Hops)
 	for n > 0 && r.Hops[n-1].Silent() {
 		n--

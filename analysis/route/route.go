@@ -128,12 +128,12 @@ func (d *detector) Tick(time.Time) []measure.Verdict { return nil }
 
 func (d *detector) Feed(s measure.Sample) []measure.Verdict {
 	at := s.DueAt.UTC()
-	if s.Outcome != measure.OK || s.Route == nil || len(trim(*s.Route)) == 0 {
+	if s.Outcome != measure.OK || s.Route == nil || len(Trim(*s.Route)) == 0 {
 		d.state.tick(at, false)
 		return nil // nobody answered at all: no route was seen
 	}
 	now := *s.Route
-	now.Hops = slices.Clone(trim(now))
+	now.Hops = slices.Clone(Trim(now))
 	for i := range now.Hops {
 		now.Hops[i].Address = now.Hops[i].Address.Unmap()
 	}
@@ -172,7 +172,7 @@ func (d *detector) note(at time.Time, now measure.Route) []measure.Verdict {
 			words = []string{fmt.Sprintf("hop %d changed", changes[0].Hop)}
 		}
 	case previous.Reached != now.Reached:
-		w := writer{before: before, after: now, a: trim(before), b: now.Hops}
+		w := writer{before: before, after: now, a: Trim(before), b: now.Hops}
 		w.length()
 		words = w.out
 	default:

@@ -19,7 +19,7 @@ import (
 // before. A hop that fell silent is no news, nor is a round-trip time that
 // changed on the same hops: routes that differ in nothing else give none.
 func Sentences(before, after measure.Route) []string {
-	w := writer{before: before, after: after, a: trim(before), b: trim(after), steps: align(before, after)}
+	w := newWriter(before, after)
 	w.blocks()
 	w.rotations()
 	w.stutters()
@@ -33,6 +33,10 @@ type writer struct {
 	a, b          []measure.Hop
 	steps         []step
 	grave, out    []string
+}
+
+func newWriter(before, after measure.Route) *writer {
+	return &writer{before: before, after: after, a: Trim(before), b: Trim(after), steps: align(before, after)}
 }
 
 func (w *writer) say(format string, args ...any) { w.out = append(w.out, fmt.Sprintf(format, args...)) }
@@ -183,14 +187,14 @@ func (w *writer) rotations() {
 		if s.a < 0 || s.b < 0 {
 			continue
 		}
-		if x, y := w.a[s.a], w.b[s.b]; ClassOf(x, y) != Same && !x.Silent() && !y.Silent() && rotated(x, y) {
+		if x, y := w.a[s.a], w.b[s.b]; Rotated(x, y) {
 			w.say("hop %d goes another of its equal paths: %s, before %s", s.b+1, y.Address, x.Address)
 		}
 	}
 }
 
 func (w *writer) stutters() {
-	was, is := stutters(w.a), stutters(w.b)
+	was, is := Stutters(w.a), Stutters(w.b)
 	for i, h := range w.b {
 		if is[h.Address] == i+1 && was[h.Address] == 0 {
 			w.say("hop %d now stutters: %s answers for hop %d as well", i+1, h.Address, i+2)
@@ -208,8 +212,8 @@ func (w *writer) stutters() {
 	}
 }
 
-// stutters gives the first hop, from 1, of each router that answers for two in a row.
-func stutters(hops []measure.Hop) map[netip.Addr]int {
+// Stutters gives the first hop, from 1, of each router that answers for two in a row.
+func Stutters(hops []measure.Hop) map[netip.Addr]int {
 	out := map[netip.Addr]int{}
 	for i := 1; i < len(hops); i++ {
 		if a := hops[i].Address; a.IsValid() && a == hops[i-1].Address && out[a] == 0 {

@@ -1,6 +1,7 @@
 package route_test
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -184,4 +185,28 @@ func FuzzWordsTellOfChangesOnly(f *testing.F) {
 			t.Fatalf("%v and %v: %v %v", p, q, p.Same(p), p.Same(q))
 		}
 	})
+}
+
+// What is marked beside two routes is what the words above them tell.
+func TestRoutesAreLaidSideBySideAsTheWordsTell(t *testing.T) {
+	for _, c := range []struct{ name, from, to, want string }{
+		{"the same", viaGeant, viaGeant, "1-1 2-2 3-3 4-4"},
+		{"another router", viaGeant, viaArelion, "1-1 2-2 3-3! 4-4"},
+		{"a silent one", viaGeant, "10.0.0.1 188.1.1.1/680 * 192.65.184.1/513", "1-1 2-2 3-3 4-4"},
+		{"a longer one", viaGeant, "10.0.0.1 188.1.1.1/680 188.1.2.1/680 62.40.98.1/20965 192.65.184.1/513", "1-1 2-2 0-3! 3-4 4-5"},
+		{"a shorter one", viaGeant, "10.0.0.1 62.40.98.1/20965 192.65.184.1/513", "1-1 2-0! 3-2 4-3"},
+		{"not reached any more", viaGeant, "10.0.0.1 188.1.1.1/680 * …", "1-1 2-2 3-0 4-0"},
+	} {
+		var got []string
+		for _, l := range route.SideBySide(*parse(t, c.from), *parse(t, c.to)) {
+			line := fmt.Sprintf("%d-%d", l.From+1, l.To+1)
+			if l.Changed {
+				line += "!"
+			}
+			got = append(got, line)
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("%s: %s, want %s", c.name, s, c.want)
+		}
+	}
 }

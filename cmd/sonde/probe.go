@@ -17,6 +17,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/pflag"
 
@@ -139,7 +141,11 @@ func probeLines(ctx context.Context, tool probes.Tool, file string, given []stri
 	return tool.Lines(ctx, probes.Lines{Spec: spec, Targets: targets, Rate: rate, Out: stdout, Log: log})
 }
 
-// readTargets reads one target a line. What begins with # is a remark.
+// mostName is how long a host name can be (RFC 1035, 3.1); addresses are shorter.
+const mostName = 253
+
+// readTargets reads one target a line. What begins with # is a remark. A line that
+// can be no name is a wrong file, and told before a packet is sent.
 func readTargets(file string) ([]string, error) {
 	in := os.Stdin
 	if file != "-" {
@@ -152,15 +158,19 @@ func readTargets(file string) ([]string, error) {
 	}
 	var targets []string
 	lines := bufio.NewScanner(in)
-	for lines.Scan() {
+	n := 1
+	for ; lines.Scan(); n++ {
 		target := strings.TrimSpace(lines.Text())
 		if target == "" || target[0] == '#' {
 			continue
 		}
+		if len(target) > mostName || strings.ContainsFunc(target, func(r rune) bool { return r <= ' ' || r == utf8.RuneError || !unicode.IsPrint(r) }) {
+			return nil, usageError("--file %s, line %d: %.40q is no address and no name; write one target a line", file, n, target)
+		}
 		targets = append(targets, target)
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read the targets: %w", err)
+		return nil, fmt.Errorf("read the targets, line %d: %w", n, err)
 	}
 	if len(targets) == 0 {
 		return nil, usageError("--file %s names no target", file)

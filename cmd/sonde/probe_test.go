@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -214,6 +215,26 @@ func TestProbePingWorksWithoutPrivileges(t *testing.T) {
 		line := strings.TrimSpace(string(out))
 		if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != c.code || !strings.HasPrefix(line, c.begin) || !strings.HasSuffix(line, c.end) {
 			t.Errorf("group range %q, %s: %v, %q; want exit code %d, %q … %q", c.groups, c.target, err, line, c.code, c.begin, c.end)
+		}
+	}
+}
+
+func TestFileThatNamesNoTargetsIsWrongUse(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"empty":      {"", "names no target"},
+		"remarks":    {"# nobody\n\n", "names no target"},
+		"two a line": {"# mine\n127.0.0.1\n\n127.0.0.1 web server\n", `line 4: "127.0.0.1 web server" is no address and no name`},
+		"bytes":      {"127.0.0.1\n\x00\xff\x1b[2J\n", `line 2: "\x00\xff\x1b[2J" is no address and no name`},
+		"a novel":    {strings.Repeat("a", 300), `is no address and no name; write one target a line`},
+		"no end":     {strings.Repeat("a", 70_000), `read the targets, line 1`},
+	} {
+		file := filepath.Join(t.TempDir(), "targets")
+		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		stdout, stderr, code := probeWith(t, catalog.All(), "ping", "--file", file, "--count", "1")
+		if stdout != "" || code == 0 || !strings.Contains(stderr, c.want) || len(stderr) > 500 {
+			t.Errorf("%s: exit code %d, %q %.500q, want %q", name, code, stdout, stderr, c.want)
 		}
 	}
 }

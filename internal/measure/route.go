@@ -2,6 +2,7 @@ package measure
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -28,6 +29,25 @@ type Hop struct {
 
 // Silent reports whether nobody answered there.
 func (h Hop) Silent() bool { return !h.Address.IsValid() }
+
+// ByTTL gives a list by hop, which begins at the first TTL that was asked, as one that
+// begins at TTL 1: of hops before the first nothing is known.
+func ByTTL[T any](first int, list []T) []T {
+	if first <= 1 {
+		return list
+	}
+	return append(make([]T, min(first, 255)-1, min(first, 255)-1+len(list)), list...)
+}
+
+// Median gives the mean of the two in the middle where there are two, and 0 of none. It
+// sorts the list.
+func Median(list []time.Duration) time.Duration {
+	if len(list) == 0 {
+		return 0
+	}
+	slices.Sort(list)
+	return (list[(len(list)-1)/2] + list[len(list)/2]) / 2
+}
 
 // RouteChange is one change of the route of one spec, and what came with it on
 // the same pair of monitoring host and node, and on others.

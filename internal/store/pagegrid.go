@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"sonde/internal/measure"
 )
 
 // PageGridRun is a run of a tool that finds routes, as the grid of a day marks it.
@@ -14,14 +16,14 @@ type PageGridRun struct {
 	ToolspecID      int64
 	DueAt           time.Time
 	Outcome, Reason string
-	Number          int // of the route; 0 when none was seen
-	Hops            []*netip.Addr
+	Number          int           // of the route; 0 when none was seen
+	Hops            []*netip.Addr // by TTL
 	Reached         bool
 	Codes           []string // distinct codes of the answers
 	RTT             *float64
 }
 
-const gridRun = `d.due_at, d.outcome, coalesce(d.reason, ''), coalesce(d.route_no, 0), coalesce(d.hops, '{}'), coalesce(d.reached, false),
+const gridRun = `d.due_at, d.outcome, coalesce(d.reason, ''), coalesce(d.route_no, 0), coalesce(d.first_ttl, 1), coalesce(d.hops, '{}'), coalesce(d.reached, false),
 	ARRAY(SELECT DISTINCT c FROM unnest(d.hop_codes) c WHERE c IS NOT NULL ORDER BY c), d.rtt_ms`
 
 // GridRuns gives the runs of specs due in [from, until), by spec and time.
@@ -44,9 +46,10 @@ func (r *Reading) gridRuns(ctx context.Context, sql string, args ...any) ([]Page
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (PageGridRun, error) {
 		var g PageGridRun
+		var first int
 		var hops []*netip.Prefix
-		err := row.Scan(&g.ToolspecID, &g.DueAt, &g.Outcome, &g.Reason, &g.Number, &hops, &g.Reached, &g.Codes, &g.RTT)
-		g.Hops = plainAddresses(hops)
+		err := row.Scan(&g.ToolspecID, &g.DueAt, &g.Outcome, &g.Reason, &g.Number, &first, &hops, &g.Reached, &g.Codes, &g.RTT)
+		g.Hops = measure.ByTTL(first, plainAddresses(hops))
 		return g, err
 	})
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"sonde/internal/measure"
 )
 
 // PageCrossing is a route that leads over an address.
@@ -14,45 +16,46 @@ type PageCrossing struct {
 	ToolspecID           int64
 	Monhost, Node, Label string
 	Number               int
-	Hops                 []*netip.Addr
+	Hops                 []*netip.Addr // by TTL
 	Reached              bool
 	FirstSeen, LastSeen  time.Time
 	Times                int64
-	Place                int           // of the address among the hops, counted from 1
+	Place                int           // TTL of the address, 0 when that is not known
 	Arm                  bool          // only other flows than the first crossed it
-	FirstTTL             int           // of the newest run that saw the route; 1 when that is not looked at
 	Now                  bool          // it is the route this spec saw last
 	Interval             time.Duration // of the spec; 0 for a cron expression
 }
 
 // Crossings gives the routes that lead over an address, the one seen last first,
-// and how many there are. Runs older than since are not looked at. That an address is crossed
+// and how many there are. That an address is crossed
 // by other flows than the first is looked for in the newest run of each route
-// seen within a day.
-func (r *Reading) Crossings(ctx context.Context, address netip.Addr, since time.Time, most int) (list []PageCrossing, all int, err error) {
+// seen within a day, and where that did not ask each hop in those before it.
+func (r *Reading) Crossings(ctx context.Context, address netip.Addr, most int) (list []PageCrossing, all int, err error) {
 	rows, err := r.tx.Query(ctx, `
 		WITH seen AS MATERIALIZED (
-			SELECT toolspec_id, route_no FROM routeno WHERE hops @> ARRAY[$1::inet]
-			UNION
-			SELECT n.toolspec_id, n.route_no FROM routeno n JOIN routedata d ON d.toolspec_id = n.toolspec_id AND d.due_at = n.last_seen_at
-			WHERE n.last_seen_at >= $3::timestamptz - interval '1 day' AND d.due_at >= $3::timestamptz - interval '1 day' AND d.due_at <= $3 AND $1 = ANY(d.hop_addresses))
-		SELECT n.toolspec_id, s.monhost, s.node, s.label, n.route_no, n.hops, n.reached, n.first_seen_at, n.last_seen_at, n.times_seen,
-			coalesce(array_position(n.hops, $1), (SELECT (min(ord) - 1)::int / array_length(d.hop_addresses, 2) + 1 FROM unnest(d.hop_addresses) WITH ORDINALITY u (a, ord) WHERE a = $1), 0),
-			array_position(n.hops, $1) IS NULL, coalesce(d.first_ttl, 1),
+			SELECT toolspec_id, route_no, NULL::int AS arm FROM routeno WHERE hops @> ARRAY[$1::inet]
+			UNION ALL
+			SELECT n.toolspec_id, n.route_no, min(x.arm) FROM routeno n JOIN routedata d ON d.toolspec_id = n.toolspec_id AND d.due_at = n.last_seen_at
+			CROSS JOIN LATERAL (SELECT d.hop_addresses UNION ALL (SELECT e.hop_addresses`+earlierRuns+`)) AS a (list)
+			CROSS JOIN LATERAL (SELECT (min(ord) - 1)::int / array_length(a.list, 2) FROM unnest(a.list) WITH ORDINALITY u (a, ord) WHERE u.a = $1) AS x (arm)
+			WHERE n.last_seen_at >= $3::timestamptz - interval '1 day' AND d.due_at >= $3::timestamptz - interval '1 day' AND d.due_at <= $3
+				AND NOT n.hops @> ARRAY[$1::inet] AND $1 = ANY(a.list) GROUP BY 1, 2)
+		SELECT n.toolspec_id, s.monhost, s.node, s.label, n.route_no, n.first_ttl, n.hops, n.reached, n.first_seen_at, n.last_seen_at, n.times_seen,
+			n.first_ttl - 1 + coalesce(array_position(n.hops, $1), seen.arm + 1, 1 - n.first_ttl), seen.arm IS NOT NULL,
 			NOT EXISTS (SELECT FROM routeno o WHERE o.toolspec_id = n.toolspec_id AND o.last_seen_at > n.last_seen_at),
 			coalesce(extract(epoch FROM s.run_interval)::float8, 0), (count(*) OVER ())::int
 		FROM seen JOIN routeno n USING (toolspec_id, route_no) JOIN toolspecs s ON s.id = n.toolspec_id
-		LEFT JOIN routedata d ON d.toolspec_id = n.toolspec_id AND d.due_at = n.last_seen_at AND d.due_at >= $2
-		ORDER BY n.last_seen_at DESC, n.toolspec_id, n.route_no LIMIT $4`, address, since, r.Now, most)
+		ORDER BY n.last_seen_at DESC, n.toolspec_id, n.route_no LIMIT $2`, address, most, r.Now)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read who crosses %s: %w", address, err)
 	}
 	list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (PageCrossing, error) {
 		var c PageCrossing
+		var first int
 		var hops []*netip.Prefix
 		var interval float64
-		err := row.Scan(&c.ToolspecID, &c.Monhost, &c.Node, &c.Label, &c.Number, &hops, &c.Reached, &c.FirstSeen, &c.LastSeen, &c.Times, &c.Place, &c.Arm, &c.FirstTTL, &c.Now, &interval, &all)
-		c.Hops, c.Interval = plainAddresses(hops), seconds(interval)
+		err := row.Scan(&c.ToolspecID, &c.Monhost, &c.Node, &c.Label, &c.Number, &first, &hops, &c.Reached, &c.FirstSeen, &c.LastSeen, &c.Times, &c.Place, &c.Arm, &c.Now, &interval, &all)
+		c.Hops, c.Interval = measure.ByTTL(first, plainAddresses(hops)), seconds(interval)
 		return c, err
 	})
 	if err != nil {
@@ -75,16 +78,18 @@ func (r *Reading) RouteTimes(ctx context.Context, specs []int64) (map[int64]int6
 	return out, nil
 }
 
-// HopRTTs gives the least round trip to an address in the newest run that saw each of these routes, in ms, by spec.
+// HopRTTs gives the least round trip to an address in the newest run that saw each of these
+// routes, or where that did not ask it in the newest that did, in ms, by spec.
 func (r *Reading) HopRTTs(ctx context.Context, address netip.Addr, crossings []PageCrossing, since time.Time) (map[int64]float64, error) {
 	ids, at := make([]int64, len(crossings)), make([]time.Time, len(crossings))
 	for i, c := range crossings {
 		ids[i], at[i] = c.ToolspecID, c.LastSeen
 	}
 	rows, err := r.tx.Query(ctx, `
-		SELECT d.toolspec_id, min(u.v) / 1000.0::float8 FROM unnest($2::bigint[], $3::timestamptz[]) AS n (id, at)
+		SELECT DISTINCT ON (d.toolspec_id) d.toolspec_id, min(u.v) / 1000.0::float8 FROM unnest($2::bigint[], $3::timestamptz[]) AS n (id, at)
 		JOIN routedata d ON d.toolspec_id = n.id AND d.due_at = n.at AND d.due_at >= $4
-		CROSS JOIN LATERAL unnest(d.hop_addresses, d.hop_rtts_us) AS u (a, v) WHERE u.a = $1 AND u.v IS NOT NULL GROUP BY 1`, address, ids, at, since)
+		CROSS JOIN LATERAL (SELECT d.due_at, d.hop_addresses, d.hop_rtts_us UNION ALL (SELECT e.due_at, e.hop_addresses, e.hop_rtts_us`+earlierRuns+`)) AS l (due_at, addresses, rtts)
+		CROSS JOIN LATERAL unnest(l.addresses, l.rtts) AS u (a, v) WHERE u.a = $1 AND u.v IS NOT NULL GROUP BY d.toolspec_id, l.due_at ORDER BY d.toolspec_id, l.due_at DESC`, address, ids, at, since)
 	if err != nil {
 		return nil, fmt.Errorf("read round trips to %s: %w", address, err)
 	}
@@ -110,10 +115,11 @@ func (r *Reading) HopSeries(ctx context.Context, address netip.Addr, crossings [
 	rows, err := r.tx.Query(ctx, `
 		SELECT floor(extract(epoch FROM due_at) * 1e6 / $7::bigint)::bigint, count(*)::int, count(rtt)::int, min(rtt), percentile_cont(0.25) WITHIN GROUP (ORDER BY rtt),
 			percentile_cont(0.5) WITHIN GROUP (ORDER BY rtt), percentile_cont(0.75) WITHIN GROUP (ORDER BY rtt), max(rtt)
-		FROM (SELECT d.due_at, (SELECT min(v) / 1000.0::float8 FROM unnest(d.hop_addresses[x.place:x.place][:], d.hop_rtts_us[x.place:x.place][:]) AS u (a, v) WHERE a = $6) AS rtt
-			FROM unnest($1::bigint[], $2::int[], $3::int[]) AS x (id, route, place)
+		FROM (SELECT d.due_at, (SELECT min(v) / 1000.0::float8 FROM unnest(d.hop_addresses[at.n:at.n][:], d.hop_rtts_us[at.n:at.n][:]) AS u (a, v) WHERE a = $6) AS rtt
+			FROM unnest($1::bigint[], $2::int[], $3::int[]) AS x (id, route, ttl)
 			JOIN routedata d ON d.toolspec_id = x.id AND d.route_no = x.route AND d.due_at >= $4 AND d.due_at < $5
-				AND coalesce(d.hop_asked[x.place], 1) > 0 OFFSET 0) y -- without OFFSET 0 the planner computes rtt once for each aggregate
+			CROSS JOIN LATERAL (SELECT x.ttl - greatest(coalesce(d.first_ttl, 1), 1) + 1) AS at (n)
+			WHERE coalesce(d.hop_asked[at.n], 1) > 0 OFFSET 0) y -- without OFFSET 0 the planner computes rtt once for each aggregate
 		GROUP BY 1 ORDER BY 1`, specs, routes, places, from, until, address, width.Microseconds())
 	if err != nil {
 		return nil, fmt.Errorf("read the round trips to %s: %w", address, err)

@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"sonde/internal/measure"
 )
 
 // PageRoute is one of the routes a spec has seen.
 type PageRoute struct {
 	Number          int
-	Hops            []*netip.Addr // nil is a silent hop
+	Hops            []*netip.Addr // by TTL; nil is a silent hop, or one before the first TTL that was asked
 	Reached         bool
 	FirstSeen, Last time.Time
 	Times           int64
@@ -21,7 +23,7 @@ type PageRoute struct {
 
 // Routes gives the routes of a spec, the one seen last first, and how many there are.
 func (r *Reading) Routes(ctx context.Context, spec int64, most int) (list []PageRoute, all int, err error) {
-	rows, err := r.tx.Query(ctx, `SELECT route_no, hops, reached, first_seen_at, last_seen_at, times_seen,
+	rows, err := r.tx.Query(ctx, `SELECT route_no, first_ttl, hops, reached, first_seen_at, last_seen_at, times_seen,
 			(100.0 * times_seen / nullif(sum(times_seen) OVER (), 0))::float8, (count(*) OVER ())::int
 		FROM routeno WHERE toolspec_id = $1 ORDER BY last_seen_at DESC, route_no DESC LIMIT $2`, spec, most)
 	if err != nil {
@@ -29,9 +31,10 @@ func (r *Reading) Routes(ctx context.Context, spec int64, most int) (list []Page
 	}
 	list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (PageRoute, error) {
 		var p PageRoute
+		var first int
 		var hops []*netip.Prefix
-		err := row.Scan(&p.Number, &hops, &p.Reached, &p.FirstSeen, &p.Last, &p.Times, &p.Share, &all)
-		p.Hops = plainAddresses(hops)
+		err := row.Scan(&p.Number, &first, &hops, &p.Reached, &p.FirstSeen, &p.Last, &p.Times, &p.Share, &all)
+		p.Hops = measure.ByTTL(first, plainAddresses(hops))
 		return p, err
 	})
 	if err != nil {
@@ -43,16 +46,17 @@ func (r *Reading) Routes(ctx context.Context, spec int64, most int) (list []Page
 // Route gives one route by its number, or ErrNone.
 func (r *Reading) Route(ctx context.Context, spec int64, number int) (PageRoute, error) {
 	p := PageRoute{Number: number}
+	var first int
 	var hops []*netip.Prefix
-	err := r.tx.QueryRow(ctx, `SELECT hops, reached, first_seen_at, last_seen_at, times_seen FROM routeno WHERE toolspec_id = $1 AND route_no = $2`,
-		spec, number).Scan(&hops, &p.Reached, &p.FirstSeen, &p.Last, &p.Times)
+	err := r.tx.QueryRow(ctx, `SELECT first_ttl, hops, reached, first_seen_at, last_seen_at, times_seen FROM routeno WHERE toolspec_id = $1 AND route_no = $2`,
+		spec, number).Scan(&first, &hops, &p.Reached, &p.FirstSeen, &p.Last, &p.Times)
 	if err == pgx.ErrNoRows {
 		return p, fmt.Errorf("route %d of spec %d: %w", number, spec, ErrNone)
 	}
 	if err != nil {
 		return p, fmt.Errorf("read route %d: %w", number, err)
 	}
-	p.Hops = plainAddresses(hops)
+	p.Hops = measure.ByTTL(first, plainAddresses(hops))
 	return p, nil
 }
 
@@ -61,7 +65,7 @@ type PageRouteRun struct {
 	DueAt           time.Time
 	Outcome, Reason string
 	Number          *int
-	Hops            *int
+	Hops            *int // up to the end, from TTL 1
 	Reached         *bool
 	RTT             *float64
 	EndReason       string
@@ -72,7 +76,7 @@ type PageRouteRun struct {
 
 // RouteRuns gives the newest runs due in [from, until], newest first.
 func (r *Reading) RouteRuns(ctx context.Context, spec int64, from, until time.Time, most int) ([]PageRouteRun, error) {
-	return collect[PageRouteRun](ctx, r, "runs of a route", `SELECT due_at, outcome, coalesce(reason, ''), route_no, hop_count, reached, rtt_ms, coalesce(end_reason, ''), coalesce(method, ''), confidence, mtu, mtu_hop
+	return collect[PageRouteRun](ctx, r, "runs of a route", `SELECT due_at, outcome, coalesce(reason, ''), route_no, hop_count + greatest(coalesce(first_ttl, 1), 1) - 1, reached, rtt_ms, coalesce(end_reason, ''), coalesce(method, ''), confidence, mtu, mtu_hop
 		FROM routedata WHERE toolspec_id = $1 AND due_at >= $2 AND due_at <= $3 ORDER BY due_at DESC LIMIT $4`, spec, from, until, most)
 }
 

@@ -32,10 +32,9 @@ func (r *routeRow) into() []any {
 	return []any{&r.hops, &r.reached, &r.number, &r.firstTTL, &r.rtt, &r.addresses, &r.rtts, &r.labels}
 }
 
-// route makes hops count from 1: those before first_ttl were not asked.
 func (r *routeRow) route() *measure.Route {
-	skipped := min(max(r.firstTTL-1, 0), 255)
-	out := &measure.Route{Number: r.number, Reached: r.reached, Hops: make([]measure.Hop, skipped, skipped+len(r.hops)), RTT: time.Duration(r.rtt * float64(time.Millisecond))}
+	out := &measure.Route{Number: r.number, Reached: r.reached, RTT: time.Duration(r.rtt * float64(time.Millisecond))}
+	hops := make([]measure.Hop, 0, len(r.hops))
 	for i, address := range r.hops {
 		var h measure.Hop
 		if address != nil {
@@ -59,25 +58,24 @@ func (r *routeRow) route() *measure.Route {
 				h.Labels = *list[j]
 			}
 		}
-		h.RTT = median(rtts)
-		out.Hops = append(out.Hops, h)
+		h.RTT = measure.Median(rtts)
+		hops = append(hops, h)
 	}
+	out.Hops = measure.ByTTL(r.firstTTL, hops)
 	return out
 }
+
+// earlierRuns selects of the newest runs e that saw the route of run d before it, none
+// where d asked every hop itself: with the option share a run asks a hop itself every five
+// minutes at least, and else has no answers there.
+const earlierRuns = ` FROM routedata e WHERE 0 = ANY(d.hop_asked) AND e.toolspec_id = d.toolspec_id AND e.route_no = d.route_no
+	AND e.due_at < d.due_at AND e.due_at >= d.due_at - interval '2 hours' ORDER BY e.due_at DESC LIMIT 8`
 
 func row[T any](table [][]T, i int) []T {
 	if i < len(table) {
 		return table[i]
 	}
 	return nil
-}
-
-func median(list []time.Duration) time.Duration {
-	if len(list) == 0 {
-		return 0
-	}
-	slices.Sort(list)
-	return (list[(len(list)-1)/2] + list[len(list)/2]) / 2
 }
 
 // knowHops adds what has been looked up of the hops of routes; what has not stays zero.

@@ -123,7 +123,7 @@ func (p *past) mark(r Run, first bool) Mark {
 		{SameAS, "a", class == route.MinorAS, true, "other addresses of the same AS"},
 		{SameBlock, ":", class == route.MinorBlock, true, "only last octets differ"},
 		{Silent, "*", len(quiet) > 0, seenBefore && !within(quiet, quietBefore), hops(quiet) + " silent"},
-		{Stutter, "'", stutters(r.Route), !stutters(last.Route), "one router answered for more than one hop"},
+		{Stutter, "'", len(route.Stutters(r.Route.Hops)) > 0, len(route.Stutters(last.Route.Hops)) == 0, "one router answered for more than one hop"},
 	}
 	said := make([]string, 0, 4)
 	for _, f := range fits {
@@ -175,7 +175,7 @@ func (p *past) mark(r Run, first bool) Mark {
 // those of the analysis, "" where nothing is new.
 func (p *past) compare(r measure.Route) (class route.Class, words []string) {
 	now := r
-	now.Hops = slices.Clone(r.Hops[:answered(r)])
+	now.Hops = slices.Clone(route.Trim(r))
 	if len(now.Hops) == 0 {
 		return route.None, nil // nobody answered: no route was seen
 	}
@@ -189,7 +189,8 @@ func (p *past) compare(r measure.Route) (class route.Class, words []string) {
 		words = route.Sentences(before, now)
 	}
 	for i := range min(len(now.Hops), len(before.Hops)) {
-		if rotated(before.Hops[i], now.Hops[i]) {
+		// Which of its equal paths a flow takes is no change of the route.
+		if route.Rotated(before.Hops[i], now.Hops[i]) {
 			now.Hops[i] = before.Hops[i]
 		}
 	}
@@ -207,12 +208,6 @@ func (p *past) compare(r measure.Route) (class route.Class, words []string) {
 	}
 	p.known = now
 	return class, words
-}
-
-// rotated reports whether a hop is another arm of a load-balanced one: which of
-// its equal paths a flow takes is no change of the route.
-func rotated(a, b measure.Hop) bool {
-	return a.Address != b.Address && !a.Silent() && !b.Silent() && (slices.Contains(a.Arms, b.Address) || slices.Contains(b.Arms, a.Address))
 }
 
 // codes gives the first ! code of a run, and whether a checksum was wrong.
@@ -242,19 +237,10 @@ func sign(code string) string {
 	return s
 }
 
-// answered is how many hops there are up to the last one that answered.
-func answered(r measure.Route) int {
-	n := len(r.Hops)
-	for n > 0 && r.Hops[n-1].Silent() {
-		n--
-	}
-	return n
-}
-
 // silent gives the places of hops, counted from 1, that gave no answer though a later one did.
 func silent(r measure.Route) []int {
 	var out []int
-	for i, h := range r.Hops[:answered(r)] {
+	for i, h := range route.Trim(r) {
 		if h.Silent() {
 			out = append(out, i+1)
 		}
@@ -264,15 +250,6 @@ func silent(r measure.Route) []int {
 
 func within(a, b []int) bool {
 	return !slices.ContainsFunc(a, func(n int) bool { return !slices.Contains(b, n) })
-}
-
-func stutters(r measure.Route) bool {
-	for i := 1; i < len(r.Hops); i++ {
-		if !r.Hops[i].Silent() && r.Hops[i].Address == r.Hops[i-1].Address {
-			return true
-		}
-	}
-	return false
 }
 
 func hops(places []int) string {
@@ -295,7 +272,7 @@ const mostWords = 4
 func say(r measure.Route, change, said []string) string {
 	text := "nobody answered"
 	if r.Number > 0 {
-		text = fmt.Sprintf("route %d, %d hops", r.Number, answered(r))
+		text = fmt.Sprintf("route %d, %d hops", r.Number, len(route.Trim(r)))
 	}
 	if r.RTT > 0 {
 		text += fmt.Sprintf(", %.3g ms", float64(r.RTT)/float64(time.Millisecond))

@@ -17,6 +17,7 @@ type Path struct {
 	Target  string
 	Address netip.Addr      // that was measured; may be zero
 	Flows   [][]measure.Hop // of the first flow, then of others; hops that stayed silent at the end are left out
+	Open    [][]measure.Hop // of flows of which nobody knows how they go on
 	Reached bool
 }
 
@@ -85,7 +86,10 @@ func merge(paths []Path, byAS bool) Graph {
 	for _, p := range paths {
 		pairs[p.Pair] = true
 		for i, flow := range p.Flows {
-			m.flow(p, flow, i > 0)
+			m.flow(p, flow, i > 0, false)
+		}
+		for _, flow := range p.Open {
+			m.flow(p, flow, true, true)
 		}
 	}
 	m.Pairs = len(pairs)
@@ -99,8 +103,8 @@ func merge(paths []Path, byAS bool) Graph {
 	return m.Graph
 }
 
-// flow enters the nodes and edges of one flow.
-func (m *merger) flow(p Path, hops []measure.Hop, arm bool) {
+// flow enters the nodes and edges of one flow. An open one ends with its last hop that answered.
+func (m *merger) flow(p Path, hops []measure.Hop, arm, open bool) {
 	at := m.node("source:"+p.Source, Node{Kind: Source, Name: p.Source}, p.Pair)
 	silent := 0
 	for i, h := range hops {
@@ -108,11 +112,12 @@ func (m *merger) flow(p Path, hops []measure.Hop, arm bool) {
 			silent++
 			continue
 		}
-		next := m.router(h, p, i == len(hops)-1 && p.Reached)
+		next := m.router(h, p, i == len(hops)-1 && p.Reached && !open)
 		m.step(at, next, silent, p.Pair, arm, false)
 		at, silent = next, 0
 	}
 	switch {
+	case open:
 	case !p.Reached:
 		m.step(at, m.target(p), silent, p.Pair, arm, true)
 	case silent > 0: // it was reached, and is of no known AS
