@@ -9,7 +9,11 @@ import (
 
 	"sonde/analysis"
 	"sonde/analysis/anomaly"
+	"sonde/analysis/changepoint"
+	"sonde/analysis/cusum"
 	"sonde/analysis/holtwinters"
+	"sonde/analysis/kolmogorov"
+	"sonde/analysis/meandiff"
 	"sonde/analysis/plateau"
 	"sonde/analysis/route"
 	"sonde/analysis/threshold"
@@ -26,6 +30,10 @@ func All() []analysis.Method {
 		plateau.Method(),
 		holtwinters.Method(),
 		anomaly.Method(),
+		kolmogorov.Method(),
+		meandiff.Method(),
+		cusum.Method(),
+		changepoint.Method(),
 		route.Method(),
 	}
 }

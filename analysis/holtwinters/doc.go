@@ -26,8 +26,12 @@
 //	┌──────┐ ────────────────────────────────────────────────▶ ┌─────┐ ──┐ twice as far off
 //	│ good │                                                   │ bad │ ◀─┘
 //	└──────┘ ◀──────────────────────────────────────────────── └─────┘
-//	         at most `clear` of them, also of the band of the old level: then
-//	         the level is put back; else the forecast has followed
+//	         at most `clear` of them, or of the band the old level would have
+//
+// When values are back where the level was, the level is put back. A failure
+// that begins within a season of the last one's end must be over eight
+// times as long before that is believed, up to three seasons: a season that
+// changed is one episode until it is learnt.
 //
 // While it is bad, trend and seasons stay as they are, for at most one season:
 // what an episode shows is not how the days are. The level goes on, so a change

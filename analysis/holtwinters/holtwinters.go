@@ -75,7 +75,9 @@ type state struct {
 	Turn     int64           `json:"turn,omitempty"` // of the long season, when the model began
 	Window   violations      `json:"window"`
 	Bad      *failure        `json:"bad,omitempty"`
-	Said     bool            `json:"said,omitempty"` // that it cannot judge
+	Ended    time.Time       `json:"ended,omitzero"`  // when the last failure was over,
+	Again    int             `json:"again,omitempty"` // and how many before it began within a season of another's end
+	Said     bool            `json:"said,omitempty"`  // that it cannot judge
 	Stretch  *stretch        `json:"stretch,omitempty"`
 }
 
@@ -83,8 +85,9 @@ type state struct {
 type failure struct {
 	Since time.Time  `json:"since"`
 	Score float64    `json:"score"`
-	Level float64    `json:"level"` // of the model when it began
-	Old   violations `json:"old"`   // of the band that this level would have
+	Level float64    `json:"level"`          // of the model when it began
+	Old   violations `json:"old"`            // of the band that this level would have
+	Calm  int        `json:"calm,omitempty"` // values in a row with which it could be over
 }
 
 // usual are the constants of a detector that is told none, and where a fit
@@ -198,8 +201,9 @@ func (d *detector) Feed(s measure.Sample) []measure.Verdict {
 	f := d.foretell()
 	d.note(at, holes, value, &f)
 	out := d.judge(s.DueAt.UTC(), at, value, f)
-	// What an episode shows is not the season. If it lasts longer than one, it is.
-	m.Hold = st.Bad != nil && at.Sub(st.Bad.Since) < d.season.length
+	// What an episode shows is not the season. If it lasts longer than one, or
+	// comes again within one, it may be.
+	m.Hold = st.Bad != nil && st.Again == 0 && at.Sub(st.Bad.Since) < d.span()
 	m.Update(value)
 	if !analysis.Finite(m.Level) || !analysis.Finite(m.Trend) {
 		st.Model = nil // numbers beyond all measure: it learns anew
@@ -289,7 +293,14 @@ func (d *detector) judge(now, at time.Time, value float64, f foretold) []measure
 		old := d.band(st.Model.from(st.Bad.Level), f.deviation)
 		st.Bad.Old.Window = st.Window.Window
 		st.Bad.Old.add(d.outside(value, old))
-		back = st.Bad.Old.count() <= d.clear
+		if back = st.Bad.Old.count() <= d.clear; back {
+			st.Model.Level = st.Bad.Level // it had begun to follow
+		}
+		if back || count <= d.clear {
+			st.Bad.Calm++
+		} else {
+			st.Bad.Calm = 0
+		}
 	}
 	// 1 is the edge of the band.
 	score := (value - f.forecast) / (f.high - f.forecast)
@@ -312,27 +323,48 @@ func (d *detector) judge(now, at time.Time, value float64, f foretold) []measure
 	switch {
 	case st.Bad == nil && failed:
 		since := at.Add(-time.Duration(st.Window.first()) * st.Grid.Step)
+		if !st.Ended.IsZero() && at.Sub(st.Ended) < d.span() {
+			st.Again++
+		} else {
+			st.Again = 0
+		}
 		st.Bad = &failure{Since: earlier(since, now), Score: score, Level: st.Model.Level, Old: st.Window}
 		return said(measure.Bad, fmt.Sprintf("%d of the last %d values outside the band, %s", count, st.Window.Window, expected))
 	case st.Bad != nil && failed && score >= 2*st.Bad.Score:
 		st.Bad.Score = score
 		return said(measure.Bad, "twice as far off as before, "+expected)
-	case st.Bad != nil && (back || count <= d.clear):
+	case st.Bad != nil && st.Bad.Calm > d.patience():
 		evidence["bad_since"] = st.Bad.Since
 		text := "back in the band, " + expected
-		switch followed := math.Abs(st.Model.Level-st.Bad.Level) > d.deltaPos*f.deviation; {
-		case back:
-			// The level had begun to follow.
-			text, st.Model.Level = "back where it was, "+expected, st.Bad.Level
-		case followed:
+		if math.Abs(st.Model.Level-st.Bad.Level) > d.deltaPos*f.deviation {
 			text = fmt.Sprintf("the forecast has followed and takes it as usual: the level was %s and is %s", d.number(st.Bad.Level), d.number(st.Model.Level))
 		}
 		out := said(measure.Good, text)
 		out[0].Since = earlier(at, now)
-		st.Bad, st.Window.bits = nil, 0
+		st.Bad, st.Window.bits, st.Ended = nil, 0, at
 		return out
 	}
 	return nil
+}
+
+// patience is how many values must be calm before a failure is over: none the
+// first time, and with each failure that begins within a season of the last
+// one's end eight times as many. A season that is no longer what it was is one
+// episode until it is learnt, not two a day.
+func (d *detector) patience() int {
+	if d.state.Again == 0 {
+		return 0
+	}
+	steps := d.state.Window.Window << (3 * min(d.state.Again, 8))
+	return min(steps, int(max(3*d.season.length, d.span())/d.state.Grid.Step))
+}
+
+// span is the longest season.
+func (d *detector) span() time.Duration {
+	if d.double {
+		return d.long.length
+	}
+	return d.season.length
 }
 
 // earlier of two instants: the step of a sample may lie a little after it.

@@ -260,3 +260,9 @@ func TestNonsenseParametersAreRefusedInWords(t *testing.T) {
 		}
 	}
 }
+
+func TestBadDataAreEndured(t *testing.T) {
+	for _, params := range []string{fiveMinutes, `{"interval":"5m","seasons":"day and week","season":"multiplicative","fit":true}`} {
+		t.Run(params, func(t *testing.T) { analysistest.Endure(t, Method(), params) })
+	}
+}

@@ -80,8 +80,11 @@ func (d *detector) check() error {
 			return fmt.Errorf("saved state of a detector: a stretch of %d values cannot grow", n)
 		}
 	}
-	if st.Bad != nil && (st.Bad.Since.IsZero() || !analysis.Finite(st.Bad.Score) || !analysis.Finite(st.Bad.Level) || st.Model == nil) {
+	if st.Bad != nil && (st.Bad.Since.IsZero() || !analysis.Finite(st.Bad.Score) || !analysis.Finite(st.Bad.Level) || st.Bad.Calm < 0 || st.Model == nil) {
 		return fmt.Errorf("saved state of a detector: bad since never, or without a model")
+	}
+	if st.Again < 0 {
+		return fmt.Errorf("saved state of a detector: %d failures before", st.Again)
 	}
 	if st.Model == nil {
 		return nil
