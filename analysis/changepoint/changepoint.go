@@ -85,13 +85,11 @@ func (d *detector) Feed(s measure.Sample) []measure.Verdict {
 	}
 	st.Last = append(st.Last, usual.Point{At: at, Value: value})
 	st.Last = append(st.Last[:0], st.Last[max(0, len(st.Last)-d.confirm-remembered):]...)
-	before, ok := st.At(d.Settings, at)
+	from, scale, ok := st.Level(d.Settings, at)
 	st.Keep(d.Settings, at, value)
 	if !ok {
 		return nil
 	}
-	from := usual.Median(before)
-	scale := max(usual.Scale(before, from), d.Floor(from))
 	z := 0.0
 	if value != from {
 		z = max(-d.clip, min(d.clip, (value-from)/scale)) // a scale of nought makes it infinite

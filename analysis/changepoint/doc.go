@@ -16,7 +16,7 @@
 // that probability is under a fifth: because a new run began near the usual, or
 // because the days before have become like it.
 //
-// At most `hypotheses` are kept, the most probable ones; runs longer than 500
+// At most `hypotheses` are kept, the most probable ones of at least 1e-9; runs longer than 500
 // count as 500 long and forget. So a value costs the same however long the
 // series is, and the state is a few kilobytes.
 package changepoint

@@ -19,6 +19,10 @@ type hypothesis struct {
 // longest is the length at which runs stop to grow and begin to forget.
 const longest = 500
 
+// improbable runs are dropped. That one of them was right after all costs a new
+// run, which comes with the next value.
+const improbable = 1e-9
+
 // The prior of a new run, in scales: it may be anywhere near, and spread as usual.
 const (
 	kappa0 = 0.05
@@ -102,7 +106,9 @@ func weigh(all []hypothesis, x, hazard float64, most int) []hypothesis {
 	for i := range all {
 		all[i].p /= sum
 	}
-	return all
+	fresh := all[len(all)-1]
+	all = slices.DeleteFunc(all[:len(all)-1], func(h hypothesis) bool { return h.p < improbable })
+	return append(all, fresh)
 }
 
 // pack and unpack carry hypotheses into the state and back.

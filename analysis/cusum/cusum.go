@@ -70,13 +70,11 @@ func (d *detector) Feed(s measure.Sample) []measure.Verdict {
 	if !ok {
 		return nil
 	}
-	before, ok := st.At(d.Settings, at)
+	from, scale, ok := st.Level(d.Settings, at)
 	st.Keep(d.Settings, at, value)
 	if !ok {
 		return nil
 	}
-	from := usual.Median(before)
-	scale := max(usual.Scale(before, from), d.Floor(from))
 	off := value - from
 	z := 0.0
 	if off != 0 {

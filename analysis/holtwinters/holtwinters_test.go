@@ -76,7 +76,7 @@ func TestARiseIsFoundWithinTheWindowAndItsEndToo(t *testing.T) {
 	if len(all) < 2 || all[0].Kind != measure.Bad || all[len(all)-1].Kind != measure.Good {
 		t.Fatalf("verdicts %+v", all)
 	}
-	if found := steps[0] - from; found > 7 {
+	if found := steps[0] - from; found > 5 {
 		t.Errorf("found after %d values", found)
 	}
 	if want := analysistest.Start.Add(time.Duration(from) * 5 * time.Minute); !all[0].Since.Equal(want) {
@@ -254,7 +254,7 @@ func TestWhatCannotBeJudgedIsSaidOnce(t *testing.T) {
 
 func TestNonsenseParametersAreRefusedInWords(t *testing.T) {
 	m := Method()
-	for _, params := range []string{`{"window_length":5,"failure_threshold":6}`, `{"clear":7}`} {
+	for _, params := range []string{`{"window_length":5,"failure_threshold":6}`, `{"clear":5}`} {
 		if _, err := m.New(analysistest.Params(t, m, params), nil); err == nil {
 			t.Errorf("%s was taken", params)
 		}

@@ -120,3 +120,5 @@ func TestMethodSitsTheExamination(t *testing.T) {
 func FuzzState(f *testing.F) {
 	analysistest.FuzzState(f, Method(), `{"start":20,"trigger":"2m","history":"1h"}`)
 }
+
+func TestBadDataAreEndured(t *testing.T) { analysistest.Endure(t, Method(), `{}`) }

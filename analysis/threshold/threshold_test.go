@@ -33,6 +33,21 @@ func TestMethodsSitTheExamination(t *testing.T) {
 	}
 }
 
+func TestBadDataAreEndured(t *testing.T) {
+	for _, m := range []struct {
+		method analysis.Method
+		params string
+	}{
+		{threshold.NoAnswer(), `{}`},
+		{threshold.CannotMeasure(), `{}`},
+		{threshold.NoData(), `{"interval":"5m"}`},
+		{threshold.Limit(), `{"limit":45}`},
+		{threshold.Limit(), `{"limit":10,"clear_limit":12,"direction":"under"}`},
+	} {
+		t.Run(m.method.Name+" "+m.params, func(t *testing.T) { analysistest.Endure(t, m.method, m.params) })
+	}
+}
+
 func FuzzNoAnswerState(f *testing.F) { analysistest.FuzzState(f, threshold.NoAnswer(), "") }
 func FuzzNoDataState(f *testing.F) {
 	analysistest.FuzzState(f, threshold.NoData(), `{"interval":"1m"}`)

@@ -17,6 +17,8 @@ type Series struct {
 	Newest time.Time             `json:"newest,omitzero"`
 	Behind int                   `json:"behind,omitempty"` // values in a row older than that
 	Bad    *Episode              `json:"bad,omitempty"`
+
+	known level
 }
 
 const (
@@ -108,25 +110,55 @@ func (s *Series) Keep(o Settings, at time.Time, value float64) {
 		hour = append(hour[:0], hour[over:]...)
 	}
 	s.Hours[i] = hour
+	s.known.fresh = false
 }
 
-// At gives what was usual at this hour, sorted, and false while too little is known.
+// At gives what was usual at this hour, sorted, and false while too little is
+// known. The values are good until the next Keep, and not to be changed.
 func (s *Series) At(o Settings, at time.Time) ([]float64, bool) {
 	hour := 0
 	if o.seasonal {
 		hour = at.UTC().Hour()
 	}
-	values := make([]float64, 0, len(s.Hours[hour])+len(s.Hours[(hour+23)%24]))
-	for _, v := range s.Hours[hour] {
-		values = append(values, float64(v))
-	}
-	if o.seasonal {
-		for _, v := range s.Hours[(hour+23)%24] {
-			values = append(values, float64(v))
+	if l := &s.known; !l.fresh || l.hour != hour {
+		l.fresh, l.hour, l.sorted, l.scaled = true, hour, l.sorted[:0], false
+		for _, v := range s.Hours[hour] {
+			l.sorted = append(l.sorted, float64(v))
 		}
+		if o.seasonal {
+			for _, v := range s.Hours[(hour+23)%24] {
+				l.sorted = append(l.sorted, float64(v))
+			}
+		}
+		slices.Sort(l.sorted)
 	}
-	slices.Sort(values)
-	return values, len(values) >= enough
+	return s.known.sorted, len(s.known.sorted) >= enough
+}
+
+// Level is the median of what was usual at this hour, and the deviation that
+// normal values of its median absolute deviation have.
+func (s *Series) Level(o Settings, at time.Time) (median, scale float64, ok bool) {
+	values, ok := s.At(o, at)
+	l := &s.known
+	if ok && !l.scaled {
+		l.scaled = true
+		l.median = Median(values)
+		l.off = l.off[:0]
+		for _, v := range values {
+			l.off = append(l.off, math.Abs(v-l.median))
+		}
+		slices.Sort(l.off)
+		l.scale = max(1.4826*Median(l.off), o.Floor(l.median))
+	}
+	return l.median, l.scale, ok
+}
+
+// level is what has been worked out of the values of one hour.
+type level struct {
+	fresh, scaled bool
+	hour          int
+	sorted, off   []float64
+	median, scale float64
 }
 
 // Check refuses what no series can have left, and shortens what a larger memory left.
@@ -157,15 +189,4 @@ func Median(sorted []float64) float64 {
 		return 0
 	}
 	return sorted[(n-1)/2]/2 + sorted[n/2]/2
-}
-
-// Scale is the deviation that normal values with this median absolute
-// deviation have. It reorders nothing.
-func Scale(values []float64, median float64) float64 {
-	off := make([]float64, len(values))
-	for i, v := range values {
-		off[i] = math.Abs(v - median)
-	}
-	slices.Sort(off)
-	return 1.4826 * Median(off)
 }
