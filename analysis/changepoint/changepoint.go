@@ -104,13 +104,17 @@ func (d *detector) Feed(s measure.Sample) []measure.Verdict {
 			likely = h
 		}
 	}
+	score := off / d.certain
+	if score >= 1 {
+		score = max(1, math.Abs(likely.mean)/d.shift)
+	}
 	run := st.Last[max(0, len(st.Last)-max(1, likely.length)):]
 	to := 0.0
 	for _, p := range run {
 		to += p.Value / float64(len(run))
 	}
 	return st.Judge(d.Settings, at, usual.Finding{
-		Rule: "change point", Score: off / d.certain, Clear: 0.2 / d.certain, Hold: 1,
+		Rule: "change point", Score: score, Clear: 0.2 / d.certain, Hold: 1,
 		Since: run[0].At, From: from, To: to, Low: from - d.shift*scale, High: from + d.shift*scale, Value: value,
 		Unfounded: !d.Counts(from, to),
 		Evidence:  map[string]any{"probability": off, "certain": d.certain, "run": likely.length, "z": z, "scale": scale, "shift": d.shift},

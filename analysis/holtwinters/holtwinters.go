@@ -312,7 +312,7 @@ func (d *detector) judge(now, at time.Time, value float64, f foretold) []measure
 	}
 	score = min(score, 1e9)
 	evidence := map[string]any{
-		"rule": "failures", "value": value, "forecast": f.forecast, "low": f.low, "high": f.high, "score": score, "deviation": f.deviation,
+		"rule": "failures", "value": value, "forecast": f.forecast, "low": f.low, "high": f.high, "score": measure.ScoreOf(score), "deviation": f.deviation,
 		"violations": count, "window_length": st.Window.Window, "failure_threshold": st.Window.Threshold,
 		"delta_pos": d.deltaPos, "delta_neg": d.deltaNeg, "level": st.Model.Level, "trend": st.Model.Trend,
 	}

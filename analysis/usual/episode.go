@@ -41,7 +41,7 @@ func (s *Series) Judge(o Settings, at time.Time, f Finding) []measure.Verdict {
 	}
 	verdict := func(kind measure.VerdictKind, since time.Time, text string) []measure.Verdict {
 		evidence := map[string]any{
-			"rule": f.Rule, "value": f.Value, "forecast": f.From, "now": f.To, "low": f.Low, "high": f.High, "score": score,
+			"rule": f.Rule, "value": f.Value, "forecast": f.From, "now": f.To, "low": f.Low, "high": f.High, "score": measure.ScoreOf(score),
 		}
 		maps.Copy(evidence, f.Evidence)
 		if since.After(at) {

@@ -7,6 +7,15 @@ const (
 	NightScore = 0.8 // from here on it is one that may wake people
 )
 
+// ScoreOf is the score of what lies so many times as far off as where an alert
+// begins: 0.5 at once, 0.8 at four times.
+func ScoreOf(times float64) float64 {
+	if !(times > 0) {
+		return 0
+	}
+	return 1 - 1/(1+times)
+}
+
 // Score reads the score of a verdict; 0 when the detector says none.
 func (v Verdict) Score() float64 {
 	score, _ := v.Evidence["score"].(float64)
