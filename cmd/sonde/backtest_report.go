@@ -75,6 +75,9 @@ func (t *trial) doubts() []string {
 	if f.Younger > 0 {
 		say("%d specs have data from a later day on: of the time before nothing is known.", f.Younger)
 	}
+	for _, d := range f.Declined {
+		say("Of %d spec-days %d were not judged: %s.", f.Days, d.Days, strings.TrimRight(d.Why, "."))
+	}
 	if f.Missed > 0 {
 		say("%d runs were missed, gaps included: only rules that look at outcomes judge them.", f.Missed)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"time"
 
@@ -49,7 +50,15 @@ type Facts struct {
 	Missed    int64         `json:"runs_missed"` // instants of gaps included
 	NoValue   int64         `json:"runs_without_the_metric"`
 	Late      int64         `json:"results_that_came_late"`
-	SpecHours float64       `json:"-"` // of data that were there, for rates
+	Days      int           `json:"spec_days"`
+	Declined  []Declined    `json:"spec_days_not_judged"` // by the rule as it is
+	SpecHours float64       `json:"-"`                    // of data that were there, for rates
+}
+
+// Declined is why detectors did not judge, as they say at the end of a day.
+type Declined struct {
+	Why  string `json:"why"` // of a sentence with numbers the first
+	Days int    `json:"spec_days"`
 }
 
 // Result is what one setting would have raised, in order of time.
@@ -68,7 +77,7 @@ func Run(ctx context.Context, db *store.Store, q Question) ([]Result, Facts, err
 		results[i].Setting = q.Settings[i]
 	}
 	r := runner{q: &q, db: db, results: results}
-	r.facts.NoData = []int64{}
+	r.facts.NoData, r.facts.Declined = []int64{}, []Declined{}
 	for _, t := range q.Tools {
 		var covered []store.Watched
 		for _, w := range q.Specs {
@@ -155,6 +164,9 @@ func (r *runner) replay(ctx context.Context, p part) error {
 		if err != nil {
 			return err
 		}
+		for _, sp := range specs {
+			r.dayEnds(sp, until.After(q.From))
+		}
 		if q.Progress != nil {
 			share := float64(until.Sub(q.Learn)) / float64(days) * float64(len(p.specs))
 			q.Progress(until, (float64(r.done)+share)/float64(max(r.all, 1)), r.facts.Rows)
@@ -186,6 +198,37 @@ func (r *runner) replay(ctx context.Context, p part) error {
 	}
 	return nil
 }
+
+// dayEnds drops what a detector hands out for keeping, and asks why it does not judge.
+func (r *runner) dayEnds(sp *spec, counts bool) {
+	for i, s := range sp.series {
+		if recorder, ok := s.detector.(analysis.Recorder); ok {
+			recorder.Record()
+		}
+		if i > 0 || !counts || sp.last.IsZero() {
+			continue
+		}
+		r.facts.Days++
+		decliner, ok := s.detector.(interface{ Declines() string })
+		if !ok {
+			continue
+		}
+		why := decliner.Declines()
+		if why == "" {
+			continue
+		}
+		kind := func(text string) string { return digits.ReplaceAllString(text, "0") }
+		at := slices.IndexFunc(r.facts.Declined, func(d Declined) bool { return kind(d.Why) == kind(why) })
+		if at < 0 {
+			at = len(r.facts.Declined)
+			r.facts.Declined = append(r.facts.Declined, Declined{Why: why})
+		}
+		r.facts.Declined[at].Days++
+	}
+}
+
+// digits, with the units of durations, make two sentences of one kind differ.
+var digits = regexp.MustCompile(`[0-9][0-9a-z.,:]*`)
 
 // span is from when to when there are data.
 type span struct{ first, last time.Time }
