@@ -6,6 +6,9 @@
 RUN_PACKAGES  = postgresql
 TEST_PACKAGES = $(RUN_PACKAGES) nftables iproute2 fping iputils-ping traceroute scamper tshark iperf3 smstools chromium libfaketime systemd gcc libc6-dev
 
+# What benchmarks measure beside us and no test needs.
+BENCH_PACKAGES = $(TEST_PACKAGES) rrdtool rrdcached
+
 # A release is a tag v1.2.3; without one the program keeps the version in its source.
 VERSION := $(patsubst v%,%,$(shell git describe --tags --abbrev=0 --match 'v[0-9]*' 2>/dev/null))
 LDFLAGS  = -s -w $(if $(VERSION),-X main.version=$(VERSION))
@@ -15,7 +18,7 @@ STATICCHECK = go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 # Debian keeps nft, ip and smsd where only root looks.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: help up build test lint bench cross need-run need-test
+.PHONY: help up build test lint bench cross need-run need-test need-bench
 
 help:
 	@echo 'make up      build, and run everything on this host in the foreground (ARGS="--data DIR --listen ADDR")'
@@ -50,7 +53,7 @@ cross:
 	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -o /dev/null ./cmd/sonde
 
 # Root, for hosts in network namespaces and raw sockets.
-bench: need-test
+bench: need-bench
 	cd bench && go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./... </dev/null
 
 # Somebody who names a database of their own, or has server programs that
@@ -61,3 +64,6 @@ need-run:
 
 need-test:
 	@tools/need $(TEST_PACKAGES)
+
+need-bench:
+	@tools/need $(BENCH_PACKAGES)
