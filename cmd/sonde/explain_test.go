@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -196,7 +197,7 @@ func TestAMomentIsReadAsPeopleSayIt(t *testing.T) {
 }
 
 func TestExplainSetsTheRoutesSideBySideAndSaysWhatCameWithTheChange(t *testing.T) {
-	_, st, _ := judged(t, `INSERT INTO toolspecs (node, tool, run_interval) VALUES ('up', 'traceroute', '1 day')`,
+	dsn, st, db := judged(t, `INSERT INTO toolspecs (node, tool, run_interval) VALUES ('up', 'traceroute', '1 day')`,
 		`UPDATE rules SET options = '{"learn": "1m"}' WHERE name = 'route'`,
 		`INSERT INTO asn (address, asn, asn_source, asn_at) VALUES ('62.40.98.1', 20965, 'dns', now()), ('62.115.1.1', 1299, 'dns', now())`,
 		`INSERT INTO asninfo (asn, name, source) VALUES (20965, 'GEANT', 'dns'), (1299, 'ARELION', 'dns')`,
@@ -224,4 +225,16 @@ func TestExplainSetsTheRoutesSideBySideAndSaysWhatCameWithTheChange(t *testing.T
 		t.Fatal(err)
 	}
 	holds(t, said(func(w io.Writer) { explainNode(w, node) }), "changes of routes in those hours, and what came with them:", "traceroute from pi: hop 2 moved from AS 20965 (GEANT) to AS 1299 (ARELION), +34 ms\n      ping loss from")
+	var out bytes.Buffer
+	if err := backtestOnce(t.Context(), []string{"--rule", "route", "--since", "1h", "--json", "--database", dsn}, &out, io.Discard, false); err != nil {
+		t.Fatal(err)
+	}
+	var r report
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil || len(r.Settings[0].Alerts) != 1 {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	var same bool
+	if err := db.QueryRow(t.Context(), `SELECT raised_at = $1 AND began_at = $2 FROM alerts WHERE rule = 'route'`, r.Settings[0].Alerts[0].Raised, r.Settings[0].Alerts[0].Began).Scan(&same); err != nil || !same {
+		t.Errorf("%v: the replay raises %+v", err, r.Settings[0].Alerts[0])
+	}
 }
