@@ -3,6 +3,7 @@ package probes
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -206,6 +207,24 @@ func TestNameThatDoesNotResolveIsAnErrorThatNamesIt(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) || errors.Is(err, ErrSpec) || errors.Is(err, ErrLocal) {
 			t.Errorf("%q over family %s gave %v, want %q", c.name, c.family, err, c.want)
 		}
+	}
+	// The same trouble is the same sentence, whichever port of ours was used.
+	gone := func() string {
+		t.Helper()
+		defer func(usual func(context.Context, string, string) (net.Conn, error)) { dial = usual }(dial)
+		nowhere, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		nowhere.Close()
+		dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "udp", nowhere.LocalAddr().String())
+		}
+		_, err = NewNames().Resolve(t.Context(), "nobody.example", "auto")
+		return fmt.Sprint(err)
+	}
+	if a, b := gone(), gone(); a != b || !strings.Contains(a, "name server ") || !strings.Contains(a, "connection refused") {
+		t.Errorf("%q and %q", a, b)
 	}
 	_, err := NewNames().Resolve(t.Context(), "127.0.0.1", "6")
 	if !errors.Is(err, ErrSpec) || !strings.Contains(err.Error(), "127.0.0.1") {

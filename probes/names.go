@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -161,10 +162,13 @@ func lookup(ctx context.Context, host, family string) ([]netip.Addr, time.Durati
 	}
 	if err != nil {
 		var dns *net.DNSError
-		if ctx.Err() == nil && errors.As(err, &dns) && dns.IsNotFound && family != "auto" {
-			return nil, 0, fmt.Errorf("resolve %q: no IPv%s address: %w", host, family, err)
+		switch {
+		case ctx.Err() != nil || !errors.As(err, &dns):
+			return nil, 0, fmt.Errorf("resolve %q: %w", host, err)
+		case dns.IsNotFound && family != "auto":
+			return nil, 0, fmt.Errorf("resolve %q: no IPv%s address: %s", host, family, nameServerSays(dns))
 		}
-		return nil, 0, fmt.Errorf("resolve %q: %w", host, err)
+		return nil, 0, fmt.Errorf("resolve %q: %s", host, nameServerSays(dns))
 	}
 	if len(addrs) == 0 {
 		return nil, 0, fmt.Errorf("resolve %q: no address", host)
@@ -173,6 +177,23 @@ func lookup(ctx context.Context, host, family string) ([]netip.Addr, time.Durati
 		addrs[i] = a.Unmap()
 	}
 	return addrs, heard.least(), nil
+}
+
+// ways are the ends of a connection to a name server in an error: "read udp a->b: ".
+var ways = regexp.MustCompile(`\b(?:read|write) (?:udp|tcp) \S+->\S+: `)
+
+// nameServerSays tells what went wrong without the port of ours that was used: with
+// it the same trouble is another sentence each time.
+func nameServerSays(err *net.DNSError) string {
+	server, _, cut := net.SplitHostPort(err.Server)
+	switch said := ways.ReplaceAllString(err.Err, ""); {
+	case cut != nil:
+		return said
+	case err.IsTimeout:
+		return "name server " + server + " does not answer"
+	default:
+		return said + " (name server " + server + ")"
+	}
 }
 
 // Hearing reads along what name servers answer to one look-up, because the

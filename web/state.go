@@ -140,13 +140,15 @@ func says(r store.PageRun, unit string) string {
 		if r.Route != nil {
 			add("route %d", *r.Route)
 		}
-		if *r.Hops == 1 {
+		switch lost := r.Reached != nil && !*r.Reached; {
+		case lost && *r.Hops == 0:
+			add("nobody answers on the way")
+		case lost:
+			add("target does not answer, nor anybody behind hop %d", *r.Hops)
+		case *r.Hops == 1:
 			add("1 hop")
-		} else {
+		default:
 			add("%d hops", *r.Hops)
-		}
-		if r.Reached != nil && !*r.Reached {
-			add("target does not answer")
 		}
 	}
 	if r.Loss != nil {

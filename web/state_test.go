@@ -127,3 +127,20 @@ func TestMinuteOfDataIsNotDrawnInThirtyHours(t *testing.T) {
 		t.Errorf("without specs: %q, %v", w.Span, err)
 	}
 }
+
+func TestRouteThatEndsOnTheWaySaysBehindWhom(t *testing.T) {
+	number := func(n int) *int { return &n }
+	yes, no := true, false
+	for _, c := range []struct {
+		run  store.PageRun
+		want string
+	}{
+		{store.PageRun{Route: number(3), Hops: number(4), Reached: &yes}, "route 3, 4 hops"},
+		{store.PageRun{Route: number(3), Hops: number(1), Reached: &no}, "route 3, target does not answer, nor anybody behind hop 1"},
+		{store.PageRun{Hops: number(0), Reached: &no}, "nobody answers on the way"},
+	} {
+		if got := says(c.run, ""); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}

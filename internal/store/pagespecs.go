@@ -39,7 +39,7 @@ type PageRun struct {
 	Value   *float64 // the delay of a ping, the delay to the end of a route, else the first metric
 	Loss    *float64
 	Route   *int
-	Hops    *int
+	Hops    *int // TTL of the target, or of the last that answered; 0 when nobody did
 	Reached *bool
 }
 
@@ -167,7 +167,8 @@ func summary(table, column string) string {
 	case table == "pingdata":
 		return `rtt_median_ms, loss_pct, NULL::int, NULL::int, NULL::boolean`
 	case table == "routedata":
-		return `rtt_ms, NULL::float8, route_no, hop_count, reached`
+		return `rtt_ms, NULL::float8, route_no, CASE WHEN reached THEN hop_count + greatest(coalesce(first_ttl, 1), 1) - 1
+			ELSE coalesce((SELECT max(n)::int + greatest(coalesce(first_ttl, 1), 1) - 1 FROM unnest(hops) WITH ORDINALITY h (a, n) WHERE a IS NOT NULL), 0) END, reached`
 	case column != "":
 		return quoted(column) + `::float8, NULL::float8, NULL::int, NULL::int, NULL::boolean`
 	}

@@ -104,6 +104,7 @@ func TestEveryMarkOfTheLegend(t *testing.T) {
 		{"nobody answers", "", "1:1,2,3 0:*,*,… 0:*,*,… 1:1,2,3", "1 !| | ."},
 		{"nobody ever answered", "", "0:*,… 0:*,…", "!| |"},
 		{"an error", "", "1:1,2,3 2:1,2,!H,… 2:1,2,!H,… 2:1,2,!X,… 1:1,2,3", "1 !H H !X ."},
+		{"an error that routers tell now and then", "", "1:1,2,3 2:1,!N,… 2:1,… 2:1,… 2:1,!N,… 1:1,2,3 2:1,!N,…", "1 !N | | N . !N"},
 		{"an error of the target", "1:1,2,3,!P", "1:1,2,3,!P 1:1,2,3,!P 1:1,2,3,!<13>", "1P P !13"},
 		{"an error beside a number", "", "1:1,2,3 2:1,9,!X,…", "1 !2X"},
 		{"news goes before what is as before", "1:1,2,3,…", "1:1,2,3,… 1:1,2.7,3,… 1:1,*,3,… 1:1,2,3,!N,…", "1| !: !* !N"},

@@ -61,6 +61,7 @@ type past struct {
 	known measure.Route // the last route, silent hops filled in with what they were
 	run   Run           // the last run that was measured
 	fails Kind          // how the last run that was not missed failed; "" when it did not
+	code  string        // the last ! code since the target was reached: routers limit their errors, and a run without says nothing
 }
 
 // Marks marks the runs of a day, which are in order of DueAt. before is the last
@@ -70,6 +71,7 @@ func Marks(day []Run, before *Run) []Mark {
 	if before != nil {
 		p.compare(before.Route)
 		p.run = *before
+		p.code, _ = codes(before.Codes)
 	}
 	numbered := false
 	out := make([]Mark, 0, len(day))
@@ -110,7 +112,10 @@ func (p *past) mark(r Run, first bool) Mark {
 	class, words := p.compare(r.Route)
 	p.run = r
 	code, checksum := codes(r.Codes)
-	codeBefore, _ := codes(last.Codes)
+	codeBefore := p.code
+	if code != "" || r.Route.Reached {
+		p.code = code
+	}
 	quiet, quietBefore := silent(r.Route), silent(last.Route)
 	fits := []struct {
 		kind     Kind
