@@ -52,6 +52,18 @@ func TestPageOfAHopListsEveryoneWhoCrossesIt(t *testing.T) {
 	}
 }
 
+func TestAlarmOfAChangeIsNoSecondChangeAtAHop(t *testing.T) {
+	pages, conn := seededRoutes(t)
+	for _, since := range []string{"2026-03-29 03:10+00", "2026-03-29 09:00+00"} {
+		run(t, conn, `INSERT INTO newalerts (toolspec_id, monhost, node, tool, rule, kind, severity, at, since, decision, text, evidence)
+			SELECT toolspec_id, monhost, node, tool, rule, 'bad', 'warning', $1::timestamptz + interval '20 min', $1, 'raise', 'route left its history: ' || $1::text, evidence FROM newalerts WHERE toolspec_id = 12 AND kind = 'note' LIMIT 1`, since)
+	}
+	body := page(t, New(pages, "0.1.0", logTo(t)).Handler(), "/hop/62.40.98.77")
+	if strings.Contains(body, "history: 2026-03-29 03:10") || !strings.Contains(body, "history: 2026-03-29 09:00") {
+		t.Error("what was noted stands there once, what was not as its alarm")
+	}
+}
+
 func TestHoursOfTheGridAreThoseOfTheDay(t *testing.T) {
 	pages, _ := seededRoutes(t)
 	h := New(pages, "0.1.0", logTo(t)).Handler()

@@ -148,9 +148,11 @@ type PageHopChange struct {
 	Evidence      []byte
 }
 
-// HopChanges gives the noted changes of these specs since an instant in which an address came or went, newest first.
+// HopChanges gives the noted changes of these specs since an instant in which an address came or went, newest first. An
+// alarm tells of a change once more that was noted when it began.
 func (r *Reading) HopChanges(ctx context.Context, address netip.Addr, specs []int64, since time.Time, most int) ([]PageHopChange, error) {
-	return collect[PageHopChange](ctx, r, "changes at a hop", `SELECT toolspec_id, monhost, node, at, text, evidence FROM newalerts
-		WHERE toolspec_id = ANY($2) AND at >= $3 AND at <= $4 AND (evidence -> 'changes' @> jsonb_build_array(jsonb_build_object('from', $1::text)) OR evidence -> 'changes' @> jsonb_build_array(jsonb_build_object('to', $1::text)))
+	return collect[PageHopChange](ctx, r, "changes at a hop", `SELECT toolspec_id, monhost, node, at, text, evidence FROM newalerts f
+		WHERE toolspec_id = ANY($2) AND at >= $3 AND at <= $4
+			AND (kind = 'note' OR NOT EXISTS (SELECT FROM newalerts n WHERE n.toolspec_id = f.toolspec_id AND n.kind = 'note' AND n.rule = f.rule AND n.at = f.since)) AND (evidence -> 'changes' @> jsonb_build_array(jsonb_build_object('from', $1::text)) OR evidence -> 'changes' @> jsonb_build_array(jsonb_build_object('to', $1::text)))
 		ORDER BY at DESC, id DESC LIMIT $5`, address.String(), specs, since, r.Now, most)
 }
