@@ -136,7 +136,7 @@ func (s *Series) At(o Settings, at time.Time) ([]float64, bool) {
 }
 
 // Level is the median of what was usual at this hour, and the deviation that
-// normal values of its median absolute deviation have.
+// normal values of its median absolute deviation have; nought if nine tenths are nought.
 func (s *Series) Level(o Settings, at time.Time) (median, scale float64, ok bool) {
 	values, ok := s.At(o, at)
 	l := &s.known
@@ -149,6 +149,11 @@ func (s *Series) Level(o Settings, at time.Time) (median, scale float64, ok bool
 		}
 		slices.Sort(l.off)
 		l.scale = max(1.4826*Median(l.off), o.Floor(l.median))
+		if l.scale == 0 {
+			// More than half of the values are equal, and nought: the outer tenths show what the others do.
+			n := len(values) - 1
+			l.scale = (values[n-n/10] - values[n/10]) / 2.56
+		}
 	}
 	return l.median, l.scale, ok
 }
