@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"sonde/analysis"
 	"sonde/internal/store"
 )
 
@@ -65,6 +66,7 @@ type alertView struct {
 	base
 	A        store.PageAlert
 	Facts    []fact
+	Words    string      // the numbers that raised it, in words
 	Change   *comparison // of routes, when that is what it is about
 	Charts   []chartView
 	NoChart  string
@@ -129,13 +131,14 @@ func (q request) alert(id int64) (alertView, error) {
 	}
 	s := specViews([]store.PageSpec{spec}, []store.PageAlert{a}, q.Now)[0]
 	v.Window = around(a, s.Interval, q.Now)
-	v.Window.Span = fmt.Sprintf("alert-%d", id)
+	v.Window.Span, v.Window.Alert = fmt.Sprintf("alert-%d", id), id
 	comments, err := q.r.Comments(q.ctx, spec.Node, v.Window.From, v.Window.Until, 100)
 	if err != nil {
 		return v, err
 	}
 	c, err := q.chartView(s, v.Window, comments)
 	v.Charts = []chartView{c}
+	v.Words = analysis.NumbersOf(evidence).Words(a.Metric, c.C.Unit)
 	return v, err
 }
 

@@ -157,7 +157,11 @@ func (live) Alert(id int64) string      { return fmt.Sprintf("/alert/%d", id) }
 func (live) Daemons() string            { return "/daemons" }
 func (live) Mediums() string            { return "/mediums" }
 func (live) Chart(spec int64, w window, kind string) string {
-	return withQuery(fmt.Sprintf("/chart/%d.%s", spec, kind), absolute(w.From, w.Until))
+	v := absolute(w.From, w.Until)
+	if w.Alert != 0 {
+		v.Set("alert", fmt.Sprint(w.Alert))
+	}
+	return withQuery(fmt.Sprintf("/chart/%d.%s", spec, kind), v)
 }
 
 // files are the links of a report. up leads from the page's folder to the top.

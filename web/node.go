@@ -8,6 +8,7 @@ import (
 	"sort"
 	"time"
 
+	"sonde/analysis"
 	"sonde/internal/measure"
 	"sonde/internal/store"
 	"sonde/web/chart"
@@ -29,6 +30,7 @@ type window struct {
 	From, Until time.Time
 	Default     bool   // nobody asked for it
 	Span        string // what it is called: 30h, alert-7; "" when it was given by absolute times
+	Alert       int64  // that it is around, 0 for none
 }
 
 func spanWindow(span string, now time.Time) (window, error) {
@@ -193,7 +195,7 @@ func (q request) chartView(s specView, w window, comments []store.PageComment) (
 		v.Routes = q.L.Routes(s.ID)
 	}
 	var err error
-	if v.C, err = q.chart(s, w.From, w.Until, comments); err != nil {
+	if v.C, err = q.chartAround(s, w, comments); err != nil {
 		return v, err
 	}
 	v.Sum = v.C.Sum()
@@ -207,8 +209,10 @@ const routeTable = "routedata"
 // chart reads what is drawn of one spec.
 func (q request) chart(s specView, from, until time.Time, comments []store.PageComment) (chart.Chart, error) {
 	c := chart.Chart{ID: fmt.Sprintf("c%d", s.ID), Title: fmt.Sprintf("%s %s from %s", s.Name(), s.Node, s.Monhost), Unit: s.Unit, From: from, Until: until,
-		Now: q.Now, Zone: q.Zone, HasLoss: s.Table == "pingdata"}
-	if s.Table == routeTable || c.HasLoss {
+		Now: q.Now, Zone: q.Zone, HasLoss: s.Table == "pingdata" && s.Only == ""}
+	if s.Only != "" {
+		c.Title = fmt.Sprintf("%s of %s", analysis.MetricWords(s.Metric), c.Title)
+	} else if s.Table == routeTable || c.HasLoss {
 		c.Unit = "ms"
 	}
 	series, err := q.r.Series(q.ctx, s.PageSpec, s.Interval, from, until)
@@ -247,7 +251,7 @@ func (q request) chart(s specView, from, until time.Time, comments []store.PageC
 			c.Marks = append(c.Marks, chart.Mark{At: m.At, Text: m.Text})
 		}
 	}
-	if s.Table == routeTable {
+	if s.Table == routeTable && s.Only == "" {
 		runs, err := q.r.RouteSpans(q.ctx, s.ID, from, until, 20_000)
 		if err != nil {
 			return c, err
@@ -274,7 +278,7 @@ func (q request) chartFile(w *bytes.Buffer, id int64, win window, kind string) e
 	if err != nil {
 		return err
 	}
-	c, err := q.chart(specViews([]store.PageSpec{spec}, nil, q.Now)[0], win.From, win.Until, comments)
+	c, err := q.chartAround(specViews([]store.PageSpec{spec}, nil, q.Now)[0], win, comments)
 	if err != nil {
 		return err
 	}

@@ -201,7 +201,7 @@ func chartAnswer(q request, r *http.Request, b *bytes.Buffer) (kind string, err 
 	if chartTypes[kind] == "" {
 		return kind, badRequest{"a chart ends in .svg, .csv or .json"}
 	}
-	if err := onlyKnown(r, "range", "from", "until"); err != nil {
+	if err := onlyKnown(r, "range", "from", "until", "alert"); err != nil {
 		return kind, err
 	}
 	id, err := number64("spec", text)
@@ -211,6 +211,11 @@ func chartAnswer(q request, r *http.Request, b *bytes.Buffer) (kind string, err 
 	win, err := windowOf(r, q.Now)
 	if err != nil {
 		return kind, err
+	}
+	if alert := r.URL.Query().Get("alert"); alert != "" {
+		if win.Alert, err = number64("alert", alert); err != nil {
+			return kind, err
+		}
 	}
 	return kind, q.chartFile(b, id, win, kind)
 }

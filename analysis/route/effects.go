@@ -21,7 +21,7 @@ func Effects(c measure.RouteChange) []string {
 		if !e.Watched || !Notable(e) {
 			continue
 		}
-		words := fmt.Sprintf("%s from %s to %s", metricWords(e), analysis.Number(e.Before, ""), analysis.Number(e.After, e.Unit))
+		words := fmt.Sprintf("%s from %s to %s", analysis.MetricWords(e.Metric), analysis.Number(e.Before, ""), analysis.Number(e.After, e.Unit))
 		if e.ToolspecID == last {
 			out[len(out)-1] += ", " + words
 			continue
@@ -48,15 +48,6 @@ func Notable(e measure.Effect) bool {
 		return false
 	}
 	return d > 0 && d >= math.Abs(e.Before)/10
-}
-
-// metricWords is rtt median for rtt_median_ms: the unit follows the number.
-func metricWords(e measure.Effect) string {
-	name := e.Metric
-	for _, suffix := range []string{"_ms", "_pct", "_mbps", "_bps"} {
-		name = strings.TrimSuffix(name, suffix)
-	}
-	return strings.ReplaceAll(name, "_", " ")
 }
 
 // sharing tells of other pairs over a hop that is gone, or else that changed to one that came.

@@ -115,6 +115,16 @@ func explainAlert(w io.Writer, s store.AlertStory) {
 	if a.SilentUntil != nil {
 		fmt.Fprintln(w, "silent until", clock(*a.SilentUntil))
 	}
+	fmt.Fprintln(w, "\nin words:")
+	for _, line := range inWords(a, s.Findings) {
+		fmt.Fprintln(w, "  "+line)
+	}
+	if s.Part != nil {
+		fmt.Fprintf(w, "  It is part of a%d, %s: %s\n", s.Part.ID, s.Part.About, s.Part.Text)
+	}
+	if n := len(s.Hides); n > 0 {
+		fmt.Fprintf(w, "  It stands for %d more, below.\n", n)
+	}
 	printEvidence(w, a.Evidence)
 	if s.Route != nil {
 		printRouteChange(w, *s.Route)
@@ -311,6 +321,9 @@ func explainNode(w io.Writer, s store.NodeStory) {
 	}
 	for _, a := range s.Alerts {
 		fmt.Fprintf(w, "  a%d  %s  %s: %s (%s, since %s)\n", a.ID, a.Severity, a.About, a.Text, alertState(a), clock(a.BeganAt))
+		for _, line := range inWords(a, s.Findings) {
+			fmt.Fprintln(w, "      "+line)
+		}
 	}
 	if len(s.Routes) > 0 {
 		fmt.Fprintln(w, "\nchanges of routes in those hours, and what came with them:")

@@ -105,12 +105,15 @@ func (p *pass) secondLooks() error {
 			st.dirty = true
 		}
 		if !l.Noted {
-			if err := p.readLook(sp, w, l); err != nil {
+			if err := p.readLook(sp, w, l, false); err != nil {
 				return err
 			}
-			if l.Noted = !l.Done.IsZero(); l.Noted {
-				p.noteLook(sp, w, id, l)
-				st.dirty = true
+			if !l.Done.IsZero() {
+				reason := "told: nothing speaks against the finding"
+				if l.Good {
+					reason = fmt.Sprintf("not told yet: told when a later run finds it again, or it still stands at %s", p.now.Add(lookTrust).UTC().Format("15:04 UTC"))
+				}
+				p.noteLook(sp, w, l, reason)
 			}
 		}
 		switch {
@@ -189,8 +192,23 @@ func (p *pass) sameLook(spec int64) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// readLook reads the runs that have ended and says what they show, when all have or the time is up.
-func (p *pass) readLook(sp *spec, w *watch, l *look) error {
+// endLook says what a look showed whose finding is over before it was done: it may
+// be the look's own run that ended it.
+func (p *pass) endLook(sp *spec, w *watch) error {
+	l := p.platform.Looks[w.alert]
+	if l == nil || l.Noted || l.Ordered.IsZero() {
+		return nil
+	}
+	if err := p.readLook(sp, w, l, true); err != nil {
+		return err
+	}
+	p.noteLook(sp, w, l, "not told: it is over")
+	return nil
+}
+
+// readLook reads the runs that have ended and says what they show, when all have,
+// the time is up, or there is no more to wait for.
+func (p *pass) readLook(sp *spec, w *watch, l *look, atOnce bool) error {
 	if !l.Done.IsZero() {
 		return nil // there is none
 	}
@@ -218,7 +236,7 @@ func (p *pass) readLook(sp *spec, w *watch, l *look) error {
 			return err
 		}
 	}
-	if waited := p.now.Sub(l.Ordered); !all && waited < lookWait && waited >= 0 {
+	if waited := p.now.Sub(l.Ordered); !all && !atOnce && waited < lookWait && waited >= 0 {
 		return nil
 	}
 	l.Done = p.now
@@ -282,7 +300,7 @@ func (l *look) sum(raised time.Time) {
 	bad := false
 	for _, r := range l.Runs {
 		if !r.Ended {
-			r.Said = "nothing within " + measure.FormatDuration(lookWait)
+			r.Said = "nothing so far"
 		}
 		bad, l.Good = bad || r.Verdict == "bad", l.Good || r.Verdict == "good"
 		when := ""
@@ -296,12 +314,9 @@ func (l *look) sum(raised time.Time) {
 }
 
 // noteLook writes down what came of a second look.
-func (p *pass) noteLook(sp *spec, w *watch, id int64, l *look) {
-	reason := "told: nothing speaks against the finding"
-	if l.Good {
-		reason = fmt.Sprintf("not told yet: told when a later run finds it again, or it still stands at %s", p.now.Add(lookTrust).UTC().Format("15:04 UTC"))
-	}
-	p.found.Findings = append(p.found.Findings, store.NewFinding{AlertID: id, ToolspecID: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Tool: sp.Tool, Metric: w.rule.Metric, Rule: w.rule.Name,
+func (p *pass) noteLook(sp *spec, w *watch, l *look, reason string) {
+	l.Noted, p.session.platform.dirty = true, true
+	p.found.Findings = append(p.found.Findings, store.NewFinding{AlertID: w.alert, ToolspecID: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Tool: sp.Tool, Metric: w.rule.Metric, Rule: w.rule.Name,
 		Kind: string(measure.Note), Severity: string(measure.Info), At: p.now, Since: l.Ordered, Decision: "look", Text: l.Says, Reason: reason,
 		Evidence: map[string]any{"score": l.Score, "runs": l.Runs, "good": l.Good}})
 }

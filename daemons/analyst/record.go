@@ -40,6 +40,11 @@ func (p *pass) decide(sp *spec, w *watch, before, next alert.Episode, d measure.
 	if l := p.platform.Looks[w.alert]; l != nil && d.Tell && !l.Done.IsZero() {
 		d.Reason += "; " + l.Says
 	}
+	if d.Action == measure.Clear {
+		if err := p.endLook(sp, w); err != nil {
+			return err
+		}
+	}
 	t, err := p.record(about, row, &w.alert, before, next, d, v, late)
 	if err != nil {
 		return err

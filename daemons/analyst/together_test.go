@@ -141,6 +141,18 @@ func TestADoubtfulFindingWaitsForASecondLookThatContradictsIt(t *testing.T) {
 	b.await("true", `SELECT (reason LIKE 'it still stands, and may be told now; a second look from pi % 0 of 10 lost; from b %')::text FROM newalerts WHERE decision = 'remind'`)
 }
 
+func TestASecondLookThatEndsTheFindingItselfIsWrittenDown(t *testing.T) {
+	b := doubting(t)
+	b.exec(`UPDATE rules SET options = '{"clear": 1}' WHERE name = 'no answer'`)
+	b.judge()
+	b.await("n1 no answer", alerts)
+	b.looks(map[int]int{1: 10, 3: 10})
+	b.await("n1 no answer closed", alerts)
+	b.await("true", `SELECT bool_or(text LIKE 'a second look from pi % 0 of 10 lost; from b%' AND reason = 'not told: it is over')::text FROM newalerts WHERE decision = 'look'`)
+	b.settled()
+	b.await("", sent)
+}
+
 func TestASecondLookThatBearsItOutIsTold(t *testing.T) {
 	b := doubting(t)
 	b.judge()
@@ -169,7 +181,7 @@ func TestASecondLookThatNobodyTakesIsNotWaitedForForLong(t *testing.T) {
 	b.exec(`UPDATE analyst_mark SET state = jsonb_set(state, '{looks}', (SELECT jsonb_object_agg(key, value || jsonb_build_object('ordered', now() - interval '3 minutes')) FROM jsonb_each(state -> 'looks')))`)
 	b.judge()
 	b.await("raise DOWN n1: no answer, 3 runs in a row", sent)
-	b.await("a second look from pi later: nothing within 2m; from b later: nothing within 2m", lookedAt)
+	b.await("a second look from pi later: nothing so far; from b later: nothing so far", lookedAt)
 	b.settled()
 	b.await("2", `SELECT count(*)::text FROM schedule`)
 }

@@ -150,6 +150,9 @@ func Group(w World) Grouping {
 		g.parents(w, findings)
 		g.sameSpec(findings)
 	}
+	if len(w.Findings) == 0 {
+		return g // as on most days
+	}
 	g.lingering(w)
 	r := g.survey(w)
 	g.shared(r)

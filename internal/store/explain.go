@@ -41,11 +41,13 @@ type AlertRow struct {
 	AckedBy     string          `json:"acked_by,omitempty"`
 	SilentUntil *time.Time      `json:"silent_until,omitempty"`
 	Evidence    json.RawMessage `json:"evidence,omitempty"`
+	Unit        string          `json:"unit,omitempty"` // of the metric
 }
 
 const alertRow = `SELECT id, toolspec_id, coalesce(nullif(node, ''), nullif(subject, ''), monhost), monhost, tool, metric, rule, severity, text, began_at, raised_at,
 	ended_at, closed_at, coalesce(close_text, ''), findings, told_times, planned, late, flapping, shadow, coalesce(part_of, 0),
-	CASE WHEN acked_at IS NULL THEN '' ELSE coalesce(nullif(acked_by, ''), 'somebody') END, silent_until, evidence FROM alerts `
+	CASE WHEN acked_at IS NULL THEN '' ELSE coalesce(nullif(acked_by, ''), 'somebody') END, silent_until, evidence,
+	coalesce((SELECT m ->> 'unit' FROM tools t, jsonb_array_elements(t.metrics) m WHERE t.name = alerts.tool AND m ->> 'name' = alerts.metric LIMIT 1), '') FROM alerts `
 
 // ListAlerts gives open alerts, worst first; with closed those of the past as well. node narrows it.
 func (s *Store) ListAlerts(ctx context.Context, node string, closed bool, most int) ([]AlertRow, error) {
@@ -159,6 +161,7 @@ type AlertStory struct {
 	Comments []ToldComment `json:"comments"`
 	Mark     *Incident     `json:"mark,omitempty"` // what people think of it
 	Hides    []AlertRow    `json:"hides"`
+	Part     *AlertRow     `json:"part,omitempty"` // the alert that hides it
 	Ladders  []Ladder      `json:"ladders"`
 
 	Route *measure.RouteChange `json:"route,omitempty"` // of an alert about a route: as it is known by now
@@ -193,6 +196,11 @@ func (s *Store) ExplainAlert(ctx context.Context, id int64) (AlertStory, error) 
 	}
 	if st.Hides, err = listed[AlertRow](ctx, s, "hidden alerts", alertRow+`WHERE part_of = $1 ORDER BY id LIMIT 200`, id); err != nil {
 		return st, err
+	}
+	if part, err := listed[AlertRow](ctx, s, "the alert that hides it", alertRow+`WHERE id = $1`, st.Alert.PartOf); err != nil {
+		return st, err
+	} else if len(part) > 0 {
+		st.Part = &part[0]
 	}
 	if st.Ladders, err = s.laddersFor(ctx, id, st.Alert.About, st.Alert.Severity); err != nil {
 		return st, err

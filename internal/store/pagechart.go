@@ -64,6 +64,8 @@ func (r *Reading) Series(ctx context.Context, s PageSpec, interval time.Duration
 	table := quoted(s.Table)
 	var packets, values string
 	switch {
+	case s.Only != "":
+		packets, values = `0::bigint, 0::bigint`, spread(s.Only)
 	case s.Table == "pingdata":
 		packets = `coalesce(sum(sent), 0), coalesce(sum(received), 0)`
 		// Of a single run the quartiles are those of its packets, of many those of their medians.
@@ -75,9 +77,7 @@ func (r *Reading) Series(ctx context.Context, s PageSpec, interval time.Duration
 		if s.Table != "routedata" {
 			column = quoted(s.Column)
 		}
-		packets = `0::bigint, 0::bigint`
-		values = fmt.Sprintf(`min(%[1]s)::float8, percentile_cont(0.25) WITHIN GROUP (ORDER BY %[1]s), percentile_cont(0.5) WITHIN GROUP (ORDER BY %[1]s),
-			percentile_cont(0.75) WITHIN GROUP (ORDER BY %[1]s), max(%[1]s)::float8`, column)
+		packets, values = `0::bigint, 0::bigint`, spread(column)
 	default:
 		packets, values = `0::bigint, 0::bigint`, `NULL::float8, NULL::float8, NULL::float8, NULL::float8, NULL::float8`
 	}
@@ -92,7 +92,7 @@ func (r *Reading) Series(ctx context.Context, s PageSpec, interval time.Duration
 		args = append(args, int64((until.Sub(from)+stretch-1)/stretch), stretch.Microseconds())
 	}
 	quartiles := `, NULL::float8[] AS q`
-	if s.Table == "pingdata" && width <= interval {
+	if s.Table == "pingdata" && s.Only == "" && width <= interval {
 		quartiles = `, (SELECT percentile_cont(ARRAY[0.25, 0.75]) WITHIN GROUP (ORDER BY x / 1000.0) FROM unnest(rtts_us) x) AS q`
 	}
 	rows, err := r.tx.Query(ctx, `
@@ -116,6 +116,12 @@ func (r *Reading) Series(ctx context.Context, s PageSpec, interval time.Duration
 		return out, fmt.Errorf("read the numbers of spec %d: %w", s.ID, err)
 	}
 	return out, nil
+}
+
+// spread sums up a column, which must be fit for SQL.
+func spread(column string) string {
+	return fmt.Sprintf(`min(%[1]s)::float8, percentile_cont(0.25) WITHIN GROUP (ORDER BY %[1]s), percentile_cont(0.5) WITHIN GROUP (ORDER BY %[1]s),
+		percentile_cont(0.75) WITHIN GROUP (ORDER BY %[1]s), max(%[1]s)::float8`, column)
 }
 
 // PageGap is a stretch of instants that never became runs.

@@ -28,6 +28,7 @@ type PageSpec struct {
 	Since                      time.Time
 	Table                      string // where its results are
 	Metric, Column, Unit       string // the first metric of the tool; "" when it has none
+	Only                       string // a column that is drawn in place of that; see Drawn
 	Last                       PageRun
 }
 

@@ -74,8 +74,10 @@ type Chart struct {
 	Alerts      []Span
 	Marks       []Mark
 	Routes      []Route
-	HasLoss     bool   // the tool counts packets
-	Note        string // how the numbers were come by, when not simply all of them
+	Expected    []Expected // in ascending order
+	Began       time.Time  // where the trouble began that the chart is about; zero for none
+	HasLoss     bool       // the tool counts packets
+	Note        string     // how the numbers were come by, when not simply all of them
 }
 
 // Size is how large a chart is drawn, in px at 100 %.

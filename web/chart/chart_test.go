@@ -135,7 +135,7 @@ func TestEachKindOfHoleHasAHatchingOfItsOwn(t *testing.T) {
 
 func TestOneWildSampleDoesNotPressTheRestFlat(t *testing.T) {
 	c := broken()
-	if high := top(c.Buckets); high > 30 {
+	if high := top(c.Buckets, nil); high > 30 {
 		t.Errorf("the scale ends at %v", high)
 	}
 	if pathOf(t, c.SVG(Wide), "wedge") == "" || !strings.Contains(string(c.SVG(Wide)), "above the scale") {

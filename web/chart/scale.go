@@ -22,8 +22,9 @@ func quantile(values []float64, q float64) float64 {
 }
 
 // top is the upper end of the scale. A single wild sample must not press the
-// rest flat, so the outer band may be cut off; medians and quartiles never are.
-func top(buckets []Bucket) float64 {
+// rest flat, so the outer band may be cut off; medians, quartiles and forecasts
+// never are, and a band of what is expected not below twice the data.
+func top(buckets []Bucket, expected []Expected) float64 {
 	var most []float64
 	inner := 0.0
 	for _, b := range buckets {
@@ -39,6 +40,13 @@ func top(buckets []Bucket) float64 {
 	high := max(inner, quantile(most, 0.97))
 	if math.IsNaN(high) {
 		high = inner
+	}
+	for _, e := range expected {
+		for _, v := range []float64{e.Forecast, min(e.High, 2*high)} {
+			if v > high {
+				high = v
+			}
+		}
 	}
 	// A scale beyond any network would have no round numbers.
 	if !(high > 1e-6) {

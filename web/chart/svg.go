@@ -23,9 +23,11 @@ type panel struct {
 	b                       *bytes.Buffer
 	size                    Size
 	inner                   bytes.Buffer // gaps, for the strip
+	foretold                bytes.Buffer // the forecast, drawn over the data
 	hasFail, hasMissed, cut bool
 	hasGap, hasMark         bool
 	hasSmoke, hasCore       bool
+	hasBand, hasForecast    bool
 }
 
 // margin surrounds a chart that stands alone.
@@ -50,7 +52,7 @@ func (c Chart) draw(size Size, alone bool) []byte {
 	if c.Until.Sub(c.From) > longest {
 		c.Until = c.From.Add(longest)
 	}
-	p := panel{c: c, b: &bytes.Buffer{}, size: size, left: 56, right: float64(size.Width) - 12, high: top(c.Buckets)}
+	p := panel{c: c, b: &bytes.Buffer{}, size: size, left: 56, right: float64(size.Width) - 12, high: top(c.Buckets, c.Expected)}
 	p.layout()
 	if alone {
 		p.b.WriteString(`<?xml version="1.0" encoding="UTF-8"?>` + "\n")
@@ -69,11 +71,14 @@ func (c Chart) draw(size Size, alone bool) []byte {
 	p.patterns()
 	p.axes()
 	p.holes()
+	p.expected()
 	p.smoke()
+	p.path("forecast", &p.foretold)
 	p.strip()
 	p.routes()
 	p.loss()
 	p.events()
+	p.began()
 	p.legend()
 	p.b.WriteString("</svg>\n")
 	return p.b.Bytes()
@@ -91,6 +96,9 @@ func (c Chart) Describe() string {
 	}
 	if loss := s.Loss(); !math.IsNaN(loss) {
 		text += fmt.Sprintf("; %s %% of %d packets lost", Number(loss), s.Sent)
+	}
+	if e := c.expectedAt(c.Began); e != nil {
+		text += fmt.Sprintf("; where it began %s was expected, %s to %s", Number(e.Forecast), Number(e.Low), Number(e.High))
 	}
 	return text + "."
 }
@@ -442,6 +450,8 @@ func (p *panel) legend() {
 			items = append(items, legendItem{text, swash})
 		}
 	}
+	add(p.hasForecast, "expected", `<path class="forecast" d="M%[1]s %[3]sh14"/>`)
+	add(p.hasBand, "band of what is expected", box(`class="band"`))
 	add(p.hasCore, "quartiles", box(`class="core"`))
 	add(p.hasSmoke, "least–greatest", box(`class="smoke"`))
 	add(p.hasFail, "failed", pattern("fail"))
