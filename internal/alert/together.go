@@ -148,7 +148,11 @@ func (g *Grouping) shared(r roads) {
 		seed := rest[0]
 		cluster := within(rest, func(b *badPair) bool { return b.begin.Sub(seed.begin) <= together(seed.interval, b.interval) })
 		if hop, members := r.hopOf(cluster); hop != "" {
-			g.oneHop(r, hop, members)
+			if r.more(hop, members) {
+				g.await(w, members)
+			} else {
+				g.oneHop(r, hop, members)
+			}
 			rest = without(rest, members)
 			continue
 		}
@@ -212,6 +216,27 @@ func (r roads) hopOf(cluster []*badPair) (string, []*badPair) {
 		}
 	}
 	return "", nil
+}
+
+// more reports whether the message of a hop would soon be of more: nothing is known
+// yet of other nodes behind it, and its first finding is young.
+func (r roads) more(hop string, members []*badPair) bool {
+	since := latest(members)
+	for _, b := range members {
+		if slices.ContainsFunc(b.findings, func(f Finding) bool { return f.Told || r.w.At.Sub(f.Raised) >= r.w.Wait }) {
+			return false
+		}
+	}
+	return slices.ContainsFunc(r.over[hop], func(p Pair) bool { return r.bad[p] == nil && !r.well[p].After(since) })
+}
+
+// await holds findings back to see whether others behind their hop are concerned.
+func (g *Grouping) await(w World, members []*badPair) {
+	for _, b := range members {
+		for _, f := range b.findings {
+			g.hide(f, Hiding{Why: fmt.Sprintf("waits up to %s to see whether other nodes behind the same hop are concerned", short(w.Wait))})
+		}
+	}
 }
 
 func (g *Grouping) oneHop(r roads, hop string, members []*badPair) {

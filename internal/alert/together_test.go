@@ -123,6 +123,11 @@ func TestAFindingWaitsForOthersBehindItsHopNoLongerThanAMinute(t *testing.T) {
 	if h := alert.Group(w).Hidden[101]; !strings.HasPrefix(h.Why, "waits up to 1m") {
 		t.Errorf("nothing is known of n2 and n3: %+v", h)
 	}
+	two := mesh(2, alert.NoAnswer, "no answer")
+	two.Specs[2].Well, two.At = start, two.Findings[0].Raised.Add(20*time.Second)
+	if g := alert.Group(two); show(g) != "; hidden 2" || !strings.HasPrefix(g.Hidden[101].Why, "waits up to 1m") {
+		t.Errorf("nothing is known of n3: %+v", g)
+	}
 	w.At = w.Findings[0].Raised.Add(time.Minute)
 	if got := show(alert.Group(w)); got != "; hidden 0" {
 		t.Error("after a minute:", got)
