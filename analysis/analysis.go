@@ -20,7 +20,10 @@ type Detector interface {
 	// Feed judges the next sample; samples come in order of DueAt.
 	Feed(s measure.Sample) []measure.Verdict
 
-	// Tick says that it is now at: for what shows by nothing coming.
+	// Tick says that it is now at: for what shows by nothing coming. A fresh
+	// detector gets one before its first sample. After that a tick that gives no
+	// verdict leaves no trace in the state: ticks come every few seconds, and only
+	// those that said something are known when samples are fed again.
 	Tick(at time.Time) []measure.Verdict
 
 	// Save gives the whole state as JSON; Method.New takes it back.
@@ -50,6 +53,16 @@ type Stretch struct {
 	Step                time.Duration
 	Values              []float64 // what was measured; NaN is a hole
 	Forecast, Low, High []float64 // as long as Values, or nil: what was expected, and its band
+}
+
+// Decliner is a Detector that may decline to judge: there is too little data yet,
+// the series is flat, its unit has changed.
+type Decliner interface {
+	Detector
+
+	// Declines says after each sample why it is not judged, in a sentence; empty
+	// when it is.
+	Declines() string
 }
 
 // Method is one kind of detector, by name.

@@ -38,6 +38,10 @@ CREATE TABLE data_tables (name text PRIMARY KEY);
 COMMENT ON TABLE data_tables IS 'The tables that results go to.';
 COMMENT ON COLUMN data_tables.name IS 'Name of the table.';
 
+CREATE TABLE record_tables (name text PRIMARY KEY);
+COMMENT ON TABLE record_tables IS 'Tables with day partitions, and a setting of how long they are kept, that hold no results: what the analyst records.';
+COMMENT ON COLUMN record_tables.name IS 'Name of the table.';
+
 -- Only the owner of a table may attach and drop partitions, and daemons need not
 -- be the owner: both functions act with the owner's rights, on data tables only.
 -- CREATE TABLE … PARTITION OF would lock the parent against every insert;
@@ -49,7 +53,7 @@ DECLARE
     part text;
     made int := 0;
 BEGIN
-    IF NOT EXISTS (SELECT FROM data_tables WHERE name = parent) THEN
+    IF NOT EXISTS (SELECT FROM data_tables WHERE name = parent UNION ALL SELECT FROM record_tables WHERE name = parent) THEN
         RAISE EXCEPTION 'there is no data table "%"', parent;
     END IF;
     FOR d IN SELECT x::date FROM generate_series(from_day, to_day, interval '1 day') x LOOP
@@ -73,7 +77,7 @@ DECLARE
     part    text;
     dropped int := 0;
 BEGIN
-    IF NOT EXISTS (SELECT FROM data_tables WHERE name = parent) THEN
+    IF NOT EXISTS (SELECT FROM data_tables WHERE name = parent UNION ALL SELECT FROM record_tables WHERE name = parent) THEN
         RAISE EXCEPTION 'there is no data table "%"', parent;
     END IF;
     FOR part IN

@@ -103,19 +103,20 @@ func (c chartView) Measured() string {
 
 type nodeView struct {
 	base
-	Node     store.PageNode
-	State    state
-	Says     string
-	Specs    []specView
-	Charts   []chartView
-	More     int // charts that are not drawn
-	Window   window
-	Spans    []spanLink
-	Alerts   []store.PageAlert
-	Notes    []store.PageFinding
-	Comments []store.PageComment
-	Troubles []store.PageTrouble
-	Here     string // permanent link
+	Node      store.PageNode
+	State     state
+	Says      string
+	Specs     []specView
+	Charts    []chartView
+	More      int // charts that are not drawn
+	Window    window
+	Spans     []spanLink
+	Alerts    []store.PageAlert
+	Notes     []store.PageFinding
+	Comments  []store.PageComment
+	Troubles  []store.PageTrouble
+	NotJudged []store.PageNotJudged
+	Here      string // permanent link
 }
 
 // node makes the page of one node; only narrows its charts to one spec.
@@ -142,6 +143,9 @@ func (q request) node(name string, w window, only int64) (nodeView, error) {
 	row := nodeRows([]store.PageNode{v.Node}, v.Specs, v.Alerts)[0]
 	v.State, v.Says = row.State, row.Says
 	if v.Comments, err = q.r.Comments(q.ctx, name, w.From, w.Until, 100); err != nil {
+		return v, err
+	}
+	if v.NotJudged, err = q.r.NotJudged(q.ctx, name); err != nil {
 		return v, err
 	}
 	if v.Notes, err = q.r.NodeNotes(q.ctx, name, w.From, w.Until, 20); err != nil {

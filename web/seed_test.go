@@ -104,6 +104,7 @@ func seeded(t testing.TB) (*store.Pages, *pgx.Conn) {
 	run(t, conn, `UPDATE pingdata SET outcome = 'missed', reason = 'the worker was down', rtts_us = NULL, sent = NULL, received = NULL, loss_pct = NULL,
 		rtt_min_ms = NULL, rtt_median_ms = NULL, rtt_mean_ms = NULL, rtt_max_ms = NULL WHERE toolspec_id = 1 AND due_at BETWEEN '2026-03-29 10:10+00' AND '2026-03-29 10:24+00'`)
 	run(t, conn, `DELETE FROM pingdata WHERE toolspec_id = 1 AND due_at BETWEEN '2026-03-29 10:55+00' AND '2026-03-29 11:14+00'`)
+	run(t, conn, `INSERT INTO detectors (toolspec_id, read_to, not_judged) VALUES (1, '3:3:', '{"delay": "too few values yet"}')`)
 	run(t, conn, `INSERT INTO gaps (toolspec_id, from_at, until_at, runs, reason, stored_at) VALUES (1, '2026-03-29 10:55+00', '2026-03-29 11:14+00', 20, 'no scheduler was leading', '2026-03-29 11:15+00')`)
 	run(t, conn, `INSERT INTO pingdata (toolspec_id, due_at, outcome, reason, log) SELECT 5, at, 'fail', 'resolve "www.slac.example": no such host', 'level=WARN msg="no such host"'
 		FROM generate_series($1::timestamptz, $2::timestamptz, '1 minute') at`, asOf.Add(-5*time.Minute).Truncate(time.Minute), now)

@@ -5,6 +5,7 @@
 package analysistest
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"math/rand/v2"
@@ -147,6 +148,28 @@ func Examine(t *testing.T, m analysis.Method, params string) {
 						t.Fatalf("seed %d: evidence %v: %v", seed, v.Evidence, err)
 					}
 					last = v.At
+				}
+			}
+		}
+	})
+	t.Run("ATickThatSaysNothingLeavesNoTrace", func(t *testing.T) {
+		for seed := range uint64(5) {
+			d, now := New(t, m, params), Start
+			d.Tick(now)
+			for i, e := range Random(seed, 400) {
+				if now = e.Tick; now.IsZero() {
+					now = e.DueAt
+				}
+				Give(d, e)
+				before, err := d.Save()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(d.Tick(now.Add(time.Second))) > 0 {
+					continue
+				}
+				if after, err := d.Save(); err != nil || !bytes.Equal(before, after) {
+					t.Fatalf("seed %d, event %d: a tick that said nothing changed the state, %v\n  from %s\n  to   %s", seed, i, err, before, after)
 				}
 			}
 		}

@@ -295,6 +295,9 @@ func explainNode(w io.Writer, s store.NodeStory) {
 		if sp.JudgedTo != nil {
 			fmt.Fprintf(w, "  judged up to %s\n", clock(*sp.JudgedTo))
 		}
+		for _, rule := range slices.Sorted(maps.Keys(sp.NotJudged)) {
+			fmt.Fprintf(w, "  not judged by rule %s: %s\n", rule, sp.NotJudged[rule])
+		}
 		if len(sp.Runs) == 0 {
 			fmt.Fprintln(w, "  no runs in the two days before")
 		}

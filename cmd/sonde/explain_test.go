@@ -116,7 +116,7 @@ func TestExplainSaysWhySomebodyWasWoken(t *testing.T) {
 }
 
 func TestExplainSaysWhySomebodyWasNotWoken(t *testing.T) {
-	_, st, _ := judged(t, `INSERT INTO maintenance (node, until_at, text) VALUES ('down', now() + interval '1 hour', 'new cables')`)
+	_, st, db := judged(t, `INSERT INTO maintenance (node, until_at, text) VALUES ('down', now() + interval '1 hour', 'new cables')`)
 	ctx := context.Background()
 	node, err := st.ExplainNode(ctx, "down", time.Time{})
 	if err != nil {
@@ -128,7 +128,14 @@ func TestExplainSaysWhySomebodyWasNotWoken(t *testing.T) {
 	if node, err = st.ExplainNode(ctx, "up", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	holds(t, said(func(w io.Writer) { explainNode(w, node) }), "The detectors found nothing wrong", "alerts of the six hours before:\n  none")
+	holds(t, said(func(w io.Writer) { explainNode(w, node) }), "The detectors found nothing wrong", "judged up to", "alerts of the six hours before:\n  none")
+	if _, err := db.Exec(ctx, `UPDATE detectors SET not_judged = '{"delay": "too few values yet"}'`); err != nil {
+		t.Fatal(err)
+	}
+	if node, err = st.ExplainNode(ctx, "up", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, said(func(w io.Writer) { explainNode(w, node) }), "not judged by rule delay: too few values yet")
 	if node, err = st.ExplainNode(ctx, "down", time.Now().Add(-2*time.Hour)); err != nil {
 		t.Fatal(err)
 	}

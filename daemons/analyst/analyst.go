@@ -22,6 +22,7 @@ const (
 	tickEvery   = 5 * time.Second  // between ticks of detectors
 	holdAtMost  = 5 * time.Minute  // for spools after an outage
 	passAtMost  = time.Minute      // one pass
+	stopAtMost  = 10 * time.Second // for states of detectors at a clean stop
 	rowsAPass   = 20000            // of one table, so that memory stays small while it catches up
 	groupWait   = time.Minute      // for the other specs of a host
 	groupLinger = 5 * time.Minute  // a host's alert hides its specs so long after it got better
@@ -42,6 +43,8 @@ type Analyst struct {
 	works    atomic.Bool
 	findings atomic.Int64
 	lag      atomic.Int64
+	judged   atomic.Int64
+	busy     atomic.Int64
 }
 
 // Works reports whether this analyst is the one that works.
@@ -49,6 +52,12 @@ func (a *Analyst) Works() bool { return a.works.Load() }
 
 // Findings is how many findings this process has written.
 func (a *Analyst) Findings() int64 { return a.findings.Load() }
+
+// Judged is how many samples were judged, and how long the passes took in which
+// there were any, from BEGIN to the answer of COMMIT.
+func (a *Analyst) Judged() (samples int64, busy time.Duration) {
+	return a.judged.Load(), time.Duration(a.busy.Load())
+}
 
 // Lag is how long the data that are read now have waited while it catches up.
 func (a *Analyst) Lag() time.Duration { return time.Duration(a.lag.Load()) }
@@ -62,10 +71,13 @@ type session struct {
 	tables  []string
 	methods map[string]analysis.Method
 
-	saved    map[int64]saved
+	read     store.Snapshot // how far the data are read
 	specs    map[int64]*spec
 	order    []int64
+	fed      int64                             // samples of this pass
+	gone     map[int64]map[string]savedEpisode // restored, of specs that are watched no more
 	config   store.Configuration
+	prints   []string  // of config.Rules
 	loadedAt time.Time // zero: never
 	changed  *atomic.Bool
 	tickedAt time.Time
@@ -146,6 +158,9 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 	a.Log.Info("this analyst works")
 	a.works.Store(true)
 	defer a.works.Store(false)
+	if err := s.restore(ctx); err != nil {
+		return err
+	}
 	pause := a.Every
 	if pause == 0 {
 		pause = every
@@ -154,12 +169,18 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 		a.report("judging", passAtMost+10*time.Second)
 		passing, cancel := context.WithTimeout(ctx, passAtMost)
 		var wrote int
+		began := time.Now()
 		err := s.db.Pass(passing, func(j store.Judging) (err error) { wrote, err = s.pass(passing, j); return err })
 		cancel()
 		if err != nil {
 			return err
 		}
 		a.findings.Add(int64(wrote))
+		if s.fed > 0 {
+			a.busy.Add(int64(time.Since(began)))
+			a.judged.Add(s.fed)
+			s.fed = 0
+		}
 		if s.behind {
 			a.lag.Store(int64(time.Since(s.caughtUp)))
 			continue
@@ -168,7 +189,9 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 		a.lag.Store(0)
 		select {
 		case <-ctx.Done():
-			return nil
+			ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopAtMost)
+			defer cancel()
+			return s.keepAll(ending)
 		case <-time.After(pause):
 		}
 	}
@@ -176,7 +199,7 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 
 func newSession(a *Analyst, db *store.Analyst, changed *atomic.Bool) *session {
 	s := &session{Analyst: a, db: db, caughtUp: time.Now(), changed: changed,
-		series: map[string]store.Series{}, methods: map[string]analysis.Method{}, specs: map[int64]*spec{}, hidden: map[int64]hiding{}}
+		series: map[string]store.Series{}, methods: map[string]analysis.Method{}, specs: map[int64]*spec{}, gone: map[int64]map[string]savedEpisode{}, hidden: map[int64]hiding{}}
 	seen := map[string]bool{}
 	for _, t := range a.Tools {
 		series := store.Series{Table: t.Table, Routes: judge.FindsRoutes(t.Columns)}
@@ -197,22 +220,21 @@ func newSession(a *Analyst, db *store.Analyst, changed *atomic.Bool) *session {
 
 // pass is one transaction. It gives how many findings it wrote.
 func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
+	asked := time.Now()
 	mark, err := j.Mark(ctx)
 	if err != nil {
 		return 0, err
 	}
 	p := &pass{session: s, ctx: ctx, j: j, now: mark.Now, changes: map[int64]*store.AlertChange{}, closed: map[string]*store.AlertChange{}}
-	p.ahead = p.stepped()
-	if s.saved == nil {
-		if err := s.restore(ctx, j, mark); err != nil {
-			return 0, err
-		}
-	}
+	p.ahead = p.stepped(asked)
 	if mark.Read.Xmax > mark.Seen.Xmax {
 		// The database was restored into another server, where transactions count anew.
 		s.Log.Warn("the mark lies ahead of the database's transactions: reading goes on from now", "mark", mark.Read.String(), "now", mark.Seen.String())
 		mark.Read = mark.Seen
-		s.platform.Held = nil
+		clear(s.platform.Held)
+		for _, sp := range s.specs {
+			sp.keep = true // what their states have read is told in numbers of the other server
+		}
 	}
 	if s.changed.Swap(false) || time.Since(s.loadedAt) > reload {
 		if err := p.configure(); err != nil {
@@ -227,6 +249,7 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 		return 0, err
 	}
 	s.behind = part.Until < mark.Seen.Xmax
+	s.read = mark.Seen.Before(part.Until)
 	if err := p.hold(mark); err != nil {
 		return 0, err
 	}
@@ -253,7 +276,6 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 	if err := p.write(); err != nil {
 		return 0, err
 	}
-	read := mark.Seen.Before(part.Until)
 	if p.found.Empty() && !p.moved && !s.platform.dirty && !s.behind && time.Since(s.markedAt) < markAtLeast {
 		return 0, nil // nothing to say: not even a row version
 	}
@@ -263,5 +285,5 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 		return 0, fmt.Errorf("state of the platform's alerts: %w", err)
 	}
 	s.platform.dirty = false
-	return len(p.found.Findings), j.SaveMark(ctx, read, p.now, state)
+	return len(p.found.Findings), j.SaveMark(ctx, s.read, p.now, state)
 }

@@ -3,12 +3,15 @@
 // notices.
 //
 //	new rows, gaps ─▶ detectors of the spec's rules ─▶ episodes ─▶ grouping ─▶ alerts, newalerts, notices
-//	                  └──────── state ───────┘                                 └──── one transaction ────┘
+//	                  └─ state, now and then ┘                                 └──── one transaction ────┘
 //
 // One analyst works; the others wait for its lock. A pass is one transaction: it
-// moves the mark, keeps the detectors' state and stores what was found, or does
-// nothing. After any error everything is read anew from the database, so that
-// memory never knows more than was committed.
+// moves the mark, keeps the episodes and stores what was found, or does nothing.
+// After any error everything is read anew from the database, so that memory never
+// knows more than was committed. What the detectors know is written seldom; the
+// samples that came since are fed once more, and their verdicts, which were
+// folded then, tell nobody. What stored rows could not tell again is written at
+// once: docs/decisions/detector-state.md.
 //
 // What is new is told by transaction: all that the snapshot of the last pass
 // could not see. So nothing slips by that was committed out of order, and a

@@ -33,10 +33,10 @@ type platform struct {
 	Leads     map[int64]time.Time   `json:"leads,omitempty"` // alerts that hide others, and when they ended; zero while they stand
 	Looks     map[int64]*look       `json:"looks,omitempty"` // second looks, by alert
 	Ordered   []time.Time           `json:"ordered,omitempty"`
-	ClockStep int64                 `json:"clock_step"` // the last one looked at
+	ClockStep int64                 `json:"clock_step"`        // the last one looked at
+	Company   map[int64]string      `json:"company,omitempty"` // by alert: what it stands for, as it was written last
 	dirty     bool
 	roads     roads
-	company   map[int64]string // by alert: what it stands for, as it was written last
 }
 
 // standing is an alert that is about no single spec.
@@ -81,7 +81,9 @@ func (p *platform) prepare() {
 	if p.Looks == nil {
 		p.Looks = map[int64]*look{}
 	}
-	p.company = map[int64]string{}
+	if p.Company == nil {
+		p.Company = map[int64]string{}
+	}
 }
 
 func (s *session) held(monhost string) bool {
@@ -147,6 +149,7 @@ func (p *pass) group() error {
 	if err := p.troubles(g); err != nil {
 		return err
 	}
+	was := p.session.hidden
 	p.session.hidden = map[int64]hiding{}
 	members := map[int64][]alert.Finding{}
 	findings := map[int64]alert.Finding{}
@@ -173,16 +176,19 @@ func (p *pass) group() error {
 		return err
 	}
 	for id, w := range p.byAlert {
-		if by := p.session.hidden[id].by; by != w.partOf {
-			w.partOf = by
+		h := p.session.hidden[id]
+		if h != was[id] {
 			p.specOf[id].dirty = true
+		}
+		if by := h.by; by != w.partOf {
+			w.partOf = by
 			p.change(id, w.episode, w.episode).PartOf = &by
 		}
 	}
 	p.company = map[int64]string{}
 	for id, w := range p.byAlert {
 		p.company[id] = alert.Company(findings[id], members[id])
-		if p.company[id] != p.platform.company[id] {
+		if p.company[id] != p.platform.Company[id] {
 			p.change(id, w.episode, w.episode)
 		}
 	}
@@ -508,7 +514,7 @@ func (p *pass) gaps() error {
 func (p *pass) judgeAgainFrom(from time.Time) {
 	for _, id := range p.session.order {
 		if sp := p.specs[id]; !sp.judgedTo.Before(from) {
-			sp.judgedTo, sp.dirty = from.Add(-time.Microsecond), true
+			sp.judgedTo, sp.keep = from.Add(-time.Microsecond), true
 		}
 	}
 }

@@ -37,17 +37,22 @@ type pass struct {
 
 // feedNew reads what is new and feeds it, spec by spec, in order of due_at.
 func (p *pass) feedNew(part store.Part) error {
-	bySpec := map[int64][]store.Run{}
+	var fed []int64
+	give := func(sp *spec, r store.Run) {
+		if len(sp.runs) == 0 {
+			fed = append(fed, sp.ID)
+		}
+		sp.runs = append(sp.runs, r)
+	}
 	read := func(part store.Part, specs []int64, keep func(*spec) bool) error {
 		for _, t := range p.Tools {
-			runs, err := p.j.Runs(p.ctx, p.series[t.Name], part, specs)
+			err := p.j.Runs(p.ctx, p.series[t.Name], part, specs, func(r store.Run) {
+				if sp := p.specs[r.ToolspecID]; sp != nil && sp.Tool == t.Name && keep(sp) {
+					give(sp, r)
+				}
+			})
 			if err != nil {
 				return err
-			}
-			for _, r := range runs {
-				if sp := p.specs[r.ToolspecID]; sp != nil && sp.Tool == t.Name && keep(sp) {
-					bySpec[r.ToolspecID] = append(bySpec[r.ToolspecID], r)
-				}
 			}
 		}
 		gaps, err := p.j.NewGaps(p.ctx, p.tables, part, specs)
@@ -60,7 +65,7 @@ func (p *pass) feedNew(part store.Part) error {
 				for i := range g.Values {
 					g.Values[i] = math.NaN()
 				}
-				bySpec[g.ToolspecID] = append(bySpec[g.ToolspecID], g)
+				give(sp, g)
 				p.noteGap(sp.Monhost, g)
 			}
 		}
@@ -84,13 +89,14 @@ func (p *pass) feedNew(part store.Part) error {
 	if err := read(part, nil, func(sp *spec) bool { return !p.held(sp.Monhost) }); err != nil {
 		return err
 	}
-	ids := make([]int64, 0, len(bySpec))
-	for id := range bySpec {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
-		if err := p.feed(p.specs[id], bySpec[id]); err != nil {
+	slices.Sort(fed)
+	for _, id := range fed {
+		sp := p.specs[id]
+		runs := sp.runs
+		if sp.runs = nil; len(runs) == 1 {
+			sp.runs = runs[:0] // most have one a pass: the next needs no new memory
+		}
+		if err := p.feed(sp, runs); err != nil {
 			return err
 		}
 	}
@@ -99,32 +105,31 @@ func (p *pass) feedNew(part store.Part) error {
 
 // feed gives the runs of one spec to its detectors.
 func (p *pass) feed(sp *spec, runs []store.Run) error {
-	slices.SortStableFunc(runs, func(a, b store.Run) int { return a.DueAt.Compare(b.DueAt) })
+	if len(runs) > 1 {
+		slices.SortStableFunc(runs, func(a, b store.Run) int { return a.DueAt.Compare(b.DueAt) })
+	}
 	var late []store.Run
 	p.moved = true
+	p.session.fed += int64(len(runs))
 	for _, r := range runs {
 		if !r.DueAt.After(sp.judgedTo) {
 			late = append(late, r)
 			continue
 		}
-		sp.judgedTo, sp.dirty = r.DueAt, true
-		if p.answered(sp.Tool, r) && r.DueAt.After(sp.well) {
-			sp.well = r.DueAt
-		}
+		sp.keep = sp.keep || sp.judgedTo.IsZero() || unrepeatable(r)
+		p.judge(sp, r)
+		p.note(sp)
 		for _, w := range sp.watches {
-			sample := r.Sample
-			sample.Value = math.NaN()
-			if w.column >= 0 && w.column < len(r.Values) {
-				sample.Value = r.Values[w.column]
-			}
-			for _, v := range w.detector.Feed(sample) {
+			for _, v := range w.says {
 				if err := p.verdict(sp, w, v, r.Late); err != nil {
 					return err
 				}
 			}
 		}
 	}
+	sp.keep = sp.keep || sp.due(p.now)
 	if len(late) > 0 {
+		sp.keep = true // they are read, and never to be fed
 		p.noteLate(sp, late)
 	}
 	return nil
@@ -159,13 +164,14 @@ func (p *pass) tickDetectors() error {
 		if p.held(sp.Monhost) {
 			continue
 		}
+		sp.keep = sp.keep || sp.due(p.now) // of one that nothing feeds any more
 		at := p.timeFor(sp)
 		for _, w := range sp.watches {
 			verdicts := w.detector.Tick(at)
 			if len(verdicts) == 0 {
 				continue
 			}
-			sp.dirty = true
+			sp.keep = true
 			p.found.Ticks = append(p.found.Ticks, store.NewTick{At: at, ToolspecID: sp.ID, Rule: w.rule.Name})
 			for _, v := range verdicts {
 				if err := p.verdict(sp, w, v, false); err != nil {
@@ -178,15 +184,16 @@ func (p *pass) tickDetectors() error {
 }
 
 // stepped reports whether the database's clock has just run ahead of ours: then
-// ticks wait until the step is a row and read.
-func (p *pass) stepped() bool {
+// ticks wait until the step is a row and read. asked is when we asked it for the
+// time; on a busy machine the answer is a while under way.
+func (p *pass) stepped(asked time.Time) bool {
 	s := p.session
-	mono := time.Now()
-	if !s.lastNow.IsZero() && p.now.Sub(s.lastNow)-mono.Sub(s.lastMono) > time.Second {
-		s.noTicksTo = mono.Add(reload + tickEvery)
+	answered := time.Now()
+	if !s.lastNow.IsZero() && p.now.Sub(s.lastNow)-answered.Sub(s.lastMono) > time.Second {
+		s.noTicksTo = answered.Add(reload + tickEvery)
 	}
-	s.lastNow, s.lastMono = p.now, mono
-	return mono.Before(s.noTicksTo)
+	s.lastNow, s.lastMono = p.now, asked
+	return answered.Before(s.noTicksTo)
 }
 
 // timeFor is the time as a spec knows it: for one that has judged nothing since
@@ -218,7 +225,11 @@ func (p *pass) verdict(sp *spec, w *watch, v measure.Verdict, late bool) error {
 	}
 	before := w.episode
 	next, d := judge.Fold(w.rule, before, p.facts(sp, w, v.At, late), &v)
-	return p.decide(sp, w, before, next, d, &v, late)
+	if err := p.decide(sp, w, before, next, d, &v, late); err != nil {
+		return err
+	}
+	p.excursion(sp, w, v)
+	return nil
 }
 
 // facts of the moment at for a verdict or tick on one watch.

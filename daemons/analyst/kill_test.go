@@ -56,8 +56,9 @@ func TestADatabaseThatIsKilledLosesAndDoublesNothing(t *testing.T) {
 			<-time.After(10 * time.Millisecond)
 		}
 	}
-	b.await(fmt.Sprint(nodes), `SELECT count(*)::text FROM detectors WHERE judged_to >= $1`, b.start.Add(time.Duration(len(letters)-1)*time.Minute))
+	b.settled()
 	stop()
+	b.await(fmt.Sprint(nodes), `SELECT count(*)::text FROM detectors WHERE judged_to >= $1 AND toolspec_id <= 20`, b.start.Add(time.Duration(len(letters)-1)*time.Minute))
 	b.await("2 4 2", `SELECT format('%s %s %s', min(n), min(f), min(told)) FROM (
 		SELECT count(*) AS n, sum(findings) AS f, min(told_times) AS told FROM alerts WHERE rule = 'no answer' AND closed_at IS NOT NULL GROUP BY toolspec_id) x`)
 	b.await(fmt.Sprintf("clear %d, feed %d, raise %d", 2*(nodes-1), 2*(nodes-1), 2*(nodes-1)), `SELECT string_agg(format('%s %s', decision, n), ', ' ORDER BY decision) FROM (

@@ -2,6 +2,7 @@ package analyst
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"sonde/internal/alert"
@@ -15,7 +16,7 @@ type found struct{ store.Found }
 
 // Empty reports whether there is nothing to write.
 func (f found) Empty() bool {
-	return len(f.Changes)+len(f.Findings)+len(f.Ticks)+len(f.States)+len(f.Forget)+len(f.Notices) == 0
+	return len(f.Changes)+len(f.Findings)+len(f.Ticks)+len(f.States)+len(f.Stretches)+len(f.Excursions)+len(f.Forget)+len(f.Notices) == 0
 }
 
 // told is a decision that people are to hear of, until grouping has been looked at.
@@ -54,12 +55,15 @@ func (p *pass) decide(sp *spec, w *watch, before, next alert.Episode, d measure.
 	if d.Action == measure.Raise {
 		w.opened = p.now
 	}
+	if d.Action == measure.Raise || d.Action == measure.Clear {
+		sp.keep = true // whatever becomes of the samples, detector and episode agree
+	}
 	if t != nil {
 		t.watch = w
 		p.told = append(p.told, *t)
 	}
 	if d.Action == measure.Clear {
-		w.alert, w.partOf, w.reason = 0, 0, ""
+		w.alert, w.opened, w.partOf, w.reason = 0, time.Time{}, 0, ""
 	}
 	return nil
 }
@@ -188,6 +192,7 @@ func (p *pass) drop(sp *spec, w *watch, why string) {
 		Kind: string(measure.Note), Severity: string(d.Severity), At: d.At, Since: w.episode.Since, Decision: string(d.Action), Reason: d.Reason, Text: d.Text})
 	c := p.change(w.alert, next, w.episode)
 	c.Closed, c.EndedAt, c.CloseText = true, d.At, d.Text+": "+why
+	p.found.Excursions = append(p.found.Excursions, store.Excursion{ToolspecID: sp.ID, Rule: w.rule.Name, Ended: p.now})
 	w.episode, w.alert = next, 0
 }
 
@@ -232,22 +237,30 @@ func (p *pass) write() error {
 		if with, stands := p.company[id]; stands {
 			c.Text += with
 		} else {
-			c.Text += p.platform.company[id]
+			c.Text += p.platform.Company[id]
 		}
 		p.found.Changes = append(p.found.Changes, *c)
 	}
 	if p.company != nil {
-		p.session.platform.company = p.company
+		maps.DeleteFunc(p.company, func(_ int64, with string) bool { return with == "" })
+		if st := &p.session.platform; !maps.Equal(p.company, st.Company) {
+			st.Company, st.dirty = p.company, true
+		}
 	}
 	for _, id := range p.session.order {
-		if sp := p.specs[id]; sp.dirty {
-			state, err := sp.save()
-			if err != nil {
-				return err
-			}
-			p.found.States = append(p.found.States, state)
-			sp.dirty = false
+		sp := p.specs[id]
+		if !sp.dirty && !sp.keep {
+			continue
 		}
+		state, err := p.save(sp, sp.keep)
+		if err != nil {
+			return err
+		}
+		p.found.States = append(p.found.States, state)
+		if sp.keep {
+			sp.kept(p.now)
+		}
+		sp.dirty = false
 	}
 	if p.found.Empty() {
 		return nil

@@ -2,9 +2,9 @@ package analyst
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -22,77 +22,47 @@ type spec struct {
 	judgedTo time.Time
 	well     time.Time // due_at of the last run that got an answer
 	watches  []*watch
-	dirty    bool
+
+	dirty  bool      // its episodes are to be written in this pass
+	keep   bool      // so is the whole state: stored rows could not bring it back
+	fed    int       // samples since the whole state was written
+	keptAt time.Time // when that was
+
+	runs []store.Run // of this pass
+
+	// Rules of a restored state that nobody watches any more, until fit drops them.
+	left map[string]savedEpisode
 }
 
 // watch is one rule on one series: a detector and the episode of its verdicts.
 type watch struct {
-	rule     *store.Rule // shared by all specs it covers
-	print    string      // of method, metric and options: another detector has another
-	column   int         // of the series; -1 for outcomes only
+	rule     *store.Rule   // shared by all specs it covers
+	print    string        // of method, metric and options: another detector has another
+	interval time.Duration // of the spec, as the detector was told
+	column   int           // of the series; -1 for outcomes only
 	detector analysis.Detector
 	episode  alert.Episode
 	alert    int64     // the open one, 0 for none
-	opened   time.Time // when it was opened, by the database's clock; zero for one of an earlier session
+	opened   time.Time // when it was opened, by the database's clock
 	partOf   int64     // the alert that hides it
 	reason   string    // of the last run behind the last bad verdict
+	declines string    // why it does not judge, "" when it does
+
+	says    []measure.Verdict  // of the sample that was fed last
+	records []analysis.Stretch // of that sample
 }
 
-// saved is detectors.state.
-type saved struct {
-	judgedTo time.Time
-	Well     time.Time             `json:"well,omitzero"`
-	Rules    map[string]savedWatch `json:"rules,omitempty"`
-}
-
-type savedWatch struct {
-	Print    string          `json:"print"`
-	Detector json.RawMessage `json:"detector"`
-	Episode  alert.Episode   `json:"episode"`
-	Alert    int64           `json:"alert,omitempty"`
-	PartOf   int64           `json:"part_of,omitempty"`
-	Reason   string          `json:"reason,omitempty"`
-}
-
-func (sp *spec) save() (store.DetectorState, error) {
-	out := saved{Well: sp.well, Rules: map[string]savedWatch{}}
-	for _, w := range sp.watches {
-		d, err := w.detector.Save()
-		if err != nil {
-			return store.DetectorState{}, fmt.Errorf("state of rule %q on spec %d: %w", w.rule.Name, sp.ID, err)
+// prints tells detectors of rules apart.
+func prints(c store.Configuration) ([]string, error) {
+	out := make([]string, len(c.Rules))
+	for i, r := range c.Rules {
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, r.Options); err != nil {
+			return nil, fmt.Errorf("options of rule %q: %w", r.Name, err)
 		}
-		out.Rules[w.rule.Name] = savedWatch{w.print, d, w.episode, w.alert, w.partOf, w.reason}
+		out[i] = r.Method + " " + r.Metric + " " + compact.String()
 	}
-	raw, err := json.Marshal(out)
-	if err != nil {
-		return store.DetectorState{}, fmt.Errorf("state of spec %d: %w", sp.ID, err)
-	}
-	return store.DetectorState{ToolspecID: sp.ID, JudgedTo: sp.judgedTo, State: raw}, nil
-}
-
-// restore reads what was saved, at the beginning of a session.
-func (s *session) restore(ctx context.Context, j store.Judging, mark store.Mark) error {
-	rows, err := j.Detectors(ctx)
-	if err != nil {
-		return err
-	}
-	all := make(map[int64]saved, len(rows))
-	for _, r := range rows {
-		var sv saved
-		if err := json.Unmarshal(r.State, &sv); err != nil {
-			s.Log.Error("the saved state of a spec cannot be read; it is judged anew", "spec", r.ToolspecID, "error", err)
-		}
-		sv.judgedTo = r.JudgedTo
-		all[r.ToolspecID] = sv
-	}
-	s.platform = platform{}
-	if err := json.Unmarshal(mark.State, &s.platform); err != nil {
-		s.Log.Error("the saved state of the platform's alerts cannot be read; they are judged anew", "error", err)
-	}
-	s.platform.prepare()
-	s.saved = all
-	s.began, s.slept = mark.Now, max(0, mark.Now.Sub(mark.Last))
-	return nil
+	return out, nil
 }
 
 // configure reads the configuration and makes the watched specs fit it.
@@ -106,13 +76,8 @@ func (p *pass) configure() error {
 		return err
 	}
 	s.config, s.loadedAt = c, time.Now()
-	prints := make([]string, len(c.Rules))
-	for i, r := range c.Rules {
-		var compact bytes.Buffer
-		if err := json.Compact(&compact, r.Options); err != nil {
-			return fmt.Errorf("options of rule %q: %w", r.Name, err)
-		}
-		prints[i] = r.Method + " " + r.Metric + " " + compact.String()
+	if s.prints, err = prints(c); err != nil {
+		return err
 	}
 	next := make(map[int64]*spec, len(c.Specs))
 	order := make([]int64, 0, len(c.Specs))
@@ -121,15 +86,12 @@ func (p *pass) configure() error {
 			continue // a tool of another version
 		}
 		sp := s.specs[w.ID]
-		old := map[string]savedWatch{}
 		if sp == nil {
-			sv := s.saved[w.ID]
-			sp = &spec{Watched: w, judgedTo: sv.judgedTo, well: sv.Well}
-			old = sv.Rules
-			delete(s.saved, w.ID)
+			sp = &spec{left: s.gone[w.ID]}
+			delete(s.gone, w.ID)
 		}
 		sp.Watched = w
-		if err := p.fit(sp, old, prints); err != nil {
+		if err := p.fit(sp); err != nil {
 			return err
 		}
 		next[w.ID] = sp
@@ -140,104 +102,118 @@ func (p *pass) configure() error {
 			for _, w := range sp.watches {
 				p.drop(sp, w, "the spec, or its node, was switched off")
 			}
+			p.dropLeft(sp, "the spec, or its node, was switched off")
 			p.found.Forget = append(p.found.Forget, id)
 		}
 	}
-	// What was saved of specs that are gone by now.
-	for id, sv := range s.saved {
-		sp := &spec{Watched: store.Watched{ID: id}}
-		for name, sw := range sv.Rules {
-			p.drop(sp, &watch{rule: &store.Rule{Name: name}, episode: sw.Episode, alert: sw.Alert}, "the spec, or its node, was switched off")
-		}
+	for id, left := range s.gone {
+		p.dropLeft(&spec{Watched: store.Watched{ID: id}, left: left}, "the spec, or its node, was switched off")
 		p.found.Forget = append(p.found.Forget, id)
-		delete(s.saved, id)
+		delete(s.gone, id)
 	}
 	slices.Sort(order)
 	s.specs, s.order = next, order
 	return nil
 }
 
+// dropLeft ends the episodes of rules that were restored and are watched no
+// more; why is the sentence, "" for that of a rule.
+func (p *pass) dropLeft(sp *spec, why string) {
+	for _, name := range slices.Sorted(maps.Keys(sp.left)) {
+		text := why
+		if text == "" {
+			text = "rule " + name + " was switched off"
+		}
+		p.drop(sp, &watch{rule: &store.Rule{Name: name}, episode: sp.left[name].Episode, alert: sp.left[name].Alert}, text)
+	}
+	sp.left = nil
+}
+
+// method gives the method of a rule that watches a spec, and which column of its
+// results; false for a rule that does not.
+func (s *session) method(r *store.Rule, sp *spec) (m analysis.Method, column int, watches bool) {
+	if !judge.Covers(r, &sp.Watched) {
+		return m, 0, false
+	}
+	m, known := s.methods[r.Method]
+	column = s.column(sp.Tool, r.Metric)
+	return m, column, known && (r.Metric == "" || column >= 0)
+}
+
 // fit gives a spec the watches of the rules that cover it. A detector goes on
 // when its rule's method, metric and options are what they were.
-func (p *pass) fit(sp *spec, old map[string]savedWatch, prints []string) error {
+func (p *pass) fit(sp *spec) error {
 	have := map[string]*watch{}
 	for _, w := range sp.watches {
 		have[w.rule.Name] = w
 	}
 	var watches []*watch
 	for i := range p.config.Rules {
-		r, print := &p.config.Rules[i], prints[i]
-		if !judge.Covers(r, &sp.Watched) {
-			continue
-		}
-		m, known := p.methods[r.Method]
-		if !known {
-			continue
-		}
-		column := p.column(sp.Tool, r.Metric)
-		if r.Metric != "" && column < 0 {
+		r, print := &p.config.Rules[i], p.session.prints[i]
+		m, column, ours := p.method(r, sp)
+		if !ours {
 			continue
 		}
 		w := have[r.Name]
-		if w != nil && w.print == print && w.rule.Method == r.Method {
-			w.rule, w.print = r, print
+		if w != nil && w.print == print {
+			w.rule, w.print, w.column = r, print, column
+			if w.interval != sp.RunInterval {
+				if err := p.renew(m, sp, w); err != nil {
+					return err
+				}
+			}
 			watches = append(watches, w)
 			delete(have, r.Name)
 			continue
-		}
-		sw, was := old[r.Name]
-		delete(old, r.Name)
-		fresh := &watch{rule: r, print: print, column: column}
-		var state json.RawMessage
-		if was && sw.Print == print {
-			state = sw.Detector
-			fresh.episode, fresh.alert, fresh.partOf, fresh.reason = sw.Episode, sw.Alert, sw.PartOf, sw.Reason
-		} else if was {
-			p.drop(sp, &watch{rule: r, episode: sw.Episode, alert: sw.Alert}, "rule "+r.Name+" was changed")
 		}
 		if w != nil {
 			p.drop(sp, w, "rule "+r.Name+" was changed")
 			delete(have, r.Name)
 		}
+		if sw, was := sp.left[r.Name]; was {
+			p.drop(sp, &watch{rule: r, episode: sw.Episode, alert: sw.Alert}, "rule "+r.Name+" was changed")
+			delete(sp.left, r.Name)
+		}
+		sp.keep = true
+		fresh := &watch{rule: r, print: print, column: column, interval: sp.RunInterval}
 		var err error
-		if fresh.detector, err = p.detector(m, r, sp, state); err != nil {
+		if fresh.detector, err = p.detector(m, r, fresh.interval, sp.ID, nil); err != nil {
 			p.Log.Error("a rule makes no detector", "rule", r.Name, "spec", sp.ID, "error", err)
 			continue
 		}
-		if state == nil {
-			fresh.detector.Tick(p.now) // from now on silence counts
-			p.found.Ticks = append(p.found.Ticks, store.NewTick{At: p.now, ToolspecID: sp.ID, Rule: r.Name})
-			sp.dirty = true
-		}
+		fresh.detector.Tick(p.now) // from now on silence counts
+		p.found.Ticks = append(p.found.Ticks, store.NewTick{At: p.now, ToolspecID: sp.ID, Rule: r.Name})
 		watches = append(watches, fresh)
 	}
 	for _, w := range have {
 		p.drop(sp, w, "rule "+w.rule.Name+" was switched off")
-		sp.dirty = true
+		sp.keep = true
 	}
-	for name, sw := range old {
-		p.drop(sp, &watch{rule: &store.Rule{Name: name}, episode: sw.Episode, alert: sw.Alert}, "rule "+name+" was switched off")
-		sp.dirty = true
-	}
+	p.dropLeft(sp, "")
 	sp.watches = watches
 	return nil
 }
 
-// detector builds the detector of a rule. A state that cannot be read is a fresh start.
-func (p *pass) detector(m analysis.Method, r *store.Rule, sp *spec, state json.RawMessage) (analysis.Detector, error) {
-	o, err := measure.ReadOptions(m.Options, r.Options)
+// renew tells a detector that its spec runs at another interval.
+func (p *pass) renew(m analysis.Method, sp *spec, w *watch) error {
+	state, err := w.detector.Save()
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("state of rule %q on spec %d: %w", w.rule.Name, sp.ID, err)
 	}
-	for _, known := range m.Options {
-		if _, given := o[known.Name]; known.Name == "interval" && !given && sp.RunInterval > 0 {
-			o["interval"] = sp.RunInterval
-		}
+	d, err := p.detector(m, w.rule, sp.RunInterval, sp.ID, state)
+	if err != nil {
+		return fmt.Errorf("rule %q on spec %d with another interval: %w", w.rule.Name, sp.ID, err)
 	}
-	d, err := m.New(o, state)
+	w.detector, w.interval, sp.keep = d, sp.RunInterval, true
+	return nil
+}
+
+// detector builds the detector of a rule. A state that cannot be read is a fresh start.
+func (s *session) detector(m analysis.Method, r *store.Rule, interval time.Duration, spec int64, state json.RawMessage) (analysis.Detector, error) {
+	d, err := judge.Detector(m, r, interval, state)
 	if err != nil && state != nil {
-		p.Log.Error("the saved state of a detector cannot be used; it starts anew", "rule", r.Name, "spec", sp.ID, "error", err)
-		d, err = m.New(o, nil)
+		s.Log.Error("the saved state of a detector cannot be used; it starts anew", "rule", r.Name, "spec", spec, "error", err)
+		d, err = judge.Detector(m, r, interval, nil)
 	}
 	return d, err
 }

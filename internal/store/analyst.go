@@ -129,6 +129,7 @@ type Run struct {
 	Values         []float64 // in the order of Series.Columns; NaN for none
 	Late           bool
 	From           time.Time // of a gap: its first instant
+	XID            uint64    // the transaction that stored it; 0 for a gap
 }
 
 // Part is a stretch of transactions: those that Seen can see, Read could not,
@@ -140,7 +141,7 @@ type Part struct {
 
 // isNew picks the rows of a Part; the two bounds let the index do most of it.
 const isNew = `stored_xid >= $1::text::xid8 AND stored_xid < $2::text::xid8
-	AND NOT pg_visible_in_snapshot(stored_xid, $3::text::pg_snapshot) AND pg_visible_in_snapshot(stored_xid, $4::text::pg_snapshot)`
+	AND NOT pg_visible_in_snapshot(stored_xid, $3::pg_snapshot) AND pg_visible_in_snapshot(stored_xid, $4::pg_snapshot)`
 
 func (p Part) args(more ...any) []any {
 	return append([]any{fmt.Sprint(p.Read.Xmin), fmt.Sprint(p.Until), p.Read.String(), p.Seen.String()}, more...)
@@ -170,78 +171,13 @@ func partOf(ctx context.Context, tx pgx.Tx, tables []string, read, seen Snapshot
 	return p, nil
 }
 
-// Runs reads the new rows of a table in order of (toolspec_id, due_at). specs narrows it; nil means all.
-func (j Judging) Runs(ctx context.Context, s Series, p Part, specs []int64) ([]Run, error) {
-	columns := "toolspec_id, due_at, outcome, coalesce(reason, ''), late"
-	for _, c := range s.Columns {
-		columns += ", " + sanitized(c)
+// Runs gives the new rows of a table to each, in no order. specs narrows it; nil means all.
+func (j Judging) Runs(ctx context.Context, s Series, p Part, specs []int64, each func(Run)) error {
+	condition, args := isNew, p.args()
+	if specs != nil {
+		condition, args = condition+` AND toolspec_id = ANY ($5)`, append(args, specs)
 	}
-	if s.Routes {
-		columns += ", " + routeColumns
-	}
-	rows, err := j.tx.Query(ctx, `SELECT `+columns+` FROM `+sanitized(s.Table)+` WHERE `+isNew+`
-		AND ($5::bigint[] IS NULL OR toolspec_id = ANY ($5)) ORDER BY toolspec_id, due_at`, p.args(specs)...)
-	if err != nil {
-		return nil, fmt.Errorf("read new rows of %s: %w", s.Table, err)
-	}
-	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Run, error) {
-		var r Run
-		values := make([]any, len(s.Columns))
-		var found routeRow
-		into := []any{&r.ToolspecID, &r.DueAt, &r.Outcome, &r.Reason, &r.Late}
-		for i := range values {
-			into = append(into, &values[i])
-		}
-		if s.Routes {
-			into = append(into, found.into()...)
-		}
-		if err := row.Scan(into...); err != nil {
-			return r, err
-		}
-		r.DueAt = r.DueAt.UTC()
-		r.Values = make([]float64, len(values))
-		for i, v := range values {
-			r.Values[i] = number64(v)
-		}
-		if s.Routes && r.Outcome == measure.OK {
-			r.Route = found.route()
-		}
-		return r, nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read new rows of %s: %w", s.Table, err)
-	}
-	if !s.Routes {
-		return out, nil
-	}
-	var routes []*measure.Route
-	for _, r := range out {
-		if r.Route != nil {
-			routes = append(routes, r.Route)
-		}
-	}
-	return out, knowHops(ctx, j.tx, routes)
-}
-
-func number64(v any) float64 {
-	switch v := v.(type) {
-	case float64:
-		return v
-	case float32:
-		return float64(v)
-	case int64:
-		return float64(v)
-	case int32:
-		return float64(v)
-	case int16:
-		return float64(v)
-	case bool:
-		if v {
-			return 1
-		}
-		return 0
-	}
-	return math.NaN()
+	return readRuns(ctx, j.tx, s, "", condition, args, each)
 }
 
 // NewGaps reads new gaps that are not quiet, less the results inside them, each

@@ -72,7 +72,7 @@ func (s *Store) growth(ctx context.Context) (int64, error) {
 	err := s.pool.QueryRow(ctx, `
 		WITH days AS (
 			SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS day, sum(pg_total_relation_size(c.oid)) AS bytes
-			FROM data_tables t JOIN pg_inherits i ON i.inhparent = t.name::regclass JOIN pg_class c ON c.oid = i.inhrelid
+			FROM (SELECT name FROM data_tables UNION ALL SELECT name FROM record_tables) t JOIN pg_inherits i ON i.inhparent = t.name::regclass JOIN pg_class c ON c.oid = i.inhrelid
 			WHERE c.relname ~ '_[0-9]{8}$' AND pg_relation_size(c.oid) > 0 GROUP BY 1
 		), lasted AS (
 			SELECT bytes, extract(epoch FROM least(now(), (day + 1)::timestamp AT TIME ZONE 'UTC') - greatest(day::timestamp AT TIME ZONE 'UTC', (SELECT min(created_at) FROM toolspecs))) AS secs

@@ -252,6 +252,10 @@ type SpecStory struct {
 	JudgedTo *time.Time  `json:"judged_to,omitempty"`
 	Runs     []RecentRun `json:"runs"`
 	Rules    []string    `json:"rules"` // that watch it now
+
+	NotJudged map[string]string `json:"not_judged,omitempty"` // by rule: why its detector does not judge
+
+	table, read string // where its rows are, and which of them the analyst has read
 }
 
 // NodeStory is all that is known of a node at a moment.
@@ -291,20 +295,28 @@ func (s *Store) ExplainNode(ctx context.Context, node string, at time.Time) (Nod
 	}
 	st.At = st.At.UTC()
 	from := st.At.Add(-before)
-	rows, err := s.pool.Query(ctx, `SELECT s.id, s.monhost, s.tool, s.label, s.enabled, d.judged_to,
+	rows, err := s.pool.Query(ctx, `SELECT s.id, s.monhost, s.tool, s.label, s.enabled, d.judged_to, coalesce(d.not_judged, '{}'), t.table_name, coalesce(m.state -> 'held' -> s.monhost ->> 'read', m.state ->> 'snapshot', ''),
 		ARRAY(SELECT r.name FROM rules r, nodes n WHERE n.name = s.node AND r.enabled AND coalesce(r.tool, s.tool) = s.tool AND coalesce(r.node, s.node) = s.node
 			AND (r.label IS NULL OR r.label = ANY (n.labels)) ORDER BY r.name)
-		FROM toolspecs s LEFT JOIN detectors d ON d.toolspec_id = s.id WHERE s.node = $1 ORDER BY s.id LIMIT 50`, node)
+		FROM toolspecs s JOIN tools t ON t.name = s.tool CROSS JOIN analyst_mark m LEFT JOIN detectors d ON d.toolspec_id = s.id WHERE s.node = $1 ORDER BY s.id LIMIT 50`, node)
 	if err != nil {
 		return st, fmt.Errorf("read specs of %q: %w", node, err)
 	}
 	if st.Specs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (SpecStory, error) {
 		var sp SpecStory
-		return sp, row.Scan(&sp.ID, &sp.Monhost, &sp.Tool, &sp.Label, &sp.Enabled, &sp.JudgedTo, &sp.Rules)
+		return sp, row.Scan(&sp.ID, &sp.Monhost, &sp.Tool, &sp.Label, &sp.Enabled, &sp.JudgedTo, &sp.NotJudged, &sp.table, &sp.read, &sp.Rules)
 	}); err != nil {
 		return st, fmt.Errorf("read specs of %q: %w", node, err)
 	}
 	for i := range st.Specs {
+		if sp := &st.Specs[i]; sp.JudgedTo != nil && sp.read != "" {
+			// The detectors' state lags behind what they have judged.
+			err = s.pool.QueryRow(ctx, `SELECT greatest($2, max(due_at)) FROM `+sanitized(sp.table)+`
+				WHERE toolspec_id = $1 AND due_at > $2 AND pg_visible_in_snapshot(stored_xid, $3::text::pg_snapshot)`, sp.ID, sp.JudgedTo, sp.read).Scan(&sp.JudgedTo)
+			if err != nil {
+				return st, fmt.Errorf("look how far spec %d is judged: %w", sp.ID, err)
+			}
+		}
 		if st.Specs[i].Runs, err = listed[RecentRun](ctx, s, "runs", `SELECT due_at, outcome, coalesce(reason, ''), runs, late FROM runs
 			WHERE toolspec_id = $1 AND due_at <= $2 AND due_at > $2::timestamptz - interval '2 days' ORDER BY due_at DESC LIMIT 5`, st.Specs[i].ID, st.At); err != nil {
 			return st, err

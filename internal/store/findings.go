@@ -159,29 +159,6 @@ func (j Judging) AlignShadow(ctx context.Context) error {
 	return nil
 }
 
-// DetectorState is a row of detectors.
-type DetectorState struct {
-	ToolspecID int64
-	JudgedTo   time.Time // zero: nothing judged
-	State      json.RawMessage
-}
-
-// Detectors reads the state of all specs.
-func (j Judging) Detectors(ctx context.Context) ([]DetectorState, error) {
-	rows, err := j.tx.Query(ctx, `SELECT toolspec_id, coalesce(judged_to, '0001-01-01 00:00:00+00'), state FROM detectors`)
-	if err != nil {
-		return nil, fmt.Errorf("read the detectors' state: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[DetectorState])
-	if err != nil {
-		return nil, fmt.Errorf("read the detectors' state: %w", err)
-	}
-	for i := range list {
-		list[i].JudgedTo = list[i].JudgedTo.UTC()
-	}
-	return list, nil
-}
-
 // Alert is what the analyst writes of an alert.
 type Alert struct {
 	ID                                  int64
@@ -246,12 +223,14 @@ type NewTick struct {
 
 // Found is all that a pass writes beside new alerts and its mark.
 type Found struct {
-	Changes  []AlertChange
-	Findings []NewFinding
-	Ticks    []NewTick
-	States   []DetectorState
-	Forget   []int64 // specs whose detectors' state goes
-	Notices  []Notice
+	Changes    []AlertChange
+	Findings   []NewFinding
+	Ticks      []NewTick
+	States     []DetectorState
+	Stretches  []Stretch
+	Excursions []Excursion
+	Forget     []int64 // specs whose detectors' state goes
+	Notices    []Notice
 }
 
 // Write stores what a pass found.
@@ -264,11 +243,12 @@ func (j Judging) Write(ctx context.Context, f Found) error {
 			close_text = CASE WHEN $9 THEN $11::text END, late = late OR $12 WHERE id = $1`,
 			c.ID, c.Severity, c.Text, c.Findings, c.Told, c.ToldAt, c.Flapping, c.PartOf, c.Closed, c.EndedAt, c.CloseText, c.Late)
 	}
-	for _, s := range f.States {
-		batch.Queue(`INSERT INTO detectors (toolspec_id, judged_to, state, changed_at) VALUES ($1, $2, $3, clock_timestamp())
-			ON CONFLICT (toolspec_id) DO UPDATE SET judged_to = excluded.judged_to, state = excluded.state, changed_at = excluded.changed_at`,
-			s.ToolspecID, optional(s.JudgedTo, s.JudgedTo.IsZero()), s.State)
+	queueStates(batch, f.States)
+	stretches, err := j.fitting(ctx, f.Stretches)
+	if err != nil {
+		return err
 	}
+	queueRecords(batch, stretches, f.Excursions)
 	if len(f.Forget) > 0 {
 		batch.Queue(`DELETE FROM detectors WHERE toolspec_id = ANY ($1)`, f.Forget)
 	}
@@ -284,7 +264,7 @@ func (j Judging) Write(ctx context.Context, f Found) error {
 			return fmt.Errorf("store what was found: %w", err)
 		}
 	}
-	_, err := j.tx.CopyFrom(ctx, pgx.Identifier{"newalerts"},
+	_, err = j.tx.CopyFrom(ctx, pgx.Identifier{"newalerts"},
 		[]string{"alert_id", "toolspec_id", "monhost", "node", "tool", "metric", "rule", "kind", "severity", "at", "since", "decision", "reason", "text", "evidence"},
 		pgx.CopyFromSlice(len(f.Findings), func(i int) ([]any, error) {
 			n := f.Findings[i]

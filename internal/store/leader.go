@@ -338,19 +338,19 @@ func (l *Leader) Expire(ctx context.Context, now time.Time, most int) (int, erro
 	return total, nil
 }
 
-// Partitions makes the day partitions of all data tables up to 14 days ahead
+// Partitions makes the day partitions of all data and record tables up to 14 days ahead
 // and drops those past retention. Dropping waits 200 ms for its lock at most,
 // because every insert queues behind a waiting DROP; what could not be had is
 // left for the next call.
 func (l *Leader) Partitions(ctx context.Context) (made, dropped int, err error) {
 	err = l.conn.QueryRow(ctx, `
 		SELECT coalesce(sum(sonde_make_partitions(name, (now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + 14)), 0)
-		FROM data_tables`).Scan(&made)
+		FROM (SELECT name FROM data_tables UNION ALL SELECT name FROM record_tables) t`).Scan(&made)
 	if err != nil {
 		return 0, 0, fmt.Errorf("make partitions: %w", err)
 	}
 	rows, err := l.conn.Query(ctx, `SELECT d.name, (now() AT TIME ZONE 'UTC')::date - s.value::int
-		FROM data_tables d JOIN settings s ON s.name = 'keep_days_' || d.name`)
+		FROM (SELECT name FROM data_tables UNION ALL SELECT name FROM record_tables) d JOIN settings s ON s.name = 'keep_days_' || d.name`)
 	if err != nil {
 		return made, 0, fmt.Errorf("read retention: %w", err)
 	}

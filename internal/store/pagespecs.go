@@ -243,3 +243,17 @@ func (r *Reading) Comments(ctx context.Context, node string, from, until time.Ti
 func (r *Reading) AlertComments(ctx context.Context, alert int64) ([]PageComment, error) {
 	return collect[PageComment](ctx, r, "comments", pageComments+`WHERE alert_id = $1 ORDER BY at, id LIMIT 200`, alert)
 }
+
+// PageNotJudged says why a rule does not judge a spec.
+type PageNotJudged struct {
+	ToolspecID  int64
+	Tool, Label string
+	Rule, Why   string
+}
+
+// NotJudged gives what is not judged at a node, and why.
+func (r *Reading) NotJudged(ctx context.Context, node string) ([]PageNotJudged, error) {
+	return collect[PageNotJudged](ctx, r, "what is not judged", `SELECT s.id, s.tool, s.label, n.key, n.value
+		FROM toolspecs s JOIN detectors d ON d.toolspec_id = s.id CROSS JOIN jsonb_each_text(d.not_judged) n
+		WHERE s.node = $1 AND s.enabled ORDER BY s.id, n.key`, node)
+}

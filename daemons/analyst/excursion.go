@@ -1,0 +1,42 @@
+package analyst
+
+import (
+	"sonde/analysis"
+	"sonde/internal/measure"
+	"sonde/internal/store"
+)
+
+// note keeps what the detectors of a spec that has just been fed say beside
+// their verdicts: their grids and forecasts, and why they do not judge.
+func (p *pass) note(sp *spec) {
+	for _, w := range sp.watches {
+		for _, s := range w.records {
+			p.found.Stretches = append(p.found.Stretches, store.Stretch{ToolspecID: sp.ID, Metric: w.rule.Metric, Rule: w.rule.Name,
+				From: s.From, Step: s.Step, Values: s.Values, Forecast: s.Forecast, Low: s.Low, High: s.High})
+		}
+		if d, may := w.detector.(analysis.Decliner); may {
+			// A sentence that only counts on is written when something else is.
+			if why := d.Declines(); why != w.declines {
+				sp.dirty = sp.dirty || why == "" || w.declines == ""
+				w.declines = why
+			}
+		}
+	}
+}
+
+// excursion writes a verdict of a detector that foretells into HWALERTS.
+func (p *pass) excursion(sp *spec, w *watch, v measure.Verdict) {
+	e := store.Excursion{ToolspecID: sp.ID, Rule: w.rule.Name, Metric: w.rule.Metric, Began: v.Since, AlertID: w.alert,
+		Forecast: number(v.Evidence["forecast"]), Low: number(v.Evidence["low"]), High: number(v.Evidence["high"]),
+		Value: number(v.Evidence["value"]), Score: number(v.Evidence["score"])}
+	if e.Forecast == nil || e.Low == nil || e.High == nil {
+		return
+	}
+	switch v.Kind {
+	case measure.Good:
+		e.Ended = v.Since
+	case measure.Note:
+		return
+	}
+	p.found.Excursions = append(p.found.Excursions, e)
+}

@@ -1,0 +1,235 @@
+package analyst
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"sonde/analysis"
+	"sonde/internal/judge"
+	"sonde/internal/store"
+)
+
+// specsAtOnce bounds what is restored in one step, so that memory stays small
+// and progress is reported.
+const specsAtOnce = 1000
+
+// restore brings back what the last commit knew: episodes as they were written,
+// detectors as they were a while ago and fed again with what was read since. Their
+// verdicts were folded then; now they tell nobody.
+func (s *session) restore(ctx context.Context) error {
+	began := time.Now()
+	var specs []int64
+	var watched map[int64]store.Watched
+	err := s.step(ctx, func(ctx context.Context, j store.Judging) error {
+		mark, err := j.Mark(ctx)
+		if err != nil {
+			return err
+		}
+		s.platform = platform{}
+		if err := json.Unmarshal(mark.State, &s.platform); err != nil {
+			s.Log.Error("the saved state of the platform's alerts cannot be read; they are judged anew", "error", err)
+		}
+		s.platform.prepare()
+		s.read = mark.Read
+		s.began, s.slept = mark.Now, max(0, mark.Now.Sub(mark.Last))
+		if s.config, err = j.Configuration(ctx); err != nil {
+			return err
+		}
+		if s.prints, err = prints(s.config); err != nil {
+			return err
+		}
+		watched = make(map[int64]store.Watched, len(s.config.Specs))
+		for _, w := range s.config.Specs {
+			if _, known := s.series[w.Tool]; known {
+				watched[w.ID] = w
+			}
+		}
+		specs, err = j.DetectorSpecs(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	again := 0
+	for part := range slices.Chunk(specs, specsAtOnce) {
+		s.report("reading the state of the detectors", passAtMost+10*time.Second)
+		err := s.step(ctx, func(ctx context.Context, j store.Judging) error {
+			states, err := j.Detectors(ctx, part)
+			if err != nil {
+				return err
+			}
+			list := make([]*restored, 0, len(states))
+			for _, state := range states {
+				if r := s.revive(state, watched); r != nil {
+					list = append(list, r)
+				}
+			}
+			n, err := s.replay(ctx, j, list)
+			again += n
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if len(specs) > 0 {
+		s.Log.Info("the detectors go on where they were", "specs", len(s.specs), "samples fed again", again, "took", time.Since(began).Round(time.Millisecond))
+	}
+	return nil
+}
+
+// step is one short transaction that writes nothing.
+func (s *session) step(ctx context.Context, f func(context.Context, store.Judging) error) error {
+	ctx, cancel := context.WithTimeout(ctx, passAtMost)
+	defer cancel()
+	return s.db.Pass(ctx, func(j store.Judging) error { return f(ctx, j) })
+}
+
+// restored is a spec as of when its state was written.
+type restored struct {
+	*spec
+	has store.Snapshot // whose rows are in its state
+}
+
+// revive makes a spec of its row, nil for one that is watched no more.
+func (s *session) revive(row store.DetectorState, watched map[int64]store.Watched) *restored {
+	var state savedState
+	var episodes map[string]savedEpisode
+	var not map[string]string
+	err := json.Unmarshal(row.State, &state)
+	if err == nil {
+		err = json.Unmarshal(row.Episodes, &episodes)
+	}
+	if err == nil {
+		err = json.Unmarshal(row.NotJudged, &not)
+	}
+	if err != nil {
+		s.Log.Error("the saved state of a spec cannot be read; it is judged anew", "spec", row.ToolspecID, "error", err)
+	}
+	w, ours := watched[row.ToolspecID]
+	if !ours {
+		s.gone[row.ToolspecID] = episodes
+		return nil
+	}
+	sp := &spec{Watched: w, judgedTo: row.JudgedTo, well: state.Well, keptAt: row.KeptAt, left: episodes}
+	for i := range s.config.Rules {
+		r := &s.config.Rules[i]
+		m, column, ours := s.method(r, sp)
+		sd, was := state.Rules[r.Name]
+		if !ours || !was || sd.Print != s.prints[i] {
+			continue
+		}
+		d, err := s.detector(m, r, sd.Interval, sp.ID, sd.State)
+		if err != nil {
+			s.Log.Error("a rule makes no detector", "rule", r.Name, "spec", sp.ID, "error", err)
+			continue
+		}
+		e := episodes[r.Name]
+		sp.watches = append(sp.watches, &watch{rule: r, print: sd.Print, interval: sd.Interval, column: column, detector: d,
+			episode: e.Episode, alert: e.Alert, opened: e.Opened, partOf: e.PartOf, reason: e.Reason, declines: not[r.Name]})
+		if e.Hidden != "" {
+			s.hidden[e.Alert] = hiding{e.PartOf, e.Hidden}
+		}
+		delete(sp.left, r.Name)
+		delete(state.Rules, r.Name)
+	}
+	sp.keep = len(state.Rules) > 0
+	s.specs[sp.ID] = sp
+	return &restored{sp, row.Read}
+}
+
+// replay feeds the detectors what was read after their states were written. Rows
+// that came late are not among it: a state is written when one is seen. So what
+// is left was fed in order of due_at, whichever order it came in.
+func (s *session) replay(ctx context.Context, j store.Judging, list []*restored) (int, error) {
+	type source struct{ tool, read string }
+	bySource := map[source][]*restored{}
+	for _, r := range list {
+		if !r.judgedTo.IsZero() { // the first sample is written at once
+			at := source{r.Tool, s.readOf(r.spec).String()}
+			bySource[at] = append(bySource[at], r)
+		}
+	}
+	again := 0
+	for at, list := range bySource {
+		read, err := store.ParseSnapshot(at.read)
+		if err != nil {
+			return 0, err
+		}
+		ids, byID, from := make([]int64, len(list)), make(map[int64]*restored, len(list)), list[0].judgedTo
+		for i, r := range list {
+			ids[i], byID[r.ID] = r.ID, r
+			if r.judgedTo.Before(from) {
+				from = r.judgedTo
+			}
+		}
+		err = j.RunsAgain(ctx, s.series[at.tool], ids, from, read, func(r store.Run) {
+			if to := byID[r.ToolspecID]; r.DueAt.After(to.judgedTo) && !to.has.Sees(r.XID) {
+				s.judge(to.spec, r)
+				again++
+			}
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return again, nil
+}
+
+// readOf is how far the data of a spec are read.
+func (s *session) readOf(sp *spec) store.Snapshot {
+	if h, held := s.platform.Held[sp.Monhost]; held {
+		if read, err := store.ParseSnapshot(h.Read); err == nil {
+			return read
+		}
+	}
+	return s.read
+}
+
+// judge feeds one run to the detectors of its spec, and leaves what they say and
+// record in their watches.
+func (s *session) judge(sp *spec, r store.Run) {
+	sp.judgedTo = r.DueAt
+	sp.fed++
+	if s.answered(sp.Tool, r) && r.DueAt.After(sp.well) {
+		sp.well = r.DueAt
+	}
+	for _, w := range sp.watches {
+		w.says = w.detector.Feed(judge.Sample(&r, w.column))
+		if r, does := w.detector.(analysis.Recorder); does {
+			w.records = r.Record()
+		}
+	}
+}
+
+// keepAll writes the states of all detectors at a clean stop, so that the next
+// start has little to feed again. What it does not come to is fed again.
+func (s *session) keepAll(ctx context.Context) error {
+	var specs []*spec
+	for _, id := range s.order {
+		if sp := s.specs[id]; sp.fed > 0 {
+			specs = append(specs, sp)
+		}
+	}
+	for part := range slices.Chunk(specs, specsAtOnce) {
+		s.report("writing the state of the detectors", passAtMost)
+		err := s.db.Pass(ctx, func(j store.Judging) error {
+			var f store.Found
+			for _, sp := range part {
+				state, err := s.save(sp, true)
+				if err != nil {
+					return err
+				}
+				f.States = append(f.States, state)
+			}
+			return j.Write(ctx, f)
+		})
+		if err != nil {
+			return fmt.Errorf("write the state of the detectors: %w", err)
+		}
+	}
+	return nil
+}

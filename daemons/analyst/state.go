@@ -1,0 +1,105 @@
+package analyst
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"sonde/internal/alert"
+	"sonde/internal/measure"
+	"sonde/internal/store"
+)
+
+// The state of the detectors is kilobytes a spec, and each sample changes it. It
+// is written after this time, another for each spec, or so many samples; a
+// restart feeds what came since once more.
+const (
+	keepAtLeast  = 20 * time.Minute
+	keepSpread   = 20 * time.Minute
+	keepSamples  = 48
+	keepSampleOf = 32 // the limits of samples of specs differ by so many
+)
+
+// savedState is detectors.state.
+type savedState struct {
+	Well  time.Time                `json:"well,omitzero"`
+	Rules map[string]savedDetector `json:"rules,omitempty"`
+}
+
+type savedDetector struct {
+	Print    string          `json:"print"`
+	Interval time.Duration   `json:"interval,omitempty"`
+	State    json.RawMessage `json:"state"`
+}
+
+// savedEpisode is what detectors.episodes has of a rule that is not at rest.
+type savedEpisode struct {
+	Episode alert.Episode `json:"episode"`
+	Alert   int64         `json:"alert,omitempty"`
+	Opened  time.Time     `json:"opened,omitzero"`
+	PartOf  int64         `json:"part_of,omitempty"`
+	Hidden  string        `json:"hidden,omitempty"` // why it is not told for itself
+	Reason  string        `json:"reason,omitempty"`
+}
+
+// save gives what is to be written of a spec: its episodes, and the whole state
+// when whole.
+func (s *session) save(sp *spec, whole bool) (store.DetectorState, error) {
+	fail := func(err error) (store.DetectorState, error) {
+		return store.DetectorState{}, fmt.Errorf("state of spec %d: %w", sp.ID, err)
+	}
+	episodes, not := map[string]savedEpisode{}, map[string]string{}
+	for _, w := range sp.watches {
+		if w.episode.Phase != alert.Nothing || len(w.episode.Starts) > 0 || w.alert != 0 || w.reason != "" {
+			episodes[w.rule.Name] = savedEpisode{w.episode, w.alert, w.opened, w.partOf, s.hidden[w.alert].why, w.reason}
+		}
+		if w.declines != "" {
+			not[w.rule.Name] = w.declines
+		}
+	}
+	out := store.DetectorState{ToolspecID: sp.ID, JudgedTo: sp.judgedTo, Read: s.readOf(sp)}
+	var err error
+	if out.NotJudged, err = json.Marshal(not); err != nil {
+		return fail(err)
+	}
+	if out.Episodes, err = json.Marshal(episodes); err != nil {
+		return fail(err)
+	}
+	if !whole {
+		return out, nil
+	}
+	state := savedState{Well: sp.well, Rules: make(map[string]savedDetector, len(sp.watches))}
+	for _, w := range sp.watches {
+		d, err := w.detector.Save()
+		if err != nil {
+			return fail(fmt.Errorf("rule %q: %w", w.rule.Name, err))
+		}
+		state.Rules[w.rule.Name] = savedDetector{w.print, w.interval, d}
+	}
+	if out.State, err = json.Marshal(state); err != nil {
+		return fail(err)
+	}
+	return out, nil
+}
+
+// kept notes that the whole state is written.
+func (sp *spec) kept(at time.Time) {
+	sp.keep, sp.fed, sp.keptAt = false, 0, at
+}
+
+// due reports whether it is time to write the whole state.
+func (sp *spec) due(now time.Time) bool {
+	if sp.fed == 0 {
+		return false
+	}
+	spread := uint64(sp.ID) * 0x9e3779b97f4a7c15 >> 32
+	return sp.fed >= keepSamples+int(spread%keepSampleOf) ||
+		now.Sub(sp.keptAt) >= keepAtLeast+time.Duration(spread)*keepSpread>>32 || now.Before(sp.keptAt)
+}
+
+// unrepeatable reports whether stored rows could not bring back what a run told
+// the detectors: a missed run may be replaced, a gap shrinks with each result
+// inside it, and what is known of the hops of a route changes with each look-up.
+func unrepeatable(r store.Run) bool {
+	return r.Gap || r.Outcome == measure.Missed || r.Route != nil
+}
