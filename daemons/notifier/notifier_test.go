@@ -597,3 +597,21 @@ func TestWhoWouldHearOfAHiddenAlertHearsOfTheOneThatHidesItOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoHeardOfTheBeginningHearsOfTheEndWhateverPoliciesSayByThen(t *testing.T) {
+	w := newWorld(t)
+	w.logMedium("sms")
+	w.step("anna", 1, "sms", true)
+	w.step("bob", 1, "sms", true)
+	w.exec("INSERT INTO nodes (name, address) VALUES ('cern', '192.0.2.1'), ('fnal', '192.0.2.2')")
+	w.exec("INSERT INTO policies (recipient, node) VALUES ('anna', 'cern')")
+	w.run(w.notifier("n"))
+	alert, first := w.alert("cern")
+	w.done(first)
+	w.exec("UPDATE policies SET node = 'fnal'")
+	last := w.notice(alert, "clear", "cern")
+	w.done(last)
+	if s := w.text("SELECT done_text FROM notices WHERE id = $1", last); s != "anna by sms" {
+		t.Errorf("the end is told: %q", s)
+	}
+}

@@ -16,7 +16,7 @@ type Notice struct {
 	AlertID              int64 // 0 for none
 	Kind, Severity, Node string
 	Recipient            string   // "" for whom the policies choose
-	Also                 []string // who heard of the alert for what it hides
+	Also                 []string // who heard of the alert for what it hides; of a clear, who heard of its beginning
 	Subject, Text, Short string
 	Tells                []int64
 	CreatedAt            time.Time
@@ -42,7 +42,8 @@ type Outbox struct {
 // selectNotice reads the fields of Notice, in their order.
 const selectNotice = `
 	SELECT n.id, coalesce(n.alert_id, 0), n.kind, n.severity, n.node, coalesce(n.recipient, ''),
-	       ARRAY(SELECT e.recipient FROM notices e WHERE e.alert_id = n.alert_id AND e.recipient IS NOT NULL AND e.id < n.id ORDER BY 1),
+	       ARRAY(SELECT e.recipient FROM notices e WHERE e.alert_id = n.alert_id AND e.recipient IS NOT NULL AND e.id < n.id
+	         UNION SELECT d.recipient FROM notices e JOIN deliveries d ON d.notice_id = e.id WHERE n.kind = 'clear' AND e.alert_id = n.alert_id AND e.id < n.id AND d.state IN ('ok', 'unknown') ORDER BY 1),
 	       n.subject, n.text, n.short, n.tells, n.created_at,
 	       coalesce(o.labels, '{}'), coalesce(a.rule, ''), coalesce(a.subject, ''), coalesce(a.closed_at IS NULL, false),
 	       CASE WHEN a.acked_at IS NULL THEN '' ELSE coalesce(nullif(a.acked_by, ''), 'somebody') END,
