@@ -31,6 +31,13 @@ func (q request) chartAround(s specView, w window, comments []store.PageComment)
 		return c, err
 	}
 	c.Began = a.BeganAt
+	known, err := q.r.Expected(q.ctx, s.ID, a.Rule, w.From, w.Until, c.Width)
+	if err != nil {
+		return c, err
+	}
+	for _, e := range known {
+		c.Expected = append(c.Expected, chart.Expected(e))
+	}
 	// The newest stretch is not written yet, and not every detector foretells a
 	// whole series: the finding itself says what was expected then.
 	n := analysis.NumbersOf(evidence)
