@@ -27,7 +27,7 @@ import (
 // them by the rules that come with the program with a bare SELECT of the same
 // rows and columns.
 func BenchmarkAnalyst(b *testing.B) {
-	for _, specs := range []int{10_000} {
+	for _, specs := range []int{10_000, 100_000} {
 		b.Run(fmt.Sprint(specs), func(b *testing.B) { analyse(b, specs) })
 	}
 }
