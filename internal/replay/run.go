@@ -209,7 +209,7 @@ func (r *runner) dayEnds(sp *spec, counts bool) {
 			continue
 		}
 		r.facts.Days++
-		decliner, ok := s.detector.(interface{ Declines() string })
+		decliner, ok := s.detector.(analysis.Decliner)
 		if !ok {
 			continue
 		}
