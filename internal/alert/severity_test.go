@@ -15,7 +15,7 @@ func scored(minute int, score float64) measure.Verdict {
 }
 
 func TestAScoreOfTheNightIsAStepGraverAndNeverTwo(t *testing.T) {
-	for score, want := range map[float64]measure.Severity{0: measure.Warning, 0.5: measure.Warning, 0.79: measure.Warning, 0.8: measure.Critical, 1: measure.Critical} {
+	for score, want := range map[float64]measure.Severity{0: measure.Warning, 0.5: measure.Warning, 0.79: measure.Warning, 0.8: measure.Critical, 1: measure.Critical, 7: measure.Warning} {
 		if _, d := (alert.Episode{}).Verdict(alert.Usual(), alert.Facts{}, scored(5, score)); d.Severity != want || !d.Tell {
 			t.Errorf("score %g: %+v", score, d)
 		}

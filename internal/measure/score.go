@@ -16,8 +16,11 @@ func ScoreOf(times float64) float64 {
 	return 1 - 1/(1+times)
 }
 
-// Score reads the score of a verdict; 0 when the detector says none.
+// Score reads the score of a verdict; 0 when the detector says none, or one that
+// is not of this scale.
 func (v Verdict) Score() float64 {
-	score, _ := v.Evidence["score"].(float64)
-	return score
+	if score, ok := v.Evidence["score"].(float64); ok && score >= 0 && score <= 1 {
+		return score
+	}
+	return 0
 }
