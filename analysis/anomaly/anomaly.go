@@ -220,6 +220,12 @@ func (d *detector) Declines() string {
 	switch {
 	case c.N <= warm:
 		return fmt.Sprintf("not judged yet: %d of %d samples are there", c.N, warm)
+	case c.kind == "loss":
+		if c.N < lossWarm {
+			return fmt.Sprintf("not judged yet: %d of %d samples are there", c.N, lossWarm)
+		}
+	case !c.Begun:
+		return "no value has come yet: only silence can be told"
 	case c.Points.Closed == 0:
 		left := time.Duration((max(halfDay, 12*d.reader.Step.Seconds()) - c.BlockFor) * float64(time.Second))
 		return "not judged yet: what is usual is learnt for " + measure.FormatDuration(left.Round(time.Minute)) + " more"

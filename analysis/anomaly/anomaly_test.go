@@ -18,6 +18,12 @@ func TestExamination(t *testing.T) {
 	}
 }
 
+func TestBadDataAreEndured(t *testing.T) {
+	for _, kind := range Kinds {
+		t.Run(kind, func(t *testing.T) { analysistest.Endure(t, Method(), `{"interval": "5m", "kind": "`+kind+`"}`) })
+	}
+}
+
 func FuzzState(f *testing.F) {
 	analysistest.FuzzState(f, Method(), `{"interval": "1m", "kind": "rtt"}`)
 }
@@ -259,5 +265,25 @@ func BenchmarkSample(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		d.Feed(measure.Sample{RunKey: measure.RunKey{DueAt: at}, Outcome: measure.OK, Value: values[i%len(values)]})
 		at = at.Add(5 * time.Minute)
+	}
+}
+
+func TestSilenceAloneIsNoValueToLearnFrom(t *testing.T) {
+	s := newSeries(t, rtt5, 5*time.Minute)
+	d := s.d.(*detector)
+	for _, want := range []struct {
+		length time.Duration
+		value  func() float64
+		text   string
+	}{
+		{0, nil, "0 of 30 samples"},
+		{10 * time.Hour, func() float64 { return math.NaN() }, "no value has come yet"},
+		{10 * time.Hour, s.about(50), "learnt for 2h more"},
+		{3 * time.Hour, s.about(50), ""},
+	} {
+		s.feed(want.length, want.value)
+		if got := d.Declines(); want.text == "" && got != "" || !strings.Contains(got, want.text) {
+			t.Errorf("at %v: %q, wanted %q", s.at, got, want.text)
+		}
 	}
 }

@@ -2,7 +2,6 @@ package anomaly
 
 import (
 	"math"
-	"slices"
 	"time"
 
 	"sonde/analysis/regular"
@@ -10,12 +9,13 @@ import (
 
 // core judges the points of one series.
 type core struct {
-	kind  string
-	set   setting
-	step  time.Duration
-	cal   regular.Calendar
-	width int // values of the window
-	day   season
+	kind   string
+	set    setting
+	step   time.Duration
+	cal    regular.Calendar
+	width  int // values of the window
+	window window
+	day    season
 	learnt
 }
 
@@ -28,13 +28,15 @@ type learnt struct {
 	Points, Levels extremes
 	Loss           losses
 	Drift          drifts
-	BlockFor       float64 // how long the half day has gone on, seconds of measuring
-	Window         [windowMost]float32
+	BlockFor       float64             // how long the half day has gone on, seconds of measuring
+	Window         [windowMost]float32 // residuals of late, a ring
 	WindowAt       int64
 	WindowN        int64
 	Missing        int64   // answers that did not come, in a row
 	MissingFrom    int64   // the first of them, µs since 1970
 	MissRate       float64 // how often they do not come
+	Standing       bool    // the last point would alert, had it not been said
+	StoodFor       float64 // and for how long, seconds, up to half a day
 	Said           float64 // the greatest of late, fading
 }
 
@@ -56,8 +58,10 @@ const (
 
 	fullLoss = 100. // percent
 
+	valueMost = 1e30 // what is learnt is kept in single precision, and must stay finite in it
+
 	told  = 0.3 // of what alerts: from here on a score is remembered
-	again = 1.2 // and said again when it is so many times greater
+	again = 1.2 // and said again when it is so many times greater, below what alerts
 )
 
 func newCore(kind string, set setting, step time.Duration, zone *time.Location) *core {
@@ -84,7 +88,9 @@ func (c *core) next(p regular.Point) finding {
 	none := finding{Value: p.Value, Forecast: math.NaN(), Low: math.NaN(), High: math.NaN()}
 	fade := c.set.once.Seconds() / 2
 	passed := max(p.After, c.step).Seconds()
-	c.Said *= math.Exp(-passed / max(2*fade, 6*c.step.Seconds()*fade/3600))
+	if !c.Standing {
+		c.Said *= math.Exp(-passed / max(2*fade, 6*c.step.Seconds()*fade/3600))
+	}
 	if p.Broken {
 		c.Since, c.WindowN, c.Missing = 0, 0, 0
 	}
@@ -103,19 +109,33 @@ func (c *core) next(p regular.Point) finding {
 	c.Missing = 0
 	c.Since++
 	if c.kind == "loss" {
+		p.Value = max(0, min(fullLoss, p.Value))
 		return c.once(c.lossy(p))
 	}
 	return c.once(c.value(p))
 }
 
-// once lets a conviction out when it is greater than what was said of late.
+// once lets a conviction out when it is greater than what was said of late. While
+// it stands it does not fade: what lasts is said once. What stands for half a day
+// is how the series is now, maybe in another unit: it is learnt as quickly as a
+// series that is half a day old.
 func (c *core) once(f finding) finding {
 	f.Deviation = f.Conviction
+	if c.Standing = f.Deviation >= 1; !c.Standing || f.Rule != "level" {
+		c.StoodFor = 0
+	} else if c.StoodFor += c.step.Seconds(); c.StoodFor >= halfDay {
+		c.StoodFor = 0
+		c.N = min(c.N, max(warm+1, int64(halfDay/c.step.Seconds())))
+	}
 	switch {
 	case f.Conviction <= 0 || f.Conviction < c.Said:
 		f.Conviction = 0
 	case f.Conviction >= told:
-		c.Said = max(c.Said, f.Conviction*again)
+		times := again
+		if f.Conviction >= 1 && f.Rule != "silence" {
+			times = c.set.again
+		}
+		c.Said = max(c.Said, f.Conviction*times)
 	}
 	return f
 }
@@ -138,7 +158,7 @@ func (c *core) lost(p regular.Point, f finding) finding {
 
 // value judges a value, then learns from it.
 func (c *core) value(p regular.Point) finding {
-	v, step, n := p.Value, c.step.Seconds(), float64(c.N)
+	v, step, n := clip(p.Value, valueMost), c.step.Seconds(), float64(c.N)
 	if c.set.logs {
 		v = math.Log1p(max(v, 0))
 	}
@@ -155,12 +175,12 @@ func (c *core) value(p regular.Point) finding {
 	b := c.F.believe(v, c.day, daySlot, weekSlot)
 	floor := c.S.floor(c.F.Base)
 	spread := c.S.point(hour, b.error, floor)
-	level, full := c.level(b.slow)
-	lasting := c.S.lasting(&c.set, hour, c.F.Base, floor, step)
+	level, full := c.window.add(&c.learnt, c.width, b.slow)
+	lasting := c.S.lasting(&c.set, hour, c.F.Base, floor, step) + c.set.seasonShare*max(0, b.height)
 
 	off, offLevel := c.set.bad(b.residual/spread), 0.0
 	if full {
-		offLevel = c.set.bad(level / lasting)
+		offLevel = c.set.bad(b.near.beyond(level) / lasting)
 	}
 	asked, askedLevel := c.set.pointAsked(&c.Points), c.set.levelAsked(&c.Levels)
 	slowly := finding{Rule: "level", Rose: level > 0, Value: v, Forecast: v - b.slow, Spread: lasting, Spreads: offLevel, Asked: askedLevel, Usual: math.Exp(c.Levels.Usual)}
@@ -209,29 +229,4 @@ func (c *core) lossy(p regular.Point) finding {
 		f.Conviction = f.Spreads / f.Asked
 	}
 	return f
-}
-
-// level is the median of the window with a new residual in it, and whether the window is full.
-func (c *core) level(residual float64) (float64, bool) {
-	c.Window[c.WindowAt%int64(c.width)] = float32(residual)
-	c.WindowAt++
-	c.WindowN = min(c.WindowN+1, int64(c.width))
-	if c.WindowN < int64(c.width) {
-		return 0, false
-	}
-	var sorted [windowMost]float32
-	w := sorted[:c.width]
-	copy(w, c.Window[:c.width])
-	slices.Sort(w)
-	if len(w)%2 == 1 {
-		return float64(w[len(w)/2]), true
-	}
-	// The weaker of the middle two: half of the window is not enough.
-	switch low, high := w[len(w)/2-1], w[len(w)/2]; {
-	case low > 0:
-		return float64(low), true
-	case high < 0:
-		return float64(high), true
-	}
-	return 0, true
 }

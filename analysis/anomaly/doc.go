@@ -11,9 +11,11 @@
 // with the smallest robust error is believed; a season must win by a margin.
 //
 // Magnitude (spread.go). The residual of a point, and the median of the residuals of the last 25
-// minutes, are measured in spreads: the mean error of this hour of the day, never
+// minutes (window.go), are measured in spreads: the mean error of this hour of the day, never
 // less than a share of the level, of the range, and of the usual step from value to
-// value. Round-trip times never alert by one point.
+// value. A level is off only as far as its season an hour earlier or later does not explain
+// it: clocks are changed. Round-trip times never alert by one point, and are allowed
+// more where the season stands high.
 //
 // Rarity (extremes.go). The greatest such deviations of each half day are kept for four weeks:
 // what half days usually bring is no news. Round-trip times are judged by magnitude alone,
@@ -23,8 +25,9 @@
 // against how often answers fail to come, and throughput also by a day's level
 // against that of ten days (drift.go).
 //
-// Once. A score is given again only when it is greater than the one before; what
-// was said fades within hours.
+// Once. A score is given again only when it is greater than what was said; that fades
+// within hours from when it no longer holds. A level that stood for half a day is how
+// the series is now, and is learnt as quickly as a young series is.
 //
 // A score lies in 0 to 1. From 0.5 on it is an alert, from 0.8 on one that may wake
 // people: a grave finding.

@@ -1,9 +1,6 @@
 package anomaly
 
-import (
-	"math"
-	"slices"
-)
+import "math"
 
 // blocks are half days: four weeks of them are kept.
 const blocks = 56
@@ -12,11 +9,11 @@ const blocks = 56
 // greater than they usually are is rare.
 type extremes struct {
 	Block  [blocks]float32
-	Closed int64   // how many half days there were
-	Now    float32 // the greatest of the half day that goes on
-	Usual  float64 // mean of the logarithms
-	Spread float64 // their standard deviation
-	Second float64 // the second greatest of all
+	Closed int64      // how many half days there were
+	Now    [1]float32 // the greatest of the half day that goes on
+	Usual  float64    // mean of the logarithms
+	Spread float64    // their standard deviation
+	Second float64    // the second greatest of all
 }
 
 // A half day in which nothing happened says little of how bad the bad ones are;
@@ -25,6 +22,7 @@ const (
 	quiet       = 1.0
 	quietWeight = 0.1
 	leastBlock  = 0.7
+	spreadsMost = 1e6 // nothing is further off
 	priorBlocks = 4.0
 	priorSpread = 1.0
 )
@@ -32,22 +30,23 @@ const (
 // note takes a deviation; more than most counts as most, so that one disaster does
 // not make every later one usual.
 func (x *extremes) note(deviation, most float64) {
-	x.Now = max(x.Now, float32(min(deviation, most)))
+	x.Now[0] = max(x.Now[0], float32(min(deviation, most, spreadsMost)))
 }
 
 // close ends the half day.
 func (x *extremes) close() {
-	x.Block[x.Closed%blocks] = x.Now
+	x.Block[x.Closed%blocks] = x.Now[0]
 	x.Closed++
-	x.Now = 0
+	x.Now[0] = 0
 	n := int(min(x.Closed, blocks))
-	var logs [blocks]float64
 	var sum, squares, weight float64
-	for i, b := range x.Block[:n] {
-		v := math.Log(max(float64(b), leastBlock))
-		logs[i] = v
+	first, second := leastBlock, leastBlock
+	for _, b := range x.Block[:n] {
+		b := max(float64(b), leastBlock)
+		first, second = max(first, b), max(second, min(first, b))
+		v := math.Log(b)
 		w := 1.0
-		if float64(b) < quiet {
+		if b < quiet {
 			w = quietWeight
 		}
 		sum += w * v
@@ -59,8 +58,10 @@ func (x *extremes) close() {
 	prior := priorBlocks / (priorBlocks + weight)
 	x.Usual = mean
 	x.Spread = math.Sqrt((1-prior)*variance + prior*priorSpread*priorSpread)
-	slices.Sort(logs[:n])
-	x.Second = math.Exp(logs[max(0, n-2)])
+	x.Second = second
+	if n == 1 {
+		x.Second = first
+	}
 }
 
 // rare is the deviation that a half day rarely brings: so many spreads above the

@@ -63,6 +63,8 @@ type believed struct {
 	slow     float64 // the value less the best slow forecast
 	error    float64 // of the best, without a season's margin
 	worth    float64 // and with it
+	height   float64 // of that season now, over the level
+	near     near    // and within an hour
 }
 
 func (f *forecasters) believe(v float64, day season, daySlot, weekSlot int) believed {
@@ -87,6 +89,12 @@ func (f *forecasters) believe(v float64, day season, daySlot, weekSlot int) beli
 		if e := f.Error[i][slow] * m; e < bestSlow {
 			bestSlow, b.lasting = e, i
 		}
+	}
+	switch b.lasting {
+	case daySeason:
+		b.height, b.near = float64(day.mean[daySlot]), around(day.mean, day.n, daySlot, max(1, len(day.mean)/24))
+	case weekSeason:
+		b.height, b.near = float64(f.Week[weekSlot]), around(f.Week[:], f.WeekN[:], weekSlot, 1)
 	}
 	b.residual = b.less[b.season] - f.Level[b.season][b.speed]
 	b.forecast = v - b.residual
@@ -163,3 +171,27 @@ func learnSlot(mean []float32, n []uint8, k int, x, bound, per float64) {
 }
 
 func clip(x, bound float64) float64 { return max(-bound, min(bound, x)) }
+
+// near is how far a season goes within an hour, up and down from where it is.
+type near struct{ up, down float64 }
+
+// around looks a season an hour back and forth from slot k; hour is in slots.
+func around(mean []float32, n []uint8, k, hour int) near {
+	var a near
+	for _, i := range [2]int{k - hour, k + hour} {
+		if i = (i + len(mean)) % len(mean); n[i] >= known {
+			d := float64(mean[i] - mean[k])
+			a.up, a.down = max(a.up, d), min(a.down, d)
+		}
+	}
+	return a
+}
+
+// beyond takes from a deviation what an hour earlier or later explains: clocks are
+// changed, and people are not on time.
+func (a near) beyond(deviation float64) float64 {
+	if deviation > 0 {
+		return max(0, deviation-a.up)
+	}
+	return min(0, deviation-a.down)
+}

@@ -14,6 +14,7 @@ type losses struct {
 }
 
 const (
+	leastLoss  = 1e-3       // percent; less is none
 	lossTimes  = 5.0        // the rate looked for, in usual rates …
 	lossLeast  = 0.5        // … and at least, packets a sample
 	lossUsual  = 0.01       // the least usual rate
@@ -27,7 +28,7 @@ const (
 
 // judge takes in a loss, of n samples so far, and gives the sum.
 func (l *losses) judge(loss, n, step float64) float64 {
-	if loss > 0 && (l.Quantum == 0 || loss < l.Quantum) {
+	if loss > leastLoss && (l.Quantum == 0 || loss < l.Quantum) {
 		l.Quantum = loss
 	}
 	if l.Quantum == 0 {

@@ -26,12 +26,14 @@ type setting struct {
 	spreadClip  float64       // it learns from no more than so many spreads
 	hourly      float64       // it is that of this hour, at least this share of all hours'; 0: of all hours
 	hourDays    float64       // days the spread of an hour remembers
+	seasonShare float64       // it grows by so much of the season's height: busy hours vary more
 
 	drift float64 // a day that lies so far below the last ten is a slow decline; 0: not looked for
 
 	record float64       // what alerts is at least so many times the second greatest of four weeks' half days
 	cap    float64       // a half day's greatest counts as at most so many times what was asked for
 	once   time.Duration // what was said fades by e
+	again  float64       // and is said again when it is so many times worse
 	sharp  float64       // how steeply the score grows with the deviation
 }
 
@@ -45,26 +47,26 @@ func settingOf(kind string) setting {
 		points: true, point: 3.6, pointUsual: 0.45,
 		level: 3.6, levelUsual: 0.9, levelRare: 2, window: 25 * time.Minute, tau: 8 * time.Hour,
 		floorShare: 0.015, spreadTimes: 1, spreadClip: 5, hourDays: 8,
-		cap: 100, once: 2 * time.Hour, sharp: 2.6,
+		cap: 100, once: 2 * time.Hour, again: 1.2, sharp: 2.6,
 	}
 	switch kind {
 	case "rtt":
 		s.falls, s.silence = false, true
 		s.points = false
-		s.level, s.levelUsual, s.tau = 1.7, 0, 4*time.Hour
+		s.level, s.levelUsual, s.tau, s.seasonShare = 1.55, 0, 4*time.Hour, 0.5
 		s.floorShare, s.floorLeast, s.spreadTimes, s.spreadClip, s.hourly, s.hourDays = 0.0125, 1, 3.5, 1.7, 0.5, 20
-		s.sharp = 8
+		s.once, s.again, s.sharp = 3*time.Hour, 1.45, 12
 	case "latency":
 		s.silence = true
 	case "throughput":
 		s.rises, s.silence = false, true
 		s.points = false
-		s.level, s.levelUsual, s.levelRare, s.drift = 2, 0.8, 1.5, 1.6
-		s.sharp = 4
+		s.level, s.levelUsual, s.levelRare, s.drift = 1.8, 0.8, 1.5, 1.6
+		s.once, s.again, s.sharp = 4*time.Hour, 2, 4
 	case "counter":
 		s.logs, s.points = true, false
 		s.level, s.levelUsual, s.levelRare = 1.9, 0.75, 1.5
-		s.sharp = 4
+		s.once, s.again, s.sharp = 4*time.Hour, 2, 4
 	case "loss":
 		s.falls, s.silence = false, true
 		s.sharp = 4

@@ -4,27 +4,26 @@ import "math"
 
 // scales is what the spread of a residual is measured by.
 type scales struct {
-	Low, High  float64 // the range, quick out and slow back
-	Resolution float64 // the least change seen; 0: none yet
-	Last       float64
-	Change     float64     // mean logarithm of the changes that were not nought
-	Changes    float64     // how many there were
-	Hour       [24]float32 // mean absolute residual of each hour of the day
-	HourN      [24]uint16  // how many there were, up to 60000
-	Level      float64     // mean absolute level of the residuals of late, bounded
-	LevelHour  [24]float32 // the same of each hour of the day
-	LevelN     [24]uint16
+	Low, High float64 // the range, quick out and slow back
+	Last      float64
+	Change    float64     // mean logarithm of the changes that were not nought
+	Changes   float64     // how many there were
+	Hour      [24]float32 // mean absolute residual of each hour of the day
+	HourN     [24]uint16  // how many there were, up to 60000
+	Level     float64     // mean absolute level of the residuals of late, bounded
+	LevelHour [24]float32 // the same of each hour of the day
+	LevelN    [24]uint16
 }
 
 const (
-	floorLevel      = 0.01 // of the level
-	floorRange      = 0.03 // of the range
-	floorResolution = 0.5  // resolutions
-	floorChange     = 1.5  // usual changes
-	hourShare       = 0.5  // the spread of an hour is at least this share of the whole day's
-	hourKnown       = 30   // samples
-	perSpread       = 1.25 // standard deviations a mean absolute error, for the normal distribution
-	changesMemory   = 300.0
+	floorLevel    = 0.01 // of the level
+	floorRange    = 0.03 // of the range
+	floorChange   = 1.5  // usual changes
+	hourShare     = 0.5  // the spread of an hour is at least this share of the whole day's
+	hourKnown     = 30   // samples
+	perSpread     = 1.25 // standard deviations a mean absolute error, for the normal distribution
+	changesMemory = 300.0
+	changesLeast  = 3 // fewer say nothing of what is usual: a series that always stood still has changed
 )
 
 func (s *scales) begin(v float64) { s.Low, s.High, s.Last = v, v, v }
@@ -32,9 +31,6 @@ func (s *scales) begin(v float64) { s.Low, s.High, s.Last = v, v, v }
 // see takes in how far a value lies from the one before.
 func (s *scales) see(v float64) {
 	if d := math.Abs(v - s.Last); d > 0 {
-		if s.Resolution == 0 || d < s.Resolution {
-			s.Resolution = d
-		}
 		s.Changes++
 		s.Change += (math.Log(d) - s.Change) / min(s.Changes, changesMemory)
 	}
@@ -43,8 +39,8 @@ func (s *scales) see(v float64) {
 
 // floor is the least spread: what a person would not call a change.
 func (s *scales) floor(level float64) float64 {
-	f := max(floorLevel*math.Abs(level), floorRange*(s.High-s.Low), floorResolution*s.Resolution)
-	if s.Changes > 0 {
+	f := max(floorLevel*math.Abs(level), floorRange*(s.High-s.Low))
+	if s.Changes >= changesLeast {
 		f = max(f, floorChange*math.Exp(s.Change))
 	}
 	return f

@@ -1,0 +1,39 @@
+package anomaly
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+func TestTheWindowInOrderIsTheRingSorted(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for _, width := range []int{2, 5, 24, 25} {
+		var l learnt
+		var w window
+		var all []float32
+		for range 500 {
+			v := float64(r.IntN(40)-20) / 4 // many are equal
+			switch r.IntN(60) {
+			case 0: // a pause
+				l.WindowN, all = 0, nil
+			case 1: // a restart
+				w = window{}
+				w.restore(&l, width)
+			}
+			got, full := w.add(&l, width, v)
+			all = append(all, float32(v))
+			if len(all) < width {
+				if full {
+					t.Fatalf("full with %d of %d", len(all), width)
+				}
+				continue
+			}
+			want := slices.Clone(all[len(all)-width:])
+			slices.Sort(want)
+			if !full || float32(got) != weaker(want) {
+				t.Fatalf("width %d: %v (full %v), sorted anew %v", width, got, full, weaker(want))
+			}
+		}
+	}
+}
