@@ -121,6 +121,13 @@ const (
 // follow opens, feeds and ends the episode.
 func (d *detector) follow(p regular.Point, f finding) []measure.Verdict {
 	e := &d.episode
+	if p.After < 0 { // the clock went back: nothing began later than now
+		for _, t := range []*time.Time{&e.Off, &e.Since, &e.Well} {
+			if t.After(p.At) {
+				*t = p.At
+			}
+		}
+	}
 	if f.Deviation < offAt {
 		e.Off = time.Time{}
 	} else if e.Off.IsZero() {
@@ -159,11 +166,18 @@ func (d *detector) follow(p regular.Point, f finding) []measure.Verdict {
 func (d *detector) began(p regular.Point, f finding) time.Time {
 	switch f.Rule {
 	case "silence":
-		return time.UnixMicro(d.core.MissingFrom).UTC()
+		return earlier(time.UnixMicro(d.core.MissingFrom).UTC(), p.At)
 	case "level":
 		return d.episode.Off.Add(-time.Duration(d.core.width/2) * d.reader.Step)
 	}
 	return d.episode.Off
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // words say what was found.

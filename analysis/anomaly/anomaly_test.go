@@ -1,6 +1,7 @@
 package anomaly
 
 import (
+	"encoding/json"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -26,6 +27,51 @@ func TestBadDataAreEndured(t *testing.T) {
 
 func FuzzState(f *testing.F) {
 	analysistest.FuzzState(f, Method(), `{"interval": "1m", "kind": "rtt"}`)
+}
+
+// A series is bytes: what each sample is, how long after the one before, its value.
+func FuzzSeries(f *testing.F) {
+	f.Add(uint8(0), []byte("0123456789abcdefghijklmnopqrstuvwxyz"))
+	f.Add(uint8(4), []byte{0, 0, 0, 255, 255, 255, 7, 7, 7, 9, 200, 1, 8, 3, 3})
+	f.Fuzz(func(t *testing.T, which uint8, data []byte) {
+		params := `{"interval": "5m", "kind": "` + Kinds[int(which)%len(Kinds)] + `"}`
+		d := analysistest.New(t, Method(), params)
+		at := analysistest.Start
+		for ; len(data) >= 3; data = data[3:] {
+			at = at.Add(time.Duration(int8(data[1])) * time.Minute)
+			v := float64(data[2])
+			switch data[0] % 16 {
+			case 0:
+				v = math.NaN()
+			case 1:
+				v = math.Inf(1 - 2*int(data[2]%2))
+			case 2:
+				v = -math.Pow(10, v-100)
+			case 3:
+				v = math.Pow(10, v-100)
+			case 4:
+				at = at.AddDate(0, int(int8(data[2])), 0)
+			}
+			for range 1 + int(data[0])/16*4 {
+				at = at.Add(5 * time.Minute)
+				for _, said := range d.Feed(measure.Sample{RunKey: measure.RunKey{DueAt: at}, Outcome: measure.OK, Value: v}) {
+					if _, err := json.Marshal(said.Evidence); err != nil || said.Text == "" || said.Since.IsZero() || said.Since.After(said.At) {
+						t.Fatalf("said %+v: %v", said, err)
+					}
+				}
+				if score := d.(analysis.Scorer).Score(); !(score >= 0 && score <= 1) {
+					t.Fatalf("a score of %v", score)
+				}
+			}
+		}
+		saved, err := d.Save()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Method().New(analysistest.Params(t, Method(), params), saved); err != nil {
+			t.Fatalf("its own state is refused: %v", err)
+		}
+	})
 }
 
 // series feeds a detector and keeps what it says.
@@ -254,17 +300,23 @@ func BenchmarkSave(b *testing.B) {
 
 // A sample takes 3 µs at most, seasons, forecasts and rarity included.
 func BenchmarkSample(b *testing.B) {
-	d := analysistest.New(b, Method(), rtt5)
-	r := rand.New(rand.NewPCG(1, 2))
-	values := make([]float64, 4096)
-	for i := range values {
-		values[i] = 50 + r.NormFloat64()
-	}
-	at := analysistest.Start
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		d.Feed(measure.Sample{RunKey: measure.RunKey{DueAt: at}, Outcome: measure.OK, Value: values[i%len(values)]})
-		at = at.Add(5 * time.Minute)
+	for _, step := range []time.Duration{5 * time.Minute, time.Minute} {
+		b.Run(step.String(), func(b *testing.B) {
+			d := analysistest.New(b, Method(), `{"kind": "rtt", "interval": "`+measure.FormatDuration(step)+`"}`)
+			r := rand.New(rand.NewPCG(1, 2))
+			values := make([]float64, 4096)
+			for i := range values {
+				values[i] = 50 + r.NormFloat64()
+			}
+			at := analysistest.Start
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				d.Feed(measure.Sample{RunKey: measure.RunKey{DueAt: at}, Outcome: measure.OK, Value: values[i%len(values)]})
+				if at = at.Add(step); i%1000 == 0 {
+					d.(analysis.Recorder).Record() // as the analyst does
+				}
+			}
+		})
 	}
 }
 

@@ -47,7 +47,7 @@ func settingOf(kind string) setting {
 		points: true, point: 3.6, pointUsual: 0.45,
 		level: 3.6, levelUsual: 0.9, levelRare: 2, window: 25 * time.Minute, tau: 8 * time.Hour,
 		floorShare: 0.015, spreadTimes: 1, spreadClip: 5, hourDays: 8,
-		cap: 100, once: 2 * time.Hour, again: 1.2, sharp: 2.6,
+		cap: 100, once: 2 * time.Hour, again: 1.2, sharp: 3.2,
 	}
 	switch kind {
 	case "rtt":
@@ -74,7 +74,7 @@ func settingOf(kind string) setting {
 		s.point, s.pointUsual = 5, 0
 		s.level, s.levelUsual, s.window = 3.1, 0, time.Hour
 		s.record, s.cap, s.once = 1.25, 2.4, 16*time.Hour
-		s.sharp = 2.3
+		s.sharp = 2
 	}
 	return s
 }
