@@ -12,6 +12,7 @@ import (
 	"sonde/analysis/changepoint"
 	"sonde/analysis/cusum"
 	"sonde/analysis/holtwinters"
+	"sonde/analysis/joint"
 	"sonde/analysis/kolmogorov"
 	"sonde/analysis/meandiff"
 	"sonde/analysis/plateau"
@@ -34,6 +35,7 @@ func All() []analysis.Method {
 		meandiff.Method(),
 		cusum.Method(),
 		changepoint.Method(),
+		joint.Method(),
 		route.Method(),
 	}
 }

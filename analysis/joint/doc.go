@@ -19,5 +19,5 @@
 // others did as these do on average. With fewer than half of the series there is
 // no judgement.
 //
-// It is no analysis.Method, because a detector watches one series.
+// A rule names it by Method; the analyst gives it the series of all specs of the rule.
 package joint

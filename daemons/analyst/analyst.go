@@ -82,6 +82,7 @@ type session struct {
 	changed  *atomic.Bool
 	tickedAt time.Time
 	platform platform
+	mesh     map[string]*mesh // by rule
 	hidden   map[int64]hiding // by alert, as of the last pass
 	behind   bool
 	markedAt time.Time
@@ -199,7 +200,7 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 
 func newSession(a *Analyst, db *store.Analyst, changed *atomic.Bool) *session {
 	s := &session{Analyst: a, db: db, caughtUp: time.Now(), changed: changed,
-		series: map[string]store.Series{}, methods: map[string]analysis.Method{}, specs: map[int64]*spec{}, gone: map[int64]map[string]savedEpisode{}, hidden: map[int64]hiding{}}
+		series: map[string]store.Series{}, methods: map[string]analysis.Method{}, specs: map[int64]*spec{}, gone: map[int64]map[string]savedEpisode{}, hidden: map[int64]hiding{}, mesh: map[string]*mesh{}}
 	seen := map[string]bool{}
 	for _, t := range a.Tools {
 		series := store.Series{Table: t.Table, Routes: judge.FindsRoutes(t.Columns)}
@@ -264,6 +265,11 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 	}
 	if !s.behind {
 		if err := p.tickDetectors(); err != nil {
+			return 0, err
+		}
+	}
+	if !s.behind {
+		if err := p.meshes(); err != nil {
 			return 0, err
 		}
 	}

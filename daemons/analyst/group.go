@@ -45,6 +45,7 @@ type standing struct {
 	Alert   int64         `json:"alert,omitempty"`
 	Monhost string        `json:"monhost,omitempty"`
 	Members []int64       `json:"members,omitempty"` // of a shared hop or many nodes
+	Mesh    bool          `json:"mesh,omitempty"`    // of a rule that looks at many series: see meshes
 }
 
 // held is a monitoring host whose new data wait for its spools.
@@ -287,8 +288,8 @@ func (p *pass) troubles(g alert.Grouping) error {
 	for key := range now {
 		keys[key] = true
 	}
-	for key := range p.platform.Episodes {
-		if !strings.HasPrefix(key, ClockRule+"/") && !strings.HasPrefix(key, GapRule+"/") {
+	for key, st := range p.platform.Episodes {
+		if !st.Mesh && !strings.HasPrefix(key, ClockRule+"/") && !strings.HasPrefix(key, GapRule+"/") {
 			keys[key] = true
 		}
 	}
@@ -376,13 +377,18 @@ func (p *pass) cause(tool string, r *store.Rule) alert.Cause {
 // platformVerdict folds what is known of the platform now into its episode. It
 // is called each pass, so only what changes something is written down.
 func (p *pass) platformVerdict(rule, subject, monhost string, policy alert.Policy, v *measure.Verdict) error {
-	key := rule + "/" + subject
+	return p.standingVerdict(store.Alert{Subject: subject, Monhost: monhost, Rule: rule}, "", policy, v)
+}
+
+// standingVerdict does that for the alert of a row; mute says why nobody hears of it.
+func (p *pass) standingVerdict(row store.Alert, mute string, policy alert.Policy, v *measure.Verdict) error {
+	key := alert.StandingKey(row.Rule, row.Subject)
 	st := p.platform.Episodes[key]
 	if st == nil {
 		st = &standing{}
 	}
 	before := st.Episode
-	f := alert.Facts{Quiet: p.planned(monhost, nil, p.now)}
+	f := alert.Facts{Mute: mute, Quiet: p.planned(row.Monhost, nil, p.now)}
 	p.heed(&f, st.Alert)
 	var next alert.Episode
 	var d measure.Decision
@@ -398,8 +404,8 @@ func (p *pass) platformVerdict(rule, subject, monhost string, policy alert.Polic
 	if !due {
 		return nil
 	}
-	about := notify.Alert{Rule: rule, Subject: subject, Monhost: monhost}
-	row := store.Alert{Subject: subject, Monhost: monhost, Rule: rule, Planned: f.Quiet != ""}
+	about := notify.Alert{Rule: row.Rule, Subject: row.Subject, Monhost: row.Monhost}
+	row.Planned = f.Quiet != ""
 	t, err := p.record(about, row, &st.Alert, before, next, d, v, false)
 	if err != nil {
 		return err
@@ -407,7 +413,7 @@ func (p *pass) platformVerdict(rule, subject, monhost string, policy alert.Polic
 	if t != nil {
 		p.told = append(p.told, *t)
 	}
-	st.Episode, st.Monhost = next, monhost
+	st.Episode, st.Monhost = next, row.Monhost
 	p.platform.Episodes[key] = st
 	if d.Action == measure.Clear {
 		st.Alert = 0

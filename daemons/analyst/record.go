@@ -36,7 +36,7 @@ func (p *pass) decide(sp *spec, w *watch, before, next alert.Episode, d measure.
 	row := store.Alert{ToolspecID: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Tool: sp.Tool, Label: sp.Label, Metric: w.rule.Metric, Rule: w.rule.Name,
 		Shadow: w.rule.Shadow, Planned: p.planned(sp.Node, sp.Labels, d.At) != ""}
 	if d.Action == measure.Raise {
-		row.Evidence = map[string]any{"rule": map[string]any{"name": w.rule.Name, "method": w.rule.Method, "options": w.rule.Options}}
+		row.Evidence = map[string]any{"raised_by": map[string]any{"name": w.rule.Name, "method": w.rule.Method, "options": w.rule.Options}}
 	}
 	if l := p.platform.Looks[w.alert]; l != nil && d.Tell && !l.Done.IsZero() {
 		d.Reason += "; " + l.Says

@@ -1,0 +1,162 @@
+package analyst
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"sonde/analysis/joint"
+	"sonde/internal/alert"
+	"sonde/internal/judge"
+	"sonde/internal/measure"
+	"sonde/internal/store"
+)
+
+// Of rules that look at many series at once.
+const (
+	meshFit   = time.Hour   // between looks at the past
+	meshWait  = time.Minute // for the results of an instant
+	meshNamed = 3           // series that stand out are named
+)
+
+// mesh is what a rule of the method joint knows of its series. Nothing of it is saved:
+// the past is in the database, and after a restart it is looked at anew.
+type mesh struct {
+	print    string
+	specs    []int64
+	model    *joint.Model // nil: too little is known, and why
+	why      string
+	fittedAt time.Time
+	judgedTo time.Time
+	bad      int // instants in a row
+	since    time.Time
+}
+
+// meshes judges the instants that are whole by now, for each rule that looks at many series.
+func (p *pass) meshes() error {
+	rules := map[string]bool{}
+	for i := range p.config.Rules {
+		r := &p.config.Rules[i]
+		if r.Method != joint.Name || r.Metric == "" {
+			continue
+		}
+		rules[r.Name] = true
+		if err := p.mesh(r); err != nil {
+			return fmt.Errorf("rule %q: %w", r.Name, err)
+		}
+	}
+	for key, st := range p.platform.Episodes {
+		name, subject, _ := strings.Cut(key, "/")
+		if !st.Mesh || rules[name] {
+			continue
+		}
+		delete(p.session.mesh, name)
+		v := &measure.Verdict{Kind: measure.Good, Severity: measure.Info, At: p.now, Since: p.now, Text: "rule " + name + " was switched off"}
+		if err := p.meshVerdict(&store.Rule{Name: name}, subject, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *pass) mesh(r *store.Rule) error {
+	o, err := measure.ReadOptions(p.methods[joint.Name].Options, r.Options)
+	if err != nil {
+		return err
+	}
+	m := p.session.mesh[r.Name]
+	if print := r.Tool + " " + r.Metric + " " + string(r.Options); m == nil || m.print != print {
+		m = &mesh{print: print}
+		p.session.mesh[r.Name] = m
+	}
+	step := o.Duration("step")
+	until := p.now.Add(-meshWait).Truncate(step)
+	if !m.judgedTo.Before(until) {
+		return nil
+	}
+	var specs []int64
+	for _, id := range p.session.order {
+		if sp := p.specs[id]; r.Tool == sp.Tool && judge.Covers(r, &sp.Watched) && !p.held(sp.Monhost) && len(specs) < o.Int("most") {
+			specs = append(specs, id)
+		}
+	}
+	series := p.series[r.Tool]
+	column := p.column(r.Tool, r.Metric)
+	if column < 0 || len(specs) < 3 {
+		return nil
+	}
+	if m.fittedAt.IsZero() || p.now.Sub(m.fittedAt) >= meshFit || !slices.Equal(m.specs, specs) {
+		past, err := p.j.Mesh(p.ctx, series.Table, series.Columns[column], specs, until.Add(-step-o.Duration("past").Truncate(step)), until.Add(-step), step)
+		if err != nil {
+			return err
+		}
+		m.specs, m.fittedAt, m.why = specs, p.now, ""
+		if m.model, err = joint.Fit(past, joint.Setting{Share: o.Float("share"), FalseAlarm: o.Float("false_alarm")}); err != nil {
+			m.why = err.Error() // it is judged when more is known
+		}
+	}
+	m.judgedTo = until
+	if m.model == nil {
+		return nil
+	}
+	rows, err := p.j.Mesh(p.ctx, series.Table, series.Columns[column], specs, until.Add(-step), until, step)
+	if err != nil {
+		return err
+	}
+	f, judged := m.model.Judge(rows[0])
+	if !judged {
+		return nil // most of the series are missing, and that is told by others
+	}
+	if !f.Bad {
+		m.bad = 0
+		return p.meshVerdict(r, r.Tool+"."+r.Metric, &measure.Verdict{Kind: measure.Good, Severity: measure.Info, At: p.now, Since: until,
+			Text: fmt.Sprintf("%d series move together as usual again", len(specs))})
+	}
+	if m.bad++; m.bad == 1 {
+		m.since = until.Add(-step)
+	}
+	if m.bad < o.Int("instants") {
+		return nil
+	}
+	return p.meshVerdict(r, r.Tool+"."+r.Metric, p.together(r, m, f))
+}
+
+// together says what many series did.
+func (p *pass) together(r *store.Rule, m *mesh, f joint.Finding) *measure.Verdict {
+	order := make([]int, len(m.specs))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(f.Shares[b], f.Shares[a]) })
+	var named []string
+	for _, i := range order[:min(meshNamed, len(order))] {
+		sp := p.specs[m.specs[i]]
+		named = append(named, fmt.Sprintf("%s from %s (%.0f %%)", sp.Node, sp.Monhost, 100*f.Shares[i]))
+	}
+	return &measure.Verdict{Kind: measure.Bad, Severity: measure.Severity(r.Severity), At: p.now, Since: m.since,
+		Text: fmt.Sprintf("%d series of %s.%s do not move together as usual; most of it: %s", len(m.specs), r.Tool, r.Metric, strings.Join(named, ", ")),
+		Evidence: map[string]any{"q": f.Q, "limit_q": f.Limit, "score": measure.ScoreOf(math.Sqrt(f.Q / f.Limit)), "series": len(m.specs), "missing": f.Missing,
+			"stand_out": named}}
+}
+
+// meshVerdict folds a verdict about many series into their episode.
+func (p *pass) meshVerdict(r *store.Rule, subject string, v *measure.Verdict) error {
+	key := alert.StandingKey(r.Name, subject)
+	if st := p.platform.Episodes[key]; v.Kind == measure.Good && (st == nil || st.Episode.Phase == alert.Nothing) {
+		return nil
+	}
+	mute := ""
+	if r.Shadow {
+		mute = fmt.Sprintf("rule %q is in shadow: recorded only", r.Name)
+	}
+	if err := p.standingVerdict(store.Alert{Subject: subject, Rule: r.Name, Shadow: r.Shadow}, mute, judge.Policy(r), v); err != nil {
+		return err
+	}
+	if st := p.platform.Episodes[key]; st != nil {
+		st.Mesh = true
+	}
+	return nil
+}

@@ -1,0 +1,37 @@
+package analyst_test
+
+import "testing"
+
+// swing makes twelve delays that swing together, each within 20 ms; the fifth stops
+// following the others six minutes ago until it is given back, and stays within
+// what it does every few minutes.
+func (b *bench) swing(until string) {
+	b.Helper()
+	b.exec(`UPDATE rules SET enabled = false`)
+	b.exec(`SELECT sonde_make_partitions('pingdata', current_date - 1, current_date + 1)`)
+	b.exec(`INSERT INTO pingdata (toolspec_id, due_at, outcome, loss_pct, rtt_median_ms)
+		SELECT spec, at, 'ok', 0, 50 + 3 * spec + 0.2 * (random() - 0.5)
+			+ CASE WHEN spec = 5 AND at BETWEEN now() - interval '6 minutes' AND now() + $1::interval THEN -8 ELSE 10 * sin(extract(epoch FROM at) / 77) + 10 * sin(extract(epoch FROM at) / 41) END
+		FROM generate_series(1, 12) spec, generate_series(now() - interval '2 hours', now() + interval '2 minutes', interval '10 seconds') at`, until)
+}
+
+func TestManySeriesThatDoNotMoveTogetherAreOneAlert(t *testing.T) {
+	b := setUp(t, 12)
+	b.swing("-45 seconds")
+	b.exec(`INSERT INTO rules (name, method, tool, metric, severity, options) VALUES ('mesh', 'joint', 'ping', 'rtt_median_ms', 'warning', '{"step": "10s", "past": "1h30m"}')`)
+	b.judge()
+	b.await("ping.rtt_median_ms true", `SELECT coalesce((SELECT format('%s %s', subject, CASE WHEN text LIKE '12 series of ping.rtt_median_ms do not move together as usual; most of it: n5 from pi (%' THEN 'true' ELSE text END)
+		FROM alerts WHERE rule = 'mesh'), '')`)
+	b.await("12 series move together as usual again", `SELECT coalesce((SELECT close_text FROM alerts WHERE rule = 'mesh' AND closed_at IS NOT NULL), '')`)
+}
+
+func TestTheAlertOfAMeshEndsWithItsRule(t *testing.T) {
+	b := setUp(t, 12)
+	b.swing("2 minutes")
+	b.exec(`INSERT INTO rules (name, method, tool, metric, shadow, options) VALUES ('mesh', 'joint', 'ping', 'rtt_median_ms', true, '{"step": "10s", "past": "1h30m"}')`)
+	b.judge()
+	b.await("true", `SELECT coalesce((SELECT shadow::text FROM alerts WHERE rule = 'mesh'), '')`)
+	b.await("0", `SELECT count(*)::text FROM notices`)
+	b.exec(`UPDATE rules SET enabled = false`)
+	b.await("rule mesh was switched off", `SELECT coalesce((SELECT close_text FROM alerts WHERE rule = 'mesh' AND closed_at IS NOT NULL), '')`)
+}
