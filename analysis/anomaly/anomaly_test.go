@@ -339,3 +339,30 @@ func TestSilenceAloneIsNoValueToLearnFrom(t *testing.T) {
 		}
 	}
 }
+
+func TestIntervalsOfADayAndMoreAreJudgedToo(t *testing.T) {
+	for _, step := range []time.Duration{24 * time.Hour, 7 * 24 * time.Hour, 30 * 24 * time.Hour} {
+		for _, kind := range Kinds {
+			if kind == "loss" || kind == "counter" {
+				continue
+			}
+			s := newSeries(t, `{"interval": "`+measure.FormatDuration(step)+`", "kind": "`+kind+`"}`, step)
+			s.feed(300*step, s.about(50))
+			if turns := s.turns(); len(turns) > 4 {
+				t.Errorf("%s, every %v: verdicts %q of 300 usual values", kind, step, turns)
+			}
+			s.said = nil
+			worse := 150.0
+			if kind == "throughput" {
+				worse = 5
+			}
+			s.feed(10*step, s.about(worse))
+			if !strings.HasPrefix(s.turns(), "b") {
+				t.Errorf("%s, every %v: verdicts %q of what is three times worse", kind, step, s.turns())
+			}
+			if f := s.d.(*detector).core.F.Base; !(f > 0 && f < 160) {
+				t.Errorf("%s, every %v: a level of %v", kind, step, f)
+			}
+		}
+	}
+}
