@@ -219,6 +219,9 @@ func (d *detector) evidence(f finding) map[string]any {
 	if f.Rule != "" {
 		out["rule"] = f.Rule
 	}
+	if f.Basis != "" {
+		out["basis"] = f.Basis
+	}
 	for name, v := range map[string]float64{"value": f.Value, "forecast": f.Forecast, "low": f.Low, "high": f.High, "spread": f.Spread,
 		"off_spreads": f.Spreads, "asked_spreads": f.Asked, "usual_spreads": f.Usual} {
 		if !math.IsNaN(v) && !math.IsInf(v, 0) {

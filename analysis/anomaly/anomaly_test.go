@@ -137,7 +137,7 @@ func TestDelayThatRoseIsSaidOnceAndItsEndToo(t *testing.T) {
 	if end := rose.Add(2 * time.Hour); good.Since.Before(end) || good.Since.Sub(end) > 30*time.Minute {
 		t.Errorf("it ended at %v, said to have been well since %v", end, good.Since)
 	}
-	for _, name := range []string{"value", "forecast", "low", "high", "score", "rule", "off_spreads", "asked_spreads"} {
+	for _, name := range []string{"value", "forecast", "low", "high", "score", "rule", "basis", "off_spreads", "asked_spreads"} {
 		if _, ok := bad.Evidence[name]; !ok {
 			t.Errorf("the evidence lacks %s: %v", name, bad.Evidence)
 		}

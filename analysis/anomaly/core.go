@@ -77,7 +77,8 @@ func newCore(kind string, set setting, step time.Duration, zone *time.Location) 
 type finding struct {
 	Conviction                    float64 // 1 alerts; said once
 	Deviation                     float64 // the same, each time
-	Rule                          string  // what speaks: point, level or silence
+	Rule                          string  // what speaks: point, level, drift, loss or silence
+	Basis                         string  // what the forecast comes from, in words
 	Rose                          bool
 	Value, Forecast, Low, High    float64 // NaN where there is none; the band is what would not alert
 	Spread, Spreads, Usual, Asked float64 // the spread; how many off; what is usual; what is asked for
@@ -183,8 +184,8 @@ func (c *core) value(p regular.Point) finding {
 		offLevel = c.set.bad(b.near.beyond(level) / lasting)
 	}
 	asked, askedLevel := c.set.pointAsked(&c.Points), c.set.levelAsked(&c.Levels)
-	slowly := finding{Rule: "level", Rose: level > 0, Value: v, Forecast: v - b.slow, Spread: lasting, Spreads: offLevel, Asked: askedLevel, Usual: math.Exp(c.Levels.Usual)}
-	f := finding{Rule: "point", Rose: b.residual > 0, Value: v, Forecast: b.forecast, Spread: spread, Spreads: off, Asked: asked, Usual: math.Exp(c.Points.Usual)}
+	slowly := finding{Rule: "level", Basis: basis[b.lasting], Rose: level > 0, Value: v, Forecast: v - b.slow, Spread: lasting, Spreads: offLevel, Asked: askedLevel, Usual: math.Exp(c.Levels.Usual)}
+	f := finding{Rule: "point", Basis: basis[b.season], Rose: b.residual > 0, Value: v, Forecast: b.forecast, Spread: spread, Spreads: off, Asked: asked, Usual: math.Exp(c.Points.Usual)}
 	if !c.set.points || offLevel/askedLevel > off/asked {
 		f = slowly
 	}
@@ -206,7 +207,7 @@ func (c *core) value(p regular.Point) finding {
 	c.S.learn(&c.set, v, b.residual, spread, hour, level, full, floor, step, n)
 	if c.set.drift > 0 {
 		if off := c.Drift.judge(v, c.F.Base, n, step, c.set.drift); off/c.set.drift > f.Conviction {
-			f.Rule, f.Rose, f.Conviction = "drift", false, off/c.set.drift
+			f.Rule, f.Basis, f.Rose, f.Conviction = "drift", "the last ten days", false, off/c.set.drift
 			f.Forecast, f.Spreads, f.Asked = c.Drift.Level, off, c.set.drift
 		}
 	}
@@ -216,12 +217,15 @@ func (c *core) value(p regular.Point) finding {
 	return f
 }
 
+// basis is what the forecast of each season comes from.
+var basis = [seasons]string{"the values before", "the same time of earlier days", "the same hour of earlier weeks"}
+
 // lossy judges a loss of probes.
 func (c *core) lossy(p regular.Point) finding {
 	if p.Value >= fullLoss && !c.set.silence {
 		return finding{Rule: "loss", Value: p.Value, Forecast: math.NaN(), Low: math.NaN(), High: math.NaN()} // silence is for another rule
 	}
-	f := finding{Rule: "loss", Rose: true, Value: p.Value, Low: 0}
+	f := finding{Rule: "loss", Basis: "the usual loss", Rose: true, Value: p.Value, Low: 0}
 	f.Spreads, f.Asked = c.Loss.judge(p.Value, float64(c.N), c.step.Seconds()), lossAt
 	f.Forecast = c.Loss.Rate * c.Loss.Quantum
 	f.High = max(lossTimes*c.Loss.Rate, lossLeast) * c.Loss.Quantum
