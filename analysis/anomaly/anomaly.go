@@ -28,6 +28,7 @@ func Method() analysis.Method {
 			{Name: "threshold", Type: measure.FloatOption, Default: Alert, Min: 0.01, Max: 0.99, Meaning: "The score from which on it is an alert; from 0.8 on a finding is grave."},
 			{Name: "silence", Type: measure.BoolOption, Default: true, Meaning: "Whether answers that do not come are judged; false where another rule does that."},
 			{Name: "time_zone", Type: measure.TextOption, Default: "UTC", Meaning: "Where people live whose days and weeks the series follows."},
+			{Name: "what", Type: measure.TextOption, Default: "", Meaning: "What the series is called, for the sentence: delay."},
 			{Name: "unit", Type: measure.TextOption, Default: "", Meaning: "The unit, for the sentence."},
 		},
 		New: newDetector,
@@ -39,6 +40,7 @@ type detector struct {
 	core      *core
 	grid      *regular.Grid
 	kind      string
+	what      string
 	unit      string
 	threshold float64
 	score     float64
@@ -73,7 +75,7 @@ func newDetector(o measure.Options, saved json.RawMessage) (analysis.Detector, e
 	d := &detector{
 		reader: regular.Reader{Step: step, Counter: o.Text("kind") == "counter"},
 		core:   newCore(o.Text("kind"), set, step, zone), grid: regular.NewGrid(step),
-		kind: o.Text("kind"), unit: o.Text("unit"), threshold: o.Float("threshold"),
+		kind: o.Text("kind"), what: o.Text("what"), unit: o.Text("unit"), threshold: o.Float("threshold"),
 	}
 	return d, d.load(saved)
 }
@@ -195,11 +197,14 @@ func (d *detector) words(f finding) string {
 	if f.Rose {
 		verb = "rose"
 	}
-	text := fmt.Sprintf("%s to %s, expected %s", verb, analysis.Number(f.Value, d.unit), analysis.Number(f.Forecast, d.unit))
+	text := verb + " to " + analysis.Number(f.Value, d.unit)
 	if f.Rule == "level" {
 		text += " and stays there"
 	}
-	return text
+	if d.what != "" {
+		text = d.what + " " + text
+	}
+	return text + "; expected " + analysis.Number(f.Forecast, d.unit)
 }
 
 func (d *detector) overWords(f finding) string {

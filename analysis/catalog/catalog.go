@@ -64,7 +64,7 @@ func Rules() []Rule {
 		{Name: "unusual loss", Method: "anomaly", Tool: "ping", Metric: "loss_pct", Severity: measure.Warning,
 			Options: json.RawMessage(`{"kind": "loss", "silence": false, "unit": "%"}`)},
 		{Name: "delay", Method: "anomaly", Tool: "ping", Metric: "rtt_median_ms", Severity: measure.Warning,
-			Options: json.RawMessage(`{"kind": "rtt", "silence": false, "unit": "ms"}`)},
+			Options: json.RawMessage(`{"kind": "rtt", "silence": false, "what": "delay", "unit": "ms"}`)},
 		// Changes are notes. What is told, a route off its history, is told once:
 		// after a day it is the history, or it is over.
 		{Name: "route", Method: "route", Tool: "traceroute", Severity: measure.Warning, Repeat: 24 * time.Hour},
