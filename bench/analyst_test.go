@@ -25,9 +25,10 @@ import (
 
 // BenchmarkAnalyst stores a minute of pings and compares the pass that judges
 // them by the rules that come with the program with a bare SELECT of the same
-// rows and columns.
+// rows and columns. The minutes lie ahead of now, so that no rule finds silence
+// however fast they come.
 func BenchmarkAnalyst(b *testing.B) {
-	for _, specs := range []int{10_000, 100_000} {
+	for _, specs := range []int{10_000, 50_000} {
 		b.Run(fmt.Sprint(specs), func(b *testing.B) { analyse(b, specs) })
 	}
 }
@@ -58,7 +59,7 @@ func analyse(b *testing.B, specs int) {
 			outcome, reason = "missed", "'no worker: silent'"
 		}
 		err := pool.QueryRow(b.Context(), fmt.Sprintf(`WITH stored AS (INSERT INTO pingdata (toolspec_id, due_at, outcome, reason, sent, received, loss_pct, rtt_min_ms, rtt_median_ms, rtt_mean_ms, rtt_max_ms, rtt_stddev_ms)
-			SELECT id, date_trunc('minute', now()) - interval '10 hours' + $1 * interval '1 minute' + (id %% 60) * interval '1 second', '%s', %s, 10, 10, 0, 12, 12.4 + random(), 12.5, 13, 0.2 FROM toolspecs RETURNING 1)
+			SELECT id, date_trunc('minute', now()) + $1 * interval '1 minute' + (id %% 60) * interval '1 second', '%s', %s, 10, 10, 0, 12, 12.4 + random(), 12.5, 13, 0.2 FROM toolspecs RETURNING 1)
 			SELECT pg_current_xact_id()::text::bigint FROM stored LIMIT 1`, outcome, reason), minute).Scan(&xid)
 		if err != nil {
 			b.Fatal(err)
@@ -82,7 +83,7 @@ func analyse(b *testing.B, specs int) {
 		measure(false)
 	}
 	for b.Loop() {
-		for range 10 {
+		for range 6 {
 			xid, took := measure(false)
 			plain := readBare(b, pool, xid)
 			pass, bare, ratio = append(pass, took.Seconds()*1000), append(bare, plain.Seconds()*1000), append(ratio, plain.Seconds()/took.Seconds())
@@ -134,7 +135,7 @@ func watched(b *testing.B, specs int) (*pgxpool.Pool, func()) {
 		`INSERT INTO monhosts (name, last_seen_at) VALUES ('bench', now() + interval '1 day')`,
 		fmt.Sprintf(`INSERT INTO nodes (name, address) SELECT 'node' || n, '127.0.0.1' FROM generate_series(1, %d) n`, specs),
 		fmt.Sprintf(`INSERT INTO toolspecs (node, tool, run_interval) SELECT 'node' || n, 'ping', '1 minute' FROM generate_series(1, %d) n`, specs),
-		`SELECT sonde_make_partitions('pingdata', current_date - 2, current_date)`,
+		`SELECT sonde_make_partitions('pingdata', current_date, current_date + 2)`,
 		`ANALYZE`,
 	} {
 		if _, err := pool.Exec(b.Context(), sql); err != nil {

@@ -171,7 +171,7 @@ INSERT INTO settings (name, value, kind, least, most, meaning) VALUES
     ('keep_days_pingdata',  '400', 'int', 1, 36500, 'Days that rows of pingdata are kept.'),
     ('keep_days_routedata', '400', 'int', 1, 36500, 'Days that rows of routedata are kept.'),
     ('keep_days_regdata', '60', 'int', 1, 36500, 'Days that rows of regdata are kept: series on an even grid, which data tables have in another form.'),
-    ('keep_days_hwgraphs', '60', 'int', 1, 36500, 'Days that rows of hwgraphs are kept: forecasts and their bands.'),
+    ('keep_days_hwgraphs', '60', 'int', 1, 36500, 'Days that rows of hwgraphs and hwalerts are kept: forecasts with their bands, and the excursions out of them.'),
     ('start_tolerance', '10s', 'duration', 1, 3600, 'How late a run may start; a spec that runs more often than this gets its run_interval instead.'),
     ('time_zone', 'UTC', 'time_zone', NULL, NULL, 'Time zone of the pages and of messages to recipients that name none.'),
     ('daily_message_at', '08:00', 'time_of_day', NULL, NULL, 'When the daily message that says all is well is sent, in the time zone of each recipient.'),

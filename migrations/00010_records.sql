@@ -63,6 +63,7 @@ CREATE TABLE hwalerts (
     alert_id    bigint,
     PRIMARY KEY (toolspec_id, rule, began_at)
 );
+CREATE INDEX hwalerts_began ON hwalerts (began_at);
 CREATE UNIQUE INDEX hwalerts_one_open ON hwalerts (toolspec_id, rule) WHERE ended_at IS NULL;
 COMMENT ON TABLE hwalerts IS 'Excursions: stretches in which a series left the band its detector foretold, whether or not an alert came of it.';
 COMMENT ON COLUMN hwalerts.toolspec_id IS 'The spec that was measured.';

@@ -11,6 +11,7 @@ import (
 
 	"sonde/analysis"
 	"sonde/internal/judge"
+	"sonde/internal/measure"
 	"sonde/internal/store"
 	"sonde/probes"
 )
@@ -24,6 +25,7 @@ const (
 	passAtMost  = time.Minute      // one pass
 	stopAtMost  = 10 * time.Second // for states of detectors at a clean stop
 	rowsAPass   = 20000            // of one table, so that memory stays small while it catches up
+	partAfter   = 5 * time.Second  // what came in less time is read at once
 	groupWait   = time.Minute      // for the other specs of a host
 	groupLinger = 5 * time.Minute  // a host's alert hides its specs so long after it got better
 	hostSilent  = 2 * time.Minute  // without any report a monitoring host is silent
@@ -74,6 +76,10 @@ type session struct {
 	read     store.Snapshot // how far the data are read
 	specs    map[int64]*spec
 	order    []int64
+	restless map[int64]bool                    // specs with a watch that may not be at rest
+	hosts    map[string]bool                   // monitoring hosts of specs
+	options  map[string]measure.Options        // of rules, by method and options as written
+	readAt   time.Time                         // when all that was there had been read last
 	fed      int64                             // samples of this pass
 	gone     map[int64]map[string]savedEpisode // restored, of specs that are watched no more
 	config   store.Configuration
@@ -200,7 +206,7 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 
 func newSession(a *Analyst, db *store.Analyst, changed *atomic.Bool) *session {
 	s := &session{Analyst: a, db: db, caughtUp: time.Now(), changed: changed,
-		series: map[string]store.Series{}, methods: map[string]analysis.Method{}, specs: map[int64]*spec{}, gone: map[int64]map[string]savedEpisode{}, hidden: map[int64]hiding{}, mesh: map[string]*mesh{}}
+		series: map[string]store.Series{}, methods: map[string]analysis.Method{}, specs: map[int64]*spec{}, restless: map[int64]bool{}, options: map[string]measure.Options{}, gone: map[int64]map[string]savedEpisode{}, hidden: map[int64]hiding{}, mesh: map[string]*mesh{}}
 	seen := map[string]bool{}
 	for _, t := range a.Tools {
 		series := store.Series{Table: t.Table, Routes: judge.FindsRoutes(t.Columns)}
@@ -245,12 +251,17 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 	if p.attention, err = j.Attention(ctx); err != nil {
 		return 0, err
 	}
-	part, err := j.Part(ctx, s.tables, mark.Read, mark.Seen, rowsAPass)
-	if err != nil {
-		return 0, err
+	part := store.Part{Read: mark.Read, Seen: mark.Seen, Until: mark.Seen.Xmax}
+	if asked.Sub(s.readAt) > partAfter {
+		if part, err = j.Part(ctx, s.tables, mark.Read, mark.Seen, rowsAPass); err != nil {
+			return 0, err
+		}
 	}
 	s.behind = part.Until < mark.Seen.Xmax
 	s.read = mark.Seen.Before(part.Until)
+	if !s.behind {
+		s.readAt = asked
+	}
 	if err := p.hold(mark); err != nil {
 		return 0, err
 	}
@@ -282,7 +293,7 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 	if err := p.write(); err != nil {
 		return 0, err
 	}
-	if p.found.Empty() && !p.moved && !s.platform.dirty && !s.behind && time.Since(s.markedAt) < markAtLeast {
+	if p.found.Empty() && !p.kept && !p.moved && !s.platform.dirty && !s.behind && time.Since(s.markedAt) < markAtLeast {
 		return 0, nil // nothing to say: not even a row version
 	}
 	s.markedAt = time.Now()

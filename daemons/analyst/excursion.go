@@ -1,7 +1,6 @@
 package analyst
 
 import (
-	"sonde/analysis"
 	"sonde/internal/measure"
 	"sonde/internal/store"
 )
@@ -14,9 +13,9 @@ func (p *pass) note(sp *spec) {
 			p.found.Stretches = append(p.found.Stretches, store.Stretch{ToolspecID: sp.ID, Metric: w.rule.Metric, Rule: w.rule.Name,
 				From: s.From, Step: s.Step, Values: s.Values, Forecast: s.Forecast, Low: s.Low, High: s.High})
 		}
-		if d, may := w.detector.(analysis.Decliner); may {
+		if w.decliner != nil {
 			// A sentence that only counts on is written when something else is.
-			if why := d.Declines(); why != w.declines {
+			if why := w.decliner.Declines(); why != w.declines {
 				sp.dirty = sp.dirty || why == "" || w.declines == ""
 				w.declines = why
 			}

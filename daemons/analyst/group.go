@@ -202,12 +202,12 @@ func (p *pass) world() (alert.World, error) {
 	w := alert.World{At: p.now, Parents: p.config.Parents, Standing: map[string]bool{}, Shared: map[string]alert.Shared{}, Wait: groupWait, Linger: groupLinger, Silent: map[string]time.Time{}}
 	p.byAlert, p.specOf = map[int64]*watch{}, map[int64]*spec{}
 	ofPath := false
-	for _, id := range p.session.order {
-		sp := p.specs[id]
-		w.Specs = append(w.Specs, alert.Spec{ID: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Well: sp.well})
-		if seen, ok := p.config.HostsSeen[sp.Monhost]; ok && p.silent(seen) {
-			w.Silent[sp.Monhost] = seen
+	for host := range p.hosts {
+		if seen, ok := p.config.HostsSeen[host]; ok && p.silent(seen) {
+			w.Silent[host] = seen
 		}
+	}
+	for _, sp := range p.restlessSpecs() {
 		for _, one := range sp.watches {
 			if one.alert == 0 || !one.episode.IsOpen() || one.rule.Shadow {
 				continue
@@ -221,6 +221,13 @@ func (p *pass) world() (alert.World, error) {
 				Interval: sp.RunInterval, Told: !one.episode.Told.IsZero(), PartOf: one.partOf}
 			ofPath = ofPath || f.Cause.OfPath()
 			w.Findings = append(w.Findings, f)
+		}
+	}
+	if len(w.Findings)+len(w.Silent) > 0 { // else there is nothing to group
+		w.Specs = make([]alert.Spec, len(p.session.order))
+		for i, id := range p.session.order {
+			sp := p.specs[id]
+			w.Specs[i] = alert.Spec{ID: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Well: sp.well}
 		}
 	}
 	for key, s := range p.platform.Episodes {

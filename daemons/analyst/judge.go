@@ -1,6 +1,7 @@
 package analyst
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -27,6 +28,7 @@ type pass struct {
 	order     []int64                       // of changes
 	told      []told
 	moved     bool              // something was read
+	kept      bool              // states were written
 	ahead     bool              // the database's clock has just run ahead
 	byAlert   map[int64]*watch  // open alerts of specs, as of group
 	specOf    map[int64]*spec   // theirs
@@ -272,10 +274,24 @@ func (p *pass) planned(node string, labels []string, at time.Time) string {
 	return judge.Planned(p.config.Maintenance, node, labels, at, p.now)
 }
 
+// restlessSpecs gives the specs of which a watch is not at rest, in order.
+func (p *pass) restlessSpecs() []*spec {
+	var list []*spec
+	for id := range p.restless {
+		sp := p.specs[id]
+		if sp == nil || !slices.ContainsFunc(sp.watches, func(w *watch) bool { return !w.atRest() }) {
+			delete(p.restless, id)
+			continue
+		}
+		list = append(list, sp)
+	}
+	slices.SortFunc(list, func(a, b *spec) int { return cmp.Compare(a.ID, b.ID) })
+	return list
+}
+
 // tickEpisodes tells the time to episodes that are not at rest.
 func (p *pass) tickEpisodes() error {
-	for _, id := range p.session.order {
-		sp := p.specs[id]
+	for _, sp := range p.restlessSpecs() {
 		for _, w := range sp.watches {
 			if w.episode.Phase == alert.Nothing || p.held(sp.Monhost) || p.behind {
 				continue

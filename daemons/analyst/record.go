@@ -51,6 +51,7 @@ func (p *pass) decide(sp *spec, w *watch, before, next alert.Episode, d measure.
 		return err
 	}
 	w.episode = next
+	p.restless[sp.ID] = true
 	p.doubt(w, d, v, late)
 	if d.Action == measure.Raise {
 		w.opened = p.now
@@ -247,6 +248,27 @@ func (p *pass) write() error {
 			st.Company, st.dirty = p.company, true
 		}
 	}
+	if err := p.writeStates(); err != nil {
+		return err
+	}
+	if p.found.Empty() {
+		return nil
+	}
+	return p.j.Write(p.ctx, p.found.Found)
+}
+
+// writeStates stores the states that are due, some at a time: when many specs are
+// new, theirs together would fill the memory of a small machine.
+func (p *pass) writeStates() error {
+	var states []store.DetectorState
+	flush := func() error {
+		if len(states) == 0 {
+			return nil
+		}
+		err := p.j.Write(p.ctx, store.Found{States: states})
+		states, p.kept = nil, true
+		return err
+	}
 	for _, id := range p.session.order {
 		sp := p.specs[id]
 		if !sp.dirty && !sp.keep {
@@ -256,14 +278,16 @@ func (p *pass) write() error {
 		if err != nil {
 			return err
 		}
-		p.found.States = append(p.found.States, state)
+		states = append(states, state)
 		if sp.keep {
 			sp.kept(p.now)
 		}
 		sp.dirty = false
+		if len(states) == statesAtOnce {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
 	}
-	if p.found.Empty() {
-		return nil
-	}
-	return p.j.Write(p.ctx, p.found.Found)
+	return flush()
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"sonde/analysis"
 	"sonde/internal/judge"
 	"sonde/internal/store"
 )
@@ -35,9 +34,10 @@ func (s *session) restore(ctx context.Context) error {
 		s.platform.prepare()
 		s.read = mark.Read
 		s.began, s.slept = mark.Now, max(0, mark.Now.Sub(mark.Last))
-		if s.config, err = j.Configuration(ctx); err != nil {
+		if s.config, err = j.Configuration(ctx, 0); err != nil {
 			return err
 		}
+		s.config.Mark = 0 // the first pass makes all specs fit it
 		if s.prints, err = prints(s.config); err != nil {
 			return err
 		}
@@ -128,8 +128,13 @@ func (s *session) revive(row store.DetectorState, watched map[int64]store.Watche
 			continue
 		}
 		e := episodes[r.Name]
-		sp.watches = append(sp.watches, &watch{rule: r, print: sd.Print, interval: sd.Interval, column: column, detector: d,
-			episode: e.Episode, alert: e.Alert, opened: e.Opened, partOf: e.PartOf, reason: e.Reason, declines: not[r.Name]})
+		one := &watch{rule: r, print: sd.Print, interval: sd.Interval, column: column,
+			episode: e.Episode, alert: e.Alert, opened: e.Opened, partOf: e.PartOf, reason: e.Reason, declines: not[r.Name]}
+		one.use(d)
+		sp.watches = append(sp.watches, one)
+		if !one.atRest() {
+			s.restless[sp.ID] = true
+		}
 		if e.Hidden != "" {
 			s.hidden[e.Alert] = hiding{e.PartOf, e.Hidden}
 		}
@@ -199,8 +204,8 @@ func (s *session) judge(sp *spec, r store.Run) {
 	}
 	for _, w := range sp.watches {
 		w.says = w.detector.Feed(judge.Sample(&r, w.column))
-		if r, does := w.detector.(analysis.Recorder); does {
-			w.records = r.Record()
+		if w.recorder != nil {
+			w.records = w.recorder.Record()
 		}
 	}
 }

@@ -18,6 +18,7 @@ const (
 	keepSpread   = 20 * time.Minute
 	keepSamples  = 48
 	keepSampleOf = 32 // the limits of samples of specs differ by so many
+	statesAtOnce = 250
 )
 
 // savedState is detectors.state.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"reflect"
 	"slices"
 	"time"
 
@@ -48,9 +49,23 @@ type watch struct {
 	reason   string    // of the last run behind the last bad verdict
 	declines string    // why it does not judge, "" when it does
 
+	recorder analysis.Recorder // the detector, if it is one
+	decliner analysis.Decliner // the detector, if it is one
+
 	says    []measure.Verdict  // of the sample that was fed last
 	records []analysis.Stretch // of that sample
 }
+
+// use sets the detector.
+func (w *watch) use(d analysis.Detector) {
+	w.detector = d
+	w.recorder, _ = d.(analysis.Recorder)
+	w.decliner, _ = d.(analysis.Decliner)
+}
+
+// atRest reports whether time alone changes nothing: neither an alert is open nor
+// an episode under way.
+func (w *watch) atRest() bool { return w.alert == 0 && w.episode.Phase == alert.Nothing }
 
 // prints tells detectors of rules apart.
 func prints(c store.Configuration) ([]string, error) {
@@ -68,19 +83,29 @@ func prints(c store.Configuration) ([]string, error) {
 // configure reads the configuration and makes the watched specs fit it.
 func (p *pass) configure() error {
 	s := p.session
-	c, err := p.j.Configuration(p.ctx)
+	c, err := p.j.Configuration(p.ctx, s.config.Mark)
 	if err != nil {
 		return err
 	}
 	if err := p.j.AlignShadow(p.ctx); err != nil {
 		return err
 	}
-	s.config, s.loadedAt = c, time.Now()
+	s.loadedAt = time.Now()
+	if c.Same {
+		c.Specs = s.config.Specs
+		if reflect.DeepEqual(c.Rules, s.config.Rules) {
+			c.Rules = s.config.Rules // watches point to them
+			s.config = c
+			return nil
+		}
+	}
+	s.config = c
 	if s.prints, err = prints(c); err != nil {
 		return err
 	}
 	next := make(map[int64]*spec, len(c.Specs))
 	order := make([]int64, 0, len(c.Specs))
+	s.hosts = map[string]bool{}
 	for _, w := range c.Specs {
 		if _, known := s.series[w.Tool]; !known {
 			continue // a tool of another version
@@ -96,6 +121,7 @@ func (p *pass) configure() error {
 		}
 		next[w.ID] = sp
 		order = append(order, w.ID)
+		s.hosts[w.Monhost] = true
 	}
 	for id, sp := range s.specs {
 		if next[id] == nil {
@@ -176,12 +202,13 @@ func (p *pass) fit(sp *spec) error {
 		}
 		sp.keep = true
 		fresh := &watch{rule: r, print: print, column: column, interval: sp.RunInterval}
-		var err error
-		if fresh.detector, err = p.detector(m, r, fresh.interval, sp.ID, nil); err != nil {
+		d, err := p.detector(m, r, fresh.interval, sp.ID, nil)
+		if err != nil {
 			p.Log.Error("a rule makes no detector", "rule", r.Name, "spec", sp.ID, "error", err)
 			continue
 		}
-		fresh.detector.Tick(p.now) // from now on silence counts
+		fresh.use(d)
+		d.Tick(p.now) // from now on silence counts
 		p.found.Ticks = append(p.found.Ticks, store.NewTick{At: p.now, ToolspecID: sp.ID, Rule: r.Name})
 		watches = append(watches, fresh)
 	}
@@ -204,16 +231,26 @@ func (p *pass) renew(m analysis.Method, sp *spec, w *watch) error {
 	if err != nil {
 		return fmt.Errorf("rule %q on spec %d with another interval: %w", w.rule.Name, sp.ID, err)
 	}
-	w.detector, w.interval, sp.keep = d, sp.RunInterval, true
+	w.use(d)
+	w.interval, sp.keep = sp.RunInterval, true
 	return nil
 }
 
 // detector builds the detector of a rule. A state that cannot be read is a fresh start.
 func (s *session) detector(m analysis.Method, r *store.Rule, interval time.Duration, spec int64, state json.RawMessage) (analysis.Detector, error) {
-	d, err := judge.Detector(m, r, interval, state)
+	key := m.Name + " " + string(r.Options)
+	options, known := s.options[key]
+	if !known {
+		var err error
+		if options, err = measure.ReadOptions(m.Options, r.Options); err != nil {
+			return nil, err
+		}
+		s.options[key] = options
+	}
+	d, err := judge.With(m, options, interval, state)
 	if err != nil && state != nil {
 		s.Log.Error("the saved state of a detector cannot be used; it starts anew", "rule", r.Name, "spec", spec, "error", err)
-		d, err = judge.Detector(m, r, interval, nil)
+		d, err = judge.With(m, options, interval, nil)
 	}
 	return d, err
 }

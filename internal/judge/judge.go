@@ -3,6 +3,7 @@ package judge
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -33,6 +34,12 @@ func Detector(m analysis.Method, r *store.Rule, every time.Duration, state json.
 	if err != nil {
 		return nil, err
 	}
+	return With(m, o, every, state)
+}
+
+// With is Detector with the options of the rule already read; o stays as it is.
+func With(m analysis.Method, o measure.Options, every time.Duration, state json.RawMessage) (analysis.Detector, error) {
+	o = maps.Clone(o)
 	for _, known := range m.Options {
 		if _, given := o[known.Name]; known.Name == "interval" && !given && every > 0 {
 			o["interval"] = every

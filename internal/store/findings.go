@@ -65,32 +65,35 @@ type Configuration struct {
 	Maintenance []Maintenance
 	HostsSeen   map[string]time.Time // monitoring hosts: when one of its daemons reported last
 	Steps       []ClockStep          // forward ones of the last two days
+	Mark        uint64               // hand it to the next call
+	Same        bool                 // no spec or node has changed since the mark given: Specs is left out
 }
 
-// Configuration reads rules, enabled specs, parents and planned quiet.
-func (j Judging) Configuration(ctx context.Context) (Configuration, error) {
+// Configuration reads rules, enabled specs, parents and planned quiet; the specs
+// only when one has changed since a mark, 0 for the first time.
+func (j Judging) Configuration(ctx context.Context, mark uint64) (Configuration, error) {
 	c := Configuration{Parents: map[string]string{}, HostsSeen: map[string]time.Time{}}
 	wrap := func(err error) (Configuration, error) { return c, fmt.Errorf("read rules and specs: %w", err) }
 	var err error
 	if c.Rules, err = j.rules(ctx, "enabled"); err != nil {
 		return c, err
 	}
-	rows, err := j.tx.Query(ctx, `SELECT s.id, s.monhost, s.node, s.tool, s.label, n.labels, coalesce(extract(epoch FROM s.run_interval)::float8, 0),
-		greatest(s.timing_since, n.enabled_since)
-		FROM toolspecs s JOIN nodes n ON n.name = s.node WHERE s.enabled AND n.enabled ORDER BY s.id`)
+	if err := j.tx.QueryRow(ctx, `SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint`).Scan(&c.Mark); err != nil {
+		return wrap(err)
+	}
+	changed := true
+	if mark > 0 {
+		if changed, err = specsChanged(ctx, j.tx, mark); err != nil {
+			return c, err
+		}
+	}
+	if c.Same = !changed; changed {
+		if c.Specs, err = j.watched(ctx); err != nil {
+			return c, err
+		}
+	}
+	rows, err := j.tx.Query(ctx, `SELECT name, parent FROM nodes WHERE parent IS NOT NULL`)
 	if err != nil {
-		return wrap(err)
-	}
-	if c.Specs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Watched, error) {
-		var w Watched
-		var every float64
-		err := row.Scan(&w.ID, &w.Monhost, &w.Node, &w.Tool, &w.Label, &w.Labels, &every, &w.Since)
-		w.RunInterval = seconds(every)
-		return w, err
-	}); err != nil {
-		return wrap(err)
-	}
-	if rows, err = j.tx.Query(ctx, `SELECT name, parent FROM nodes WHERE parent IS NOT NULL`); err != nil {
 		return wrap(err)
 	}
 	var name, parent string
@@ -114,6 +117,27 @@ func (j Judging) Configuration(ctx context.Context) (Configuration, error) {
 		return wrap(err)
 	}
 	return c, nil
+}
+
+// watched reads the enabled specs.
+func (j Judging) watched(ctx context.Context) ([]Watched, error) {
+	rows, err := j.tx.Query(ctx, `SELECT s.id, s.monhost, s.node, s.tool, s.label, n.labels, coalesce(extract(epoch FROM s.run_interval)::float8, 0),
+		greatest(s.timing_since, n.enabled_since)
+		FROM toolspecs s JOIN nodes n ON n.name = s.node WHERE s.enabled AND n.enabled ORDER BY s.id`)
+	if err != nil {
+		return nil, fmt.Errorf("read specs: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Watched, error) {
+		var w Watched
+		var every float64
+		err := row.Scan(&w.ID, &w.Monhost, &w.Node, &w.Tool, &w.Label, &w.Labels, &every, &w.Since)
+		w.RunInterval = seconds(every)
+		return w, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read specs: %w", err)
+	}
+	return list, nil
 }
 
 // rules reads the rules that fit a condition.
@@ -252,9 +276,7 @@ func (j Judging) Write(ctx context.Context, f Found) error {
 	if len(f.Forget) > 0 {
 		batch.Queue(`DELETE FROM detectors WHERE toolspec_id = ANY ($1)`, f.Forget)
 	}
-	for _, t := range f.Ticks {
-		batch.Queue(`INSERT INTO ticks (at, toolspec_id, rule) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, t.At, t.ToolspecID, t.Rule)
-	}
+	queueTicks(batch, f.Ticks)
 	for _, n := range f.Notices {
 		batch.Queue(`INSERT INTO notices (alert_id, kind, severity, node, subject, text, short) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 			n.AlertID, n.Kind, n.Severity, n.Node, n.Subject, n.Text, n.Short)
@@ -263,6 +285,9 @@ func (j Judging) Write(ctx context.Context, f Found) error {
 		if err := j.tx.SendBatch(ctx, batch).Close(); err != nil {
 			return fmt.Errorf("store what was found: %w", err)
 		}
+	}
+	if len(f.Findings) == 0 {
+		return nil
 	}
 	_, err = j.tx.CopyFrom(ctx, pgx.Identifier{"newalerts"},
 		[]string{"alert_id", "toolspec_id", "monhost", "node", "tool", "metric", "rule", "kind", "severity", "at", "since", "decision", "reason", "text", "evidence"},
@@ -279,6 +304,18 @@ func (j Judging) Write(ctx context.Context, f Found) error {
 		return fmt.Errorf("store %d findings: %w", len(f.Findings), err)
 	}
 	return nil
+}
+
+// queueTicks writes ticks: when many specs are new there are some for each.
+func queueTicks(batch *pgx.Batch, ticks []NewTick) {
+	if len(ticks) == 0 {
+		return
+	}
+	at, ids, rules := make([]time.Time, len(ticks)), make([]int64, len(ticks)), make([]string, len(ticks))
+	for i, t := range ticks {
+		at[i], ids[i], rules[i] = t.At, t.ToolspecID, t.Rule
+	}
+	batch.Queue(`INSERT INTO ticks (at, toolspec_id, rule) SELECT * FROM unnest($1::timestamptz[], $2::bigint[], $3::text[]) ON CONFLICT DO NOTHING`, at, ids, rules)
 }
 
 // Attention is what people did to an open alert.

@@ -339,9 +339,9 @@ func (l *Leader) Expire(ctx context.Context, now time.Time, most int) (int, erro
 }
 
 // Partitions makes the day partitions of all data and record tables up to 14 days ahead
-// and drops those past retention. Dropping waits 200 ms for its lock at most,
-// because every insert queues behind a waiting DROP; what could not be had is
-// left for the next call.
+// and drops those past retention, and excursions past that of hwgraphs. Dropping
+// waits 200 ms for its lock at most, because every insert queues behind a waiting
+// DROP; what could not be had is left for the next call.
 func (l *Leader) Partitions(ctx context.Context) (made, dropped int, err error) {
 	err = l.conn.QueryRow(ctx, `
 		SELECT coalesce(sum(sonde_make_partitions(name, (now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + 14)), 0)
@@ -379,7 +379,26 @@ func (l *Leader) Partitions(ctx context.Context) (made, dropped int, err error) 
 			dropped += n
 		}
 	}
-	return made, dropped, nil
+	return made, dropped, l.dropExcursions(ctx)
+}
+
+// dropExcursions deletes excursions that are over and older than the bands they
+// left. They are few and have no partitions, so they go some at a time; what is
+// left goes with the next call.
+func (l *Leader) dropExcursions(ctx context.Context) error {
+	const most, times = 2000, 20
+	for range times {
+		done, err := l.conn.Exec(ctx, `DELETE FROM hwalerts WHERE ctid = ANY (ARRAY(SELECT ctid FROM hwalerts
+			WHERE began_at < ((now() AT TIME ZONE 'UTC')::date - (SELECT value::int FROM settings WHERE name = 'keep_days_hwgraphs'))::timestamp AT TIME ZONE 'UTC'
+			AND ended_at IS NOT NULL LIMIT $1))`, most)
+		if err != nil {
+			return fmt.Errorf("delete old excursions: %w", err)
+		}
+		if done.RowsAffected() < most {
+			return nil
+		}
+	}
+	return nil
 }
 
 func (l *Leader) dropOne(ctx context.Context, table string, before time.Time) (n int, err error) {

@@ -28,7 +28,7 @@ func (s *Store) ReplayPlan(ctx context.Context) (ReplayPlan, error) {
 	p := ReplayPlan{Off: map[string]bool{}, Zone: time.UTC}
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		j := Judging{tx}
-		c, err := j.Configuration(ctx)
+		c, err := j.Configuration(ctx, 0)
 		if err != nil {
 			return err
 		}

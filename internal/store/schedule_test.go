@@ -466,3 +466,23 @@ func TestNotificationIsForOneWorkerAndMayNameAnInstant(t *testing.T) {
 		}
 	}
 }
+
+func TestExcursionsGoWithTheBandsTheyLeft(t *testing.T) {
+	w := newWorld(t)
+	l := w.lead()
+	w.exec(`INSERT INTO hwalerts (toolspec_id, rule, began_at, ended_at) SELECT n, 'old', now() - interval '70 days', now() - interval '69 days' FROM generate_series(1, 4500) n`)
+	w.exec(`INSERT INTO hwalerts (toolspec_id, rule, began_at, ended_at) VALUES (1, 'lasts', now() - interval '70 days', NULL), (1, 'new', now() - interval '50 days', now())`)
+	if _, _, err := l.Partitions(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := one[string](w, `SELECT string_agg(rule, ', ' ORDER BY rule) FROM hwalerts`); got != "lasts, new" {
+		t.Errorf("what is left: %q", got)
+	}
+	w.exec(`UPDATE settings SET value = '40' WHERE name = 'keep_days_hwgraphs'`)
+	if _, _, err := l.Partitions(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := one[string](w, `SELECT string_agg(rule, ', ' ORDER BY rule) FROM hwalerts`); got != "lasts" {
+		t.Errorf("what is left after 40 days: %q", got)
+	}
+}

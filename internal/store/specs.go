@@ -105,14 +105,9 @@ func specChanges(ctx context.Context, q querier, mark uint64, monhost, tool stri
 	where := `WHERE ($1 = '' OR s.monhost = $1) AND ($2 = '' OR s.tool = $2)`
 	args := []any{monhost, tool}
 	if mark > 0 {
-		// Nearly always nothing has changed; the last entries of three indexes say
-		// so. The planner knows no order of xid8, so that EXISTS (… >= $1) would
-		// read whole tables.
-		var changed bool
-		if err := q.QueryRow(ctx, `SELECT coalesce((SELECT changed_xid FROM toolspecs ORDER BY changed_xid DESC LIMIT 1) >= $1::text::xid8, false)
-			OR coalesce((SELECT changed_xid FROM nodes ORDER BY changed_xid DESC LIMIT 1) >= $1::text::xid8, false)
-			OR coalesce((SELECT changed_xid FROM toolspecs_removed ORDER BY changed_xid DESC LIMIT 1) >= $1::text::xid8, false)`, fmt.Sprint(mark)).Scan(&changed); err != nil {
-			return c, fmt.Errorf("look for changed specs: %w", err)
+		changed, err := specsChanged(ctx, q, mark)
+		if err != nil {
+			return c, err
 		}
 		where += ` AND (s.changed_xid >= $3::text::xid8 OR n.changed_xid >= $3::text::xid8)`
 		args = append(args, fmt.Sprint(mark))
@@ -142,6 +137,19 @@ func specChanges(ctx context.Context, q querier, mark uint64, monhost, tool stri
 	var err error
 	c.Repeats, err = repeats(ctx, q)
 	return c, err
+}
+
+// specsChanged reports whether a spec or node was changed or removed by a
+// transaction from mark on. Nearly always nothing has changed; the last entries of
+// three indexes say so. The planner knows no order of xid8, so that EXISTS
+// (… >= $1) would read whole tables.
+func specsChanged(ctx context.Context, q querier, mark uint64) (changed bool, err error) {
+	if err := q.QueryRow(ctx, `SELECT coalesce((SELECT changed_xid FROM toolspecs ORDER BY changed_xid DESC LIMIT 1) >= $1::text::xid8, false)
+		OR coalesce((SELECT changed_xid FROM nodes ORDER BY changed_xid DESC LIMIT 1) >= $1::text::xid8, false)
+		OR coalesce((SELECT changed_xid FROM toolspecs_removed ORDER BY changed_xid DESC LIMIT 1) >= $1::text::xid8, false)`, fmt.Sprint(mark)).Scan(&changed); err != nil {
+		return false, fmt.Errorf("look for changed specs: %w", err)
+	}
+	return changed, nil
 }
 
 func repeats(ctx context.Context, q querier) (plan.Repeats, error) {
