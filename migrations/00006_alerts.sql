@@ -110,7 +110,8 @@ CREATE TABLE detectors (
     state       json NOT NULL DEFAULT '{}',
     kept_at     timestamptz NOT NULL DEFAULT now(),
     episodes    jsonb NOT NULL DEFAULT '{}',
-    not_judged  jsonb NOT NULL DEFAULT '{}'
+    not_judged  jsonb NOT NULL DEFAULT '{}',
+    missed      jsonb NOT NULL DEFAULT '[]'
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE detectors IS 'State of the detectors of each spec, so that a restart goes on where it was: what the detectors knew a while ago, and exactly what is open. The samples in between are read again.';
 COMMENT ON COLUMN detectors.toolspec_id IS 'The spec.';
@@ -120,6 +121,7 @@ COMMENT ON COLUMN detectors.state IS 'By rule: the state of its detector, as of 
 COMMENT ON COLUMN detectors.kept_at IS 'When state was written.';
 COMMENT ON COLUMN detectors.episodes IS 'By rule: its episode and its open alert, as of the mark; a rule at rest is left out.';
 COMMENT ON COLUMN detectors.not_judged IS 'By rule: the sentence why its detector does not judge, as of the mark; a rule that judges is left out.';
+COMMENT ON COLUMN detectors.missed IS 'Missed runs that were judged since state was written, as of the mark: a late result may replace their rows, so a restart takes them from here.';
 
 CREATE TABLE ticks (
     at          timestamptz NOT NULL,

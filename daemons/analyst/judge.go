@@ -121,6 +121,10 @@ func (p *pass) feed(sp *spec, runs []store.Run) error {
 		sp.keep = sp.keep || sp.judgedTo.IsZero() || unrepeatable(r)
 		p.judge(sp, r)
 		p.note(sp)
+		if r.Outcome == measure.Missed && !r.Gap {
+			sp.missed = append(sp.missed, missed{r.DueAt, r.Reason})
+			sp.dirty = true
+		}
 		for _, w := range sp.watches {
 			for _, v := range w.says {
 				if err := p.verdict(sp, w, v, r.Late); err != nil {

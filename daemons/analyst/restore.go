@@ -106,6 +106,10 @@ func (s *session) revive(row store.DetectorState, watched map[int64]store.Watche
 	if err == nil {
 		err = json.Unmarshal(row.NotJudged, &not)
 	}
+	var gone []missed
+	if err == nil {
+		err = json.Unmarshal(row.Missed, &gone)
+	}
 	if err != nil {
 		s.Log.Error("the saved state of a spec cannot be read; it is judged anew", "spec", row.ToolspecID, "error", err)
 	}
@@ -114,7 +118,7 @@ func (s *session) revive(row store.DetectorState, watched map[int64]store.Watche
 		s.gone[row.ToolspecID] = episodes
 		return nil
 	}
-	sp := &spec{Watched: w, judgedTo: row.JudgedTo, well: state.Well, keptAt: row.KeptAt, left: episodes}
+	sp := &spec{Watched: w, judgedTo: row.JudgedTo, well: state.Well, keptAt: row.KeptAt, left: episodes, missed: gone}
 	for i := range s.config.Rules {
 		r := &s.config.Rules[i]
 		m, column, ours := s.method(r, sp)
@@ -148,7 +152,8 @@ func (s *session) revive(row store.DetectorState, watched map[int64]store.Watche
 
 // replay feeds the detectors what was read after their states were written. Rows
 // that came late are not among it: a state is written when one is seen. So what
-// is left was fed in order of due_at, whichever order it came in.
+// is left was fed in order of due_at, whichever order it came in. Missed runs come
+// from the notes of them, whatever their rows have become.
 func (s *session) replay(ctx context.Context, j store.Judging, list []*restored) (int, error) {
 	type source struct{ tool, read string }
 	bySource := map[source][]*restored{}
@@ -171,14 +176,29 @@ func (s *session) replay(ctx context.Context, j store.Judging, list []*restored)
 				from = r.judgedTo
 			}
 		}
+		columns, noted := len(s.series[at.tool].Columns), make(map[int64]int, len(list))
+		untilNoted := func(to *restored, until time.Time) {
+			for noted[to.ID] < len(to.missed) && !to.missed[noted[to.ID]].DueAt.After(until) {
+				s.judge(to.spec, to.missed[noted[to.ID]].run(to.ID, columns))
+				noted[to.ID]++
+				again++
+			}
+		}
 		err = j.RunsAgain(ctx, s.series[at.tool], ids, from, read, func(r store.Run) {
-			if to := byID[r.ToolspecID]; r.DueAt.After(to.judgedTo) && !to.has.Sees(r.XID) {
+			to := byID[r.ToolspecID]
+			untilNoted(to, r.DueAt)
+			if r.DueAt.After(to.judgedTo) && !to.has.Sees(r.XID) {
 				s.judge(to.spec, r)
 				again++
 			}
 		})
 		if err != nil {
 			return 0, err
+		}
+		for _, to := range list {
+			if n := len(to.missed); n > 0 {
+				untilNoted(to, to.missed[n-1].DueAt)
+			}
 		}
 	}
 	return again, nil

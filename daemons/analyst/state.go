@@ -3,6 +3,7 @@ package analyst
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"sonde/internal/alert"
@@ -31,6 +32,23 @@ type savedDetector struct {
 	Print    string          `json:"print"`
 	Interval time.Duration   `json:"interval,omitempty"`
 	State    json.RawMessage `json:"state"`
+}
+
+// missed is one of detectors.missed: a run that was judged as missed. A late
+// result may replace its row at any moment, so the row does not tell it again.
+type missed struct {
+	DueAt  time.Time `json:"due_at"`
+	Reason string    `json:"reason,omitempty"`
+}
+
+// run is what was fed of it.
+func (m missed) run(spec int64, columns int) store.Run {
+	r := store.Run{Values: make([]float64, columns)}
+	r.ToolspecID, r.DueAt, r.Outcome, r.Reason = spec, m.DueAt.UTC(), measure.Missed, m.Reason
+	for i := range r.Values {
+		r.Values[i] = math.NaN()
+	}
+	return r
 }
 
 // savedEpisode is what detectors.episodes has of a rule that is not at rest.
@@ -66,7 +84,13 @@ func (s *session) save(sp *spec, whole bool) (store.DetectorState, error) {
 	if out.Episodes, err = json.Marshal(episodes); err != nil {
 		return fail(err)
 	}
+	out.Missed = json.RawMessage("[]")
 	if !whole {
+		if len(sp.missed) > 0 {
+			if out.Missed, err = json.Marshal(sp.missed); err != nil {
+				return fail(err)
+			}
+		}
 		return out, nil
 	}
 	state := savedState{Well: sp.well, Rules: make(map[string]savedDetector, len(sp.watches))}
@@ -85,7 +109,7 @@ func (s *session) save(sp *spec, whole bool) (store.DetectorState, error) {
 
 // kept notes that the whole state is written.
 func (sp *spec) kept(at time.Time) {
-	sp.keep, sp.fed, sp.keptAt = false, 0, at
+	sp.keep, sp.fed, sp.keptAt, sp.missed = false, 0, at, nil
 }
 
 // due reports whether it is time to write the whole state.
@@ -99,8 +123,8 @@ func (sp *spec) due(now time.Time) bool {
 }
 
 // unrepeatable reports whether stored rows could not bring back what a run told
-// the detectors: a missed run may be replaced, a gap shrinks with each result
-// inside it, and what is known of the hops of a route changes with each look-up.
+// the detectors, nor a note of it: a gap shrinks with each result inside it, and
+// what is known of the hops of a route changes with each look-up.
 func unrepeatable(r store.Run) bool {
-	return r.Gap || r.Outcome == measure.Missed || r.Route != nil
+	return r.Gap || r.Route != nil
 }

@@ -28,6 +28,7 @@ type spec struct {
 	keep   bool      // so is the whole state: stored rows could not bring it back
 	fed    int       // samples since the whole state was written
 	keptAt time.Time // when that was
+	missed []missed  // of those samples, the missed runs
 
 	runs []store.Run // of this pass
 

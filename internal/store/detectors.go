@@ -11,7 +11,7 @@ import (
 
 // DetectorState is a row of detectors. Its two halves are written apart: State
 // with JudgedTo and Read is what the detectors knew a while ago, Episodes and
-// NotJudged are as of the mark.
+// NotJudged and Missed are as of the mark.
 type DetectorState struct {
 	ToolspecID int64
 	JudgedTo   time.Time // zero: nothing judged
@@ -20,6 +20,7 @@ type DetectorState struct {
 	KeptAt     time.Time // when State was written
 	Episodes   json.RawMessage
 	NotJudged  json.RawMessage
+	Missed     json.RawMessage
 }
 
 // statesAtOnce bounds one statement: states are kilobytes.
@@ -38,26 +39,26 @@ func queueStates(batch *pgx.Batch, states []DetectorState) {
 	for len(whole) > 0 {
 		part := whole[:min(len(whole), statesAtOnce)]
 		whole = whole[len(part):]
-		ids, judged, read, state, episodes, not := make([]int64, len(part)), make([]*time.Time, len(part)), make([]string, len(part)), make([]string, len(part)), make([]string, len(part)), make([]string, len(part))
+		ids, judged, read, state, episodes, not, missed := make([]int64, len(part)), make([]*time.Time, len(part)), make([]string, len(part)), make([]string, len(part)), make([]string, len(part)), make([]string, len(part)), make([]string, len(part))
 		for i, s := range part {
 			if !s.JudgedTo.IsZero() {
 				judged[i] = &part[i].JudgedTo
 			}
-			ids[i], read[i], state[i], episodes[i], not[i] = s.ToolspecID, s.Read.String(), string(s.State), string(s.Episodes), string(s.NotJudged)
+			ids[i], read[i], state[i], episodes[i], not[i], missed[i] = s.ToolspecID, s.Read.String(), string(s.State), string(s.Episodes), string(s.NotJudged), string(s.Missed)
 		}
-		batch.Queue(`INSERT INTO detectors (toolspec_id, judged_to, read_to, state, kept_at, episodes, not_judged)
-			SELECT id, judged, read::pg_snapshot, state::json, clock_timestamp(), episodes::jsonb, n::jsonb
-			FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[]) x (id, judged, read, state, episodes, n)
+		batch.Queue(`INSERT INTO detectors (toolspec_id, judged_to, read_to, state, kept_at, episodes, not_judged, missed)
+			SELECT id, judged, read::pg_snapshot, state::json, clock_timestamp(), episodes::jsonb, n::jsonb, m::jsonb
+			FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) x (id, judged, read, state, episodes, n, m)
 			ON CONFLICT (toolspec_id) DO UPDATE SET judged_to = excluded.judged_to, read_to = excluded.read_to, state = excluded.state,
-				kept_at = excluded.kept_at, episodes = excluded.episodes, not_judged = excluded.not_judged`, ids, judged, read, state, episodes, not)
+				kept_at = excluded.kept_at, episodes = excluded.episodes, not_judged = excluded.not_judged, missed = excluded.missed`, ids, judged, read, state, episodes, not, missed)
 	}
 	if len(light) > 0 {
-		ids, episodes, not := make([]int64, len(light)), make([]string, len(light)), make([]string, len(light))
+		ids, episodes, not, missed := make([]int64, len(light)), make([]string, len(light)), make([]string, len(light)), make([]string, len(light))
 		for i, s := range light {
-			ids[i], episodes[i], not[i] = s.ToolspecID, string(s.Episodes), string(s.NotJudged)
+			ids[i], episodes[i], not[i], missed[i] = s.ToolspecID, string(s.Episodes), string(s.NotJudged), string(s.Missed)
 		}
-		batch.Queue(`UPDATE detectors d SET episodes = x.episodes::jsonb, not_judged = x.n::jsonb
-			FROM unnest($1::bigint[], $2::text[], $3::text[]) x (id, episodes, n) WHERE d.toolspec_id = x.id`, ids, episodes, not)
+		batch.Queue(`UPDATE detectors d SET episodes = x.episodes::jsonb, not_judged = x.n::jsonb, missed = x.m::jsonb
+			FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) x (id, episodes, n, m) WHERE d.toolspec_id = x.id`, ids, episodes, not, missed)
 	}
 }
 
@@ -76,7 +77,7 @@ func (j Judging) DetectorSpecs(ctx context.Context) ([]int64, error) {
 
 // Detectors reads the state of some specs.
 func (j Judging) Detectors(ctx context.Context, specs []int64) ([]DetectorState, error) {
-	rows, err := j.tx.Query(ctx, `SELECT toolspec_id, coalesce(judged_to, '0001-01-01 00:00:00+00'), read_to::text, state, kept_at, episodes, not_judged
+	rows, err := j.tx.Query(ctx, `SELECT toolspec_id, coalesce(judged_to, '0001-01-01 00:00:00+00'), read_to::text, state, kept_at, episodes, not_judged, missed
 		FROM detectors WHERE toolspec_id = ANY ($1)`, specs)
 	if err != nil {
 		return nil, fmt.Errorf("read the detectors' states: %w", err)
@@ -84,7 +85,7 @@ func (j Judging) Detectors(ctx context.Context, specs []int64) ([]DetectorState,
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (DetectorState, error) {
 		var d DetectorState
 		var read string
-		err := row.Scan(&d.ToolspecID, &d.JudgedTo, &read, &d.State, &d.KeptAt, &d.Episodes, &d.NotJudged)
+		err := row.Scan(&d.ToolspecID, &d.JudgedTo, &read, &d.State, &d.KeptAt, &d.Episodes, &d.NotJudged, &d.Missed)
 		if err == nil {
 			d.Read, err = ParseSnapshot(read)
 		}
