@@ -83,7 +83,7 @@ func analyse(b *testing.B, specs int) {
 		measure(false)
 	}
 	for b.Loop() {
-		for range 6 {
+		for range 4 {
 			xid, took := measure(false)
 			plain := readBare(b, pool, xid)
 			pass, bare, ratio = append(pass, took.Seconds()*1000), append(bare, plain.Seconds()*1000), append(ratio, plain.Seconds()/took.Seconds())

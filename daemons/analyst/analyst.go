@@ -22,7 +22,8 @@ const (
 	reload      = 10 * time.Second // between looks at the configuration when nobody notifies
 	tickEvery   = 5 * time.Second  // between ticks of detectors
 	holdAtMost  = 5 * time.Minute  // for spools after an outage
-	passAtMost  = time.Minute      // one pass
+	passAtMost  = 10 * time.Minute // one pass: with a new rule it writes the states of all specs
+	reports     = 70 * time.Second // of progress come more often, in a pass too
 	stopAtMost  = 10 * time.Second // for states of detectors at a clean stop
 	rowsAPass   = 20000            // of one table, so that memory stays small while it catches up
 	partAfter   = 5 * time.Second  // what came in less time is read at once
@@ -173,7 +174,7 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 		pause = every
 	}
 	for {
-		a.report("judging", passAtMost+10*time.Second)
+		a.report("judging", reports)
 		passing, cancel := context.WithTimeout(ctx, passAtMost)
 		var wrote int
 		began := time.Now()

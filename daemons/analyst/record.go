@@ -265,6 +265,7 @@ func (p *pass) writeStates() error {
 		if len(states) == 0 {
 			return nil
 		}
+		p.report("judging: writing the state of the detectors", reports)
 		err := p.j.Write(p.ctx, store.Found{States: states})
 		states, p.kept = nil, true
 		return err

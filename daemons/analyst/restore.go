@@ -55,7 +55,7 @@ func (s *session) restore(ctx context.Context) error {
 	}
 	again := 0
 	for part := range slices.Chunk(specs, specsAtOnce) {
-		s.report("reading the state of the detectors", passAtMost+10*time.Second)
+		s.report("reading the state of the detectors", reports)
 		err := s.step(ctx, func(ctx context.Context, j store.Judging) error {
 			states, err := j.Detectors(ctx, part)
 			if err != nil {
@@ -240,7 +240,7 @@ func (s *session) keepAll(ctx context.Context) error {
 		}
 	}
 	for part := range slices.Chunk(specs, specsAtOnce) {
-		s.report("writing the state of the detectors", passAtMost)
+		s.report("writing the state of the detectors", reports)
 		err := s.db.Pass(ctx, func(j store.Judging) error {
 			var f store.Found
 			for _, sp := range part {
