@@ -196,7 +196,7 @@ func (d *detector) Feed(s measure.Sample) []measure.Verdict {
 		return d.declined(s.DueAt.UTC())
 	}
 	m := st.Model
-	m.Skip(int(max(0, min(holes, 1<<40))))
+	m.Skip(int(max(0, min(holes, mostMissing))))
 	d.seek(at, slot)
 	f := d.foretell()
 	d.note(at, holes, value, &f)

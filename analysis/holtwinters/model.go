@@ -155,11 +155,14 @@ func (m *Model[F]) Skip(steps int) {
 		m.Level += m.Trend
 	}
 	m.Error *= math.Pow(m.AR, float64(steps))
-	m.missing = min(m.missing+steps, 1<<40)
+	m.missing = min(m.missing+steps, mostMissing)
 	m.step(steps)
 }
 
 const reach = 12
+
+// mostMissing holes are counted; twice as many fit an int of 32 bits.
+const mostMissing = 1 << 29
 
 // Seek says which slots the next value has, for a caller that knows them by
 // the time of day better than by counting.

@@ -112,7 +112,7 @@ func (d *detector) fits(m *Model[float32]) error {
 			return fmt.Errorf("saved state of a detector: a constant of %v", share)
 		}
 	}
-	if !(m.Clip >= 0 && m.Clip <= 100) || !(m.Variance >= 0) || !(m.Least >= 0) || m.missing < 0 || m.missing > 1<<40 {
+	if !(m.Clip >= 0 && m.Clip <= 100) || !(m.Variance >= 0) || !(m.Least >= 0) || m.missing < 0 || m.missing > mostMissing {
 		return fmt.Errorf("saved state of a detector: clip %v, variance %v", m.Clip, m.Variance)
 	}
 	for _, v := range []float64{m.Level, m.Trend, m.Error, m.Variance, m.Least} {
