@@ -77,15 +77,16 @@ func (j Judging) DetectorSpecs(ctx context.Context) ([]int64, error) {
 
 // Detectors reads the state of some specs.
 func (j Judging) Detectors(ctx context.Context, specs []int64) ([]DetectorState, error) {
-	rows, err := j.tx.Query(ctx, `SELECT toolspec_id, coalesce(judged_to, '0001-01-01 00:00:00+00'), read_to::text, state, kept_at, episodes, not_judged, missed
+	rows, err := j.tx.Query(ctx, `SELECT toolspec_id, coalesce(judged_to, '0001-01-01 00:00:00+00'), read_to::text, state::text, kept_at, episodes::text, not_judged::text, missed::text
 		FROM detectors WHERE toolspec_id = ANY ($1)`, specs)
 	if err != nil {
 		return nil, fmt.Errorf("read the detectors' states: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (DetectorState, error) {
 		var d DetectorState
-		var read string
-		err := row.Scan(&d.ToolspecID, &d.JudgedTo, &read, &d.State, &d.KeptAt, &d.Episodes, &d.NotJudged, &d.Missed)
+		var read, state, episodes, not, missed string // as JSON they would be checked here, and again by who reads them
+		err := row.Scan(&d.ToolspecID, &d.JudgedTo, &read, &state, &d.KeptAt, &episodes, &not, &missed)
+		d.State, d.Episodes, d.NotJudged, d.Missed = []byte(state), []byte(episodes), []byte(not), []byte(missed)
 		if err == nil {
 			d.Read, err = ParseSnapshot(read)
 		}
