@@ -13,7 +13,7 @@ type Point struct {
 	Value  float64       // NaN: there is none
 	After  time.Duration // since the point before: 0 for the first, negative when time went back
 	Lost   bool          // the probe ran and got nothing
-	Again  bool          // this instant, or this step of the grid, was read before
+	Again  bool          // this instant was read before
 	Broken bool          // the first, or the first after a pause or a jump of the clock
 }
 
@@ -34,10 +34,9 @@ type Reader struct {
 // A pause is longer than an hour and than six steps; a clock that goes back by
 // less than half an hour is put right, one that goes back further has jumped.
 const (
-	leastPause  = time.Hour
-	pauseSteps  = 6
-	backAtMost  = 30 * time.Minute
-	againWithin = 0.2 // of a step
+	leastPause = time.Hour
+	pauseSteps = 6
+	backAtMost = 30 * time.Minute
 )
 
 // Next makes a point of the sample v at an instant; NaN and numbers that cannot be

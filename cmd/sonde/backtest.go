@@ -24,6 +24,9 @@ import (
 )
 
 // runBacktest replays stored data through a rule, and says what it would have raised.
+// backtestAtMost is how far back data can lie.
+const backtestAtMost = 10 * 366 * 24 * time.Hour
+
 func runBacktest(ctx context.Context, args []string) error {
 	return backtestOnce(ctx, args, os.Stdout, os.Stderr, isTerminal(os.Stderr))
 }
@@ -135,6 +138,9 @@ func (f *backtestFlags) question(plan store.ReplayPlan) (replay.Question, error)
 	}
 	if q.From, err = moment(f.since, plan.Now); err != nil || q.From.IsZero() {
 		return none(usageError("--since: %v", err))
+	}
+	if plan.Now.Sub(q.From) > backtestAtMost {
+		return none(usageError("--since %s: wanted ten years ago at most", f.since))
 	}
 	if !q.From.Before(q.Until) {
 		return none(usageError("--since %s is not before %s", q.From.Format(time.RFC3339), q.Until.Format(time.RFC3339)))

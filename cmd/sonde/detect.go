@@ -189,6 +189,9 @@ func (f *detectFlags) score(in io.Reader, name, out, kind string, step time.Dura
 	}
 	file := os.Stdout
 	if out != "-" {
+		if read, isFile := in.(*os.File); isFile && same(read, out) {
+			return usageError("%s: the scores would be written over the series: give another --out", name)
+		}
 		if file, err = os.Create(out); err != nil {
 			return fmt.Errorf("write the scores: %w", err)
 		}
@@ -207,6 +210,16 @@ func (f *detectFlags) score(in io.Reader, name, out, kind string, step time.Dura
 		}
 	}
 	return err
+}
+
+// same reports whether path names the file that is read.
+func same(read *os.File, path string) bool {
+	a, err := read.Stat()
+	if err != nil {
+		return false
+	}
+	b, err := os.Stat(path)
+	return err == nil && os.SameFile(a, b)
 }
 
 func scoreRows(in io.Reader, w *bufio.Writer, d analysis.Detector) error {
@@ -228,8 +241,8 @@ func scoreRows(in io.Reader, w *bufio.Writer, d analysis.Detector) error {
 		}
 		at, err := readInstant(row[0])
 		if err != nil {
-			if line == 1 {
-				continue // the header
+			if line == 1 && isHeader(row[0]) {
+				continue
 			}
 			return fmt.Errorf("line %d: %w", line, err)
 		}
@@ -257,6 +270,12 @@ func scoreRows(in io.Reader, w *bufio.Writer, d analysis.Detector) error {
 		w.WriteString(strconv.FormatFloat(score, 'f', 4, 64))
 		w.WriteByte('\n')
 	}
+}
+
+// isHeader reports whether the first field of a file names its column: a word.
+func isHeader(field string) bool {
+	field = strings.TrimSpace(field)
+	return field != "" && (field[0] < '0' || field[0] > '9')
 }
 
 // readInstant reads a time of a series, UTC, with or without a fraction.
