@@ -450,8 +450,9 @@ func TestARuleInShadowIsRecordedAndNeverSent(t *testing.T) {
 	b.await("false", `SELECT shadow::text FROM alerts`)
 	b.await("raise DOWN n1: no answer, 6 runs in a row", sent)
 	// Back in shadow nobody hears of it any more, but for the end of what they heard of.
+	b.exec(`UPDATE alerts SET part_of = 99`)
 	b.exec(`UPDATE rules SET shadow = true WHERE name = 'no answer'`)
-	b.await("true", `SELECT shadow::text FROM alerts`)
+	b.await("true true", `SELECT concat_ws(' ', shadow::text, (part_of IS NULL)::text) FROM alerts`)
 	b.runs(1, 7, "....")
 	b.await("n1 no answer closed", alerts)
 	b.await("2", `SELECT count(*)::text FROM notices`)

@@ -209,6 +209,9 @@ func (p *pass) world() (alert.World, error) {
 	}
 	for _, sp := range p.restlessSpecs() {
 		for _, one := range sp.watches {
+			if one.rule.Shadow {
+				one.partOf = 0 // see AlignShadow
+			}
 			if one.alert == 0 || !one.episode.IsOpen() || one.rule.Shadow {
 				continue
 			}

@@ -559,6 +559,8 @@ func TestWhoWouldHearOfAHiddenAlertHearsOfTheOneThatHidesItOnce(t *testing.T) {
 	hides("b")
 	hides("b")
 	hides("d") // planned: nobody would have heard
+	w.exec(`INSERT INTO alerts (toolspec_id, node, tool, monhost, rule, severity, text, began_at, raised_at, part_of, shadow)
+		VALUES (99, 'd', 'ping', 'pi1', 'on trial', 'critical', 'no answer', now() - interval '2 minutes', now(), $1, true)`, speaks)
 	w.run(w.notifier("n"))
 	w.run(w.notifier("m")) // and only one of two says it
 	w.done(raised)

@@ -175,9 +175,10 @@ func (j Judging) maintenance(ctx context.Context, condition string) ([]Maintenan
 	return list, nil
 }
 
-// AlignShadow makes open alerts follow their rules into shadow and out of it.
+// AlignShadow makes open alerts follow their rules into shadow and out of it. In
+// shadow an alert is part of no other.
 func (j Judging) AlignShadow(ctx context.Context) error {
-	if _, err := j.tx.Exec(ctx, `UPDATE alerts a SET shadow = r.shadow FROM rules r WHERE r.name = a.rule AND a.closed_at IS NULL AND a.shadow <> r.shadow`); err != nil {
+	if _, err := j.tx.Exec(ctx, `UPDATE alerts a SET shadow = r.shadow, part_of = CASE WHEN NOT r.shadow THEN a.part_of END FROM rules r WHERE r.name = a.rule AND a.closed_at IS NULL AND a.shadow <> r.shadow`); err != nil {
 		return fmt.Errorf("alerts follow their rules into shadow: %w", err)
 	}
 	return nil

@@ -32,7 +32,7 @@ type Unheard struct {
 
 // Unheard gives the people who must hear of an alert for what it hides, and have
 // not: it was told, and is open as what it hides. What was told for itself, is
-// planned, acknowledged or silenced needs no telling.
+// planned, acknowledged, silenced or in shadow needs no telling.
 func (s *Store) Unheard(ctx context.Context, most int) ([]Unheard, error) {
 	rows, err := s.pool.Query(ctx, `
 		SELECT DISTINCT ON (s.id, r.name) r.name, s.id, coalesce(nullif(s.node, ''), nullif(s.subject, ''), s.monhost), f.node,
@@ -40,7 +40,7 @@ func (s *Store) Unheard(ctx context.Context, most int) ([]Unheard, error) {
 			f.rule, f.tool, f.monhost, f.text, f.began_at, (count(*) OVER (PARTITION BY s.id, r.name) - 1)::int, now()
 		FROM alerts f JOIN alerts s ON s.id = f.part_of AND s.closed_at IS NULL LEFT JOIN nodes fn ON fn.name = f.node LEFT JOIN nodes sn ON sn.name = s.node
 		CROSS JOIN recipients r
-		WHERE f.closed_at IS NULL AND f.told_times = 0 AND NOT f.planned AND f.acked_at IS NULL AND coalesce(f.silent_until <= now(), true) AND r.enabled
+		WHERE f.closed_at IS NULL AND f.told_times = 0 AND NOT f.planned AND NOT f.shadow AND NOT s.shadow AND f.acked_at IS NULL AND coalesce(f.silent_until <= now(), true) AND r.enabled
 			AND EXISTS (SELECT FROM policies p WHERE p.recipient = r.name AND `+fmt.Sprintf(chooses, "f.node", "fn.labels", "f.severity")+`)
 			AND NOT EXISTS (SELECT FROM policies p WHERE p.recipient = r.name AND `+fmt.Sprintf(chooses, "s.node", "sn.labels", "s.severity")+`)
 			AND EXISTS (SELECT FROM notices n WHERE n.alert_id = s.id AND n.recipient IS NULL)
