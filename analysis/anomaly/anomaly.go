@@ -153,9 +153,9 @@ func (d *detector) follow(p regular.Point, f finding) []measure.Verdict {
 	case e.Rule == "":
 	case f.Deviation >= offAt:
 		e.Well = time.Time{}
-	case p.Lost && e.Rule == "silence":
-	case e.Well.IsZero():
-		e.Well = p.At
+	case math.IsNaN(f.Forecast): // nothing came that could be well
+	case e.Well.IsZero() || e.Rule != "silence" && d.core.Since <= afterPause:
+		e.Well = p.At // after a pause it has to be well anew
 	case p.At.Sub(e.Well) >= max(wellFor, wellSteps*d.reader.Step):
 		v := measure.Verdict{Kind: measure.Good, At: p.At, Since: e.Well, Text: d.overWords(f), Evidence: d.evidence(f)}
 		*e = episode{}

@@ -38,6 +38,7 @@ type learnt struct {
 	Standing       bool    // the last point would alert, had it not been said
 	StoodFor       float64 // and for how long, seconds, up to half a day
 	Said           float64 // the greatest of late, fading
+	SaidSilence    float64 // the same of silence: a slow host that dies is silent all the same
 }
 
 const (
@@ -90,7 +91,9 @@ func (c *core) next(p regular.Point) finding {
 	fade := c.set.once.Seconds() / 2
 	passed := max(p.After, c.step).Seconds()
 	if !c.Standing {
-		c.Said *= math.Exp(-passed / max(2*fade, 6*c.step.Seconds()*fade/3600))
+		left := math.Exp(-passed / max(2*fade, 6*c.step.Seconds()*fade/3600))
+		c.Said *= left
+		c.SaidSilence *= left
 	}
 	if p.Broken {
 		c.Since, c.WindowN, c.Missing = 0, 0, 0
@@ -128,15 +131,19 @@ func (c *core) once(f finding) finding {
 		c.StoodFor = 0
 		c.N = min(c.N, max(warm+1, int64(halfDay/c.step.Seconds())))
 	}
+	said, more := &c.Said, c.set.again
+	if f.Rule == "silence" {
+		said, more = &c.SaidSilence, again
+	}
 	switch {
-	case f.Conviction <= 0 || f.Conviction < c.Said:
+	case f.Conviction <= 0 || f.Conviction < *said:
 		f.Conviction = 0
 	case f.Conviction >= told:
 		times := again
-		if f.Conviction >= 1 && f.Rule != "silence" {
-			times = c.set.again
+		if f.Conviction >= 1 {
+			times = more
 		}
-		c.Said = max(c.Said, f.Conviction*times)
+		*said = max(*said, f.Conviction*times)
 	}
 	return f
 }

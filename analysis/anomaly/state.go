@@ -25,7 +25,7 @@ type saved struct {
 }
 
 // version changes when states of the program before cannot be read.
-const version = 1
+const version = 2
 
 func (d *detector) Save() (json.RawMessage, error) {
 	s := saved{Version: version, Episode: d.episode}
@@ -49,7 +49,7 @@ type numbers struct {
 func (l *learnt) numbers(day []float32) numbers {
 	n := numbers{
 		doubles: []*float64{&l.F.Base, &l.S.Low, &l.S.High, &l.S.Last, &l.S.Change, &l.S.Changes, &l.S.Level,
-			&l.Loss.Quantum, &l.Loss.Rate, &l.Loss.Sum, &l.Drift.Level, &l.Drift.Spread, &l.BlockFor, &l.MissRate, &l.StoodFor, &l.Said},
+			&l.Loss.Quantum, &l.Loss.Rate, &l.Loss.Sum, &l.Drift.Level, &l.Drift.Spread, &l.BlockFor, &l.MissRate, &l.StoodFor, &l.Said, &l.SaidSilence},
 		counts:  []*int64{&l.N, &l.Since, &l.WindowAt, &l.WindowN, &l.Missing, &l.MissingFrom},
 		flags:   []*bool{&l.Begun, &l.Drift.Told, &l.Standing},
 		singles: [][]float32{l.F.Week[:], l.S.Hour[:], l.S.LevelHour[:], l.Window[:], day},
@@ -224,7 +224,7 @@ func (d *detector) load(raw json.RawMessage) error {
 // check refuses what no series leaves behind.
 func (l *learnt) check(c *core) error {
 	if l.N < 0 || l.Since < 0 || l.WindowAt < 0 || l.WindowN < 0 || l.WindowN > int64(c.width) || l.Missing < 0 ||
-		l.Points.Closed < 0 || l.Levels.Closed < 0 || !(l.MissRate >= 0 && l.MissRate <= 1) || l.Said < 0 {
+		l.Points.Closed < 0 || l.Levels.Closed < 0 || !(l.MissRate >= 0 && l.MissRate <= 1) || l.Said < 0 || l.SaidSilence < 0 {
 		return errors.New("saved state of a detector: counts that no series leaves behind")
 	}
 	return nil

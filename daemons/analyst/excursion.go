@@ -28,13 +28,11 @@ func (p *pass) excursion(sp *spec, w *watch, v measure.Verdict) {
 	e := store.Excursion{ToolspecID: sp.ID, Rule: w.rule.Name, Metric: w.rule.Metric, Began: v.Since, AlertID: w.alert,
 		Forecast: number(v.Evidence["forecast"]), Low: number(v.Evidence["low"]), High: number(v.Evidence["high"]),
 		Value: number(v.Evidence["value"]), Score: number(v.Evidence["score"])}
-	if e.Forecast == nil || e.Low == nil || e.High == nil {
-		return
-	}
-	switch v.Kind {
-	case measure.Good:
+	foretold := e.Forecast != nil && e.Low != nil && e.High != nil
+	switch {
+	case v.Kind == measure.Good: // with numbers or without: what began is over
 		e.Ended = v.Since
-	case measure.Note:
+	case v.Kind == measure.Note || !foretold:
 		return
 	}
 	p.found.Excursions = append(p.found.Excursions, e)
