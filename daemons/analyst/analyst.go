@@ -1,6 +1,7 @@
 package analyst
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -42,6 +43,7 @@ type Analyst struct {
 	Log     *slog.Logger
 	Report  func(doing string, next time.Duration) // of progress; nil for none
 	Every   time.Duration                          // between passes; 0 means a second
+	Rows    int                                    // of one table that a pass reads at once while it catches up; 0 means 20000
 
 	works    atomic.Bool
 	findings atomic.Int64
@@ -254,7 +256,7 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 	}
 	part := store.Part{Read: mark.Read, Seen: mark.Seen, Until: mark.Seen.Xmax}
 	if asked.Sub(s.readAt) > partAfter {
-		if part, err = j.Part(ctx, s.tables, mark.Read, mark.Seen, rowsAPass); err != nil {
+		if part, err = j.Part(ctx, s.tables, mark.Read, mark.Seen, cmp.Or(s.Rows, rowsAPass)); err != nil {
 			return 0, err
 		}
 	}

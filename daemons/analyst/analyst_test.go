@@ -33,6 +33,7 @@ type bench struct {
 	*testing.T
 	db    *pgxpool.Pool
 	start time.Time // due_at of minute 0
+	rows  int       // Rows of the analyst
 }
 
 func setUp(t *testing.T, nodes int) *bench {
@@ -41,7 +42,7 @@ func setUp(t *testing.T, nodes int) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t, pgtest.NewWith(t, c), time.Now().UTC().Add(-30 * time.Minute).Truncate(time.Minute)}
+	b := &bench{T: t, db: pgtest.NewWith(t, c), start: time.Now().UTC().Add(-30 * time.Minute).Truncate(time.Minute)}
 	b.exec(`UPDATE analyst_mark SET ticked_at = now()`) // the template may be minutes old: no analyst has slept so long
 	b.exec(`INSERT INTO nodes (name, address) VALUES ('pi', '192.0.2.250')`)
 	b.exec(`INSERT INTO monhosts (name, last_seen_at) VALUES ('pi', now())`)
@@ -121,7 +122,7 @@ func (b *bench) judge() (stop func()) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	a := &analyst.Analyst{Store: store.New(b.db), Tools: tools(), Methods: catalog.All(), Log: slog.New(slog.NewTextHandler(logs{b}, nil)), Every: 20 * time.Millisecond}
+	a := &analyst.Analyst{Store: store.New(b.db), Tools: tools(), Methods: catalog.All(), Log: slog.New(slog.NewTextHandler(logs{b}, nil)), Every: 20 * time.Millisecond, Rows: b.rows}
 	go func() { done <- a.Run(ctx) }()
 	stopped := false
 	stop = func() {

@@ -140,6 +140,7 @@ func (p *pass) hold(mark store.Mark) error {
 // alerts that stand for many.
 func (p *pass) group() error {
 	if p.behind {
+		p.withhold()
 		return nil // half an outage has been read: it would be told in the wrong words
 	}
 	w, err := p.world()

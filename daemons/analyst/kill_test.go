@@ -26,7 +26,7 @@ func TestADatabaseThatIsKilledLosesAndDoublesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	b := &bench{t, db, time.Now().UTC().Add(-30 * time.Minute).Truncate(time.Minute)}
+	b := &bench{T: t, db: db, start: time.Now().UTC().Add(-30 * time.Minute).Truncate(time.Minute)}
 	b.exec(`INSERT INTO nodes (name, address) VALUES ('pi', '192.0.2.250')`)
 	b.exec(`INSERT INTO monhosts (name, last_seen_at) VALUES ('pi', now() + interval '1 hour')`)
 	const nodes = 20

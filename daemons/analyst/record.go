@@ -197,11 +197,16 @@ func (p *pass) drop(sp *spec, w *watch, why string) {
 	w.episode, w.alert = next, 0
 }
 
-// withhold takes back what was to be told now that grouping knows better.
+// withhold takes back what was to be told now that grouping knows better. While
+// the analyst catches up nothing is grouped, so no alert is told: what still
+// stands then is, by a later pass.
 func (p *pass) withhold() {
 	for i := range p.told {
 		t := &p.told[i]
 		h, hidden := p.session.hidden[t.alert]
+		if p.behind {
+			h, hidden = hiding{why: "newer data are to be read first"}, true
+		}
 		if !hidden || t.watch == nil || t.kind == "clear" || t.watch.alert != t.alert || t.kind == "remind" {
 			continue
 		}

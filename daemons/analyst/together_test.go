@@ -37,7 +37,7 @@ func TestNodesBehindOneHopAreOneMessageThatNamesIt(t *testing.T) {
 	b.judge()
 	b.await("shared hop", byRule)
 	b.await("3", `SELECT count(*)::text FROM alerts WHERE part_of = (SELECT id FROM alerts WHERE rule = 'shared hop')`)
-	message := "raise CRITICAL 62.40.98.1: no answer at 3 nodes, all behind 62.40.98.1 (AS 20965 GEANT) as seen from pi, and nothing that is well runs over it: n1, n2, n3"
+	message := "raise CRITICAL 62.40.98.1: n1, n2, n3: no answer; all behind it (AS 20965 GEANT)"
 	b.await(message, sent)
 	b.await("n1, n2, n3", `SELECT (SELECT string_agg(n, ', ' ORDER BY n) FROM jsonb_array_elements_text(evidence -> 'nodes') n) FROM alerts WHERE rule = 'shared hop'`)
 	for i := 1; i <= 3; i++ {
@@ -47,6 +47,38 @@ func TestNodesBehindOneHopAreOneMessageThatNamesIt(t *testing.T) {
 	b.settled()
 	b.await("raise clear", `SELECT string_agg(kind, ' ' ORDER BY id) FROM notices`)
 	b.await("3", `SELECT count(*)::text FROM newalerts WHERE decision = 'raise' AND reason LIKE '%not told: %'`)
+}
+
+func TestAnAnalystThatCatchesUpTellsNothingBeforeItCanGroup(t *testing.T) {
+	b := behindTwoHops(t)
+	b.rows = 1
+	for i := 1; i <= 5; i++ {
+		letters := "LLL"
+		if i > 3 {
+			letters = "..."
+		}
+		b.runs(i, 3, letters)
+	}
+	b.judge()
+	b.await("shared hop", byRule)
+	b.settled()
+	b.await("raise shared hop", `SELECT string_agg(kind || ' ' || rule, ', ') FROM notices n JOIN alerts a ON a.id = n.alert_id`)
+	b.await("true", `SELECT bool_or(reason LIKE '%not told: newer data are to be read first')::text FROM newalerts WHERE decision = 'raise'`)
+}
+
+func TestTheHopOfAnOutageIsKnownThoughNobodyWasReachedForDays(t *testing.T) {
+	b := behindTwoHops(t)
+	b.exec(`SELECT sonde_make_partitions('routedata', $1::date, $1::date + 1)`, b.start.AddDate(0, 0, -6))
+	b.exec(`UPDATE routedata SET due_at = due_at - interval '6 days'`)
+	for i := 1; i <= 5; i++ {
+		letters := "LLL"
+		if i > 3 {
+			letters = "..."
+		}
+		b.runs(i, 3, letters)
+	}
+	b.judge()
+	b.await("shared hop", byRule)
 }
 
 func TestASumThatIsNotSoFallsApartAndWhatStillStandsIsTold(t *testing.T) {

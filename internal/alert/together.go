@@ -38,6 +38,9 @@ const (
 	mostNodes  = 3
 )
 
+// mostName is how much is told of the number and name of an AS, which come from outside.
+const mostName = 24
+
 func together(a, b time.Duration) time.Duration {
 	return min(max(togetherLeast, 2*max(a, b)), togetherMost)
 }
@@ -180,23 +183,27 @@ func (r roads) hopOf(cluster []*badPair) (string, []*badPair) {
 	type tally struct {
 		nodes    map[string]bool
 		position int
+		since    time.Time // the first of them: who was well when it was bad speaks for the hop
 	}
 	tallies := map[string]*tally{}
 	for _, b := range cluster {
 		for i, hop := range b.path {
 			t := tallies[hop]
 			if t == nil {
-				t = &tally{nodes: map[string]bool{}}
+				t = &tally{nodes: map[string]bool{}, since: b.begin}
 				tallies[hop] = t
 			}
 			t.nodes[b.Node] = true
 			t.position += i
+			if b.begin.Before(t.since) {
+				t.since = b.begin
+			}
 		}
 	}
 	since, best := latest(cluster), ""
 	for _, hop := range sortedKeys(tallies) {
 		t := tallies[hop]
-		if len(t.nodes) < leastNodes || r.spared(hop, since) {
+		if len(t.nodes) < leastNodes || r.spared(hop, t.since) {
 			continue
 		}
 		if best == "" || len(t.nodes) > len(tallies[best].nodes) || len(t.nodes) == len(tallies[best].nodes) && t.position < tallies[best].position {
@@ -245,20 +252,22 @@ func (g *Grouping) oneHop(r roads, hop string, members []*badPair) {
 	if len(from) == 1 {
 		t.Monhost = from[0]
 	}
-	name := hop
-	if as := r.w.Names[hop]; as != "" {
-		name += " (" + as + ")"
+	// The message begins with the hop, and must name the nodes where it is cut.
+	t.Text = fmt.Sprintf("%s: %s; all behind it", some(t.Nodes, 3), kinds(members))
+	if as := []rune(r.w.Names[hop]); len(as) > 0 {
+		t.Text += " (" + strings.TrimSpace(string(as[:min(len(as), mostName)])) + ")"
 	}
-	t.Text = fmt.Sprintf("%s at %s, all behind %s as seen from %s, and nothing that is well runs over it: %s",
-		kinds(members), count(len(t.Nodes), "node", "nodes"), name, some(from, 3), some(t.Nodes, 5))
+	if len(from) > 1 {
+		t.Text += ", seen from " + some(from, 3)
+	}
 	g.tellOf(t, members)
 }
 
 func (g *Grouping) many(r roads, host string, members []*badPair) {
 	t := troubleOf(ManyRule, host, members)
 	t.Monhost = host
-	t.Text = fmt.Sprintf("%s began together at %d of the %d nodes that %s measures: its own line or load may be the cause: %s",
-		kinds(members), len(t.Nodes), r.nodes[host], host, some(t.Nodes, 5))
+	t.Text = fmt.Sprintf("%s: %s; %d of the %d nodes that it measures, together: its own line or load may be the cause",
+		some(t.Nodes, 3), kinds(members), len(t.Nodes), r.nodes[host])
 	g.tellOf(t, members)
 }
 

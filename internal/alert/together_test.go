@@ -35,7 +35,7 @@ func TestBadPairsThatShareAHopNoGoodOneCrossesAreOneTroubleThatNamesIt(t *testin
 	if got := show(g); got != "shared hop pi 3; hidden 3" {
 		t.Fatal(got)
 	}
-	if want := "delay at 3 nodes, all behind b (AS 680 DFN) as seen from pi, and nothing that is well runs over it: n1, n2, n3"; g.Troubles[0].Text != want {
+	if want := "n1, n2, n3: delay; all behind it (AS 680 DFN)"; g.Troubles[0].Text != want {
 		t.Errorf("text %q", g.Troubles[0].Text)
 	}
 	if g.Troubles[0].Subject != "b" || !g.Troubles[0].Since.Equal(start.Add(30*time.Second)) {
@@ -51,6 +51,22 @@ func TestAHopThatAGoodPairCrossesIsNotTheCause(t *testing.T) {
 	w.Specs[2].Well = start.Add(-time.Minute) // nothing is known of n3
 	if got := show(alert.Group(w)); got != "shared hop pi 2; hidden 2" {
 		t.Error("nothing is known of n3:", got)
+	}
+}
+
+func TestAHopThatWasCrossedWhenTheFirstWasBadIsNotTheCause(t *testing.T) {
+	w := mesh(2, alert.Delay, "delay")
+	w.Specs[2].Well = start.Add(45 * time.Second) // after n1 turned bad, before n2 did
+	if got := show(alert.Group(w)); got != "; hidden 0" {
+		t.Error(got)
+	}
+}
+
+func TestTheNameOfAnASIsCutSoThatAShortMessageNamesTheNodes(t *testing.T) {
+	w := mesh(3, alert.Delay, "delay")
+	w.Names["b"] = "AS 680 " + strings.Repeat("Verein ", 20)
+	if got, want := alert.Group(w).Troubles[0].Text, "n1, n2, n3: delay; all behind it (AS 680 Verein Verein Ver)"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
@@ -100,7 +116,7 @@ func TestMostNodesOfAHostAtOnceAreOneTroubleWithoutAHop(t *testing.T) {
 	if got := show(g); got != "many nodes pi 4; hidden 4" {
 		t.Fatal(got)
 	}
-	if want := "loss began together at 4 of the 6 nodes that pi measures: its own line or load may be the cause: n1, n2, n3, n4"; g.Troubles[0].Text != want {
+	if want := "n1, n2, n3 and 1 more: loss; 4 of the 6 nodes that it measures, together: its own line or load may be the cause"; g.Troubles[0].Text != want {
 		t.Errorf("text %q", g.Troubles[0].Text)
 	}
 	w = mesh(3, alert.Loss, "loss")

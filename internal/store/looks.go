@@ -19,8 +19,9 @@ type Path struct {
 	Hops          [][]netip.Addr // the nearest first; one that stayed silent has none, one behind a load balancer several
 }
 
-// pathAge is how long a path is taken as known.
-const pathAge = "2 days"
+// pathAge is how long a path is taken as known. A node that is out is not reached,
+// and its path must be known as long as its outage lasts.
+const pathAge = "30 days"
 
 // Paths reads the way to each node that an enabled spec traces, and what is
 // known of the routers on it, in words: "AS 680 DFN".
