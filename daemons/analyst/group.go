@@ -169,6 +169,9 @@ func (p *pass) group() error {
 		} else if by != 0 {
 			p.lead(by)
 		}
+		if p.contradicted(by) && p.specOf[by] != p.specOf[f.ID] {
+			continue // it does not speak, so others do for themselves
+		}
 		if h.Member {
 			members[by] = append(members[by], f)
 		}

@@ -120,11 +120,17 @@ func (p *pass) secondLooks() error {
 		case l.Again:
 		case l.Done.IsZero():
 			p.session.hidden[id] = hiding{0, fmt.Sprintf("waits up to %s for a second look: %s", measure.FormatDuration(lookWait), l.asked(w))}
-		case l.Good && p.now.Sub(l.Done) < lookTrust:
+		case p.contradicted(id):
 			p.session.hidden[id] = hiding{0, l.Says + ": not told yet"}
 		}
 	}
 	return nil
+}
+
+// contradicted reports whether an alert is held back by its second look.
+func (p *pass) contradicted(id int64) bool {
+	l := p.platform.Looks[id]
+	return l != nil && l.Good && !l.Again && !l.Done.IsZero() && p.now.Sub(l.Done) < lookTrust
 }
 
 // justTold reports whether this very pass decided to tell of an alert; that can still be taken back.

@@ -172,6 +172,16 @@ func TestADoubtfulFindingWaitsForASecondLookThatContradictsIt(t *testing.T) {
 	b.await("true", `SELECT (reason LIKE 'it still stands, and may be told now; a second look from pi % 0 of 10 lost; from b %')::text FROM newalerts WHERE decision = 'remind'`)
 }
 
+func TestWhatIsPartOfAnAlertThatItsSecondLookContradictsSpeaksForItself(t *testing.T) {
+	b := doubting(t)
+	b.exec(`INSERT INTO rules (name, method, tool, metric, options) VALUES ('slow', 'limit', 'ping', 'rtt_median_ms', '{"limit": 50, "runs": 3, "of": 3}')`)
+	b.pings(3, 6, 6, 99, 0)
+	b.judge()
+	b.await("true", `SELECT coalesce(bool_or(reason LIKE '%not told: it began together with a%, no answer%'), false)::text FROM newalerts WHERE rule = 'slow' AND decision = 'raise'`)
+	b.looks(map[int]int{1: 10, 3: 10})
+	b.await("true", `SELECT coalesce(bool_and(subject LIKE 'WARNING n1: 3 of the last 3 values%99%'), false)::text FROM notices`)
+}
+
 func TestASecondLookThatEndsTheFindingItselfIsWrittenDown(t *testing.T) {
 	b := doubting(t)
 	b.exec(`UPDATE rules SET options = '{"clear": 1}' WHERE name = 'no answer'`)

@@ -17,7 +17,7 @@ func causeFirst(a, b Finding) int {
 
 // sameNode makes one alert of findings that began together at one node, from
 // whichever hosts and with whichever tools they were seen. The cause speaks; but
-// who was told already goes on speaking, and only who is graver speaks beside it.
+// who was told already goes on speaking, and only who is graver or worse speaks beside it.
 func (g *Grouping) sameNode(w World) {
 	byNode := map[string][]Finding{}
 	for _, f := range w.Findings {
@@ -41,12 +41,18 @@ func (g *Grouping) sameNode(w World) {
 			rest = others
 			by := speakerOf(group)
 			for _, f := range group {
-				if f.ID != by.ID && rank(f.Severity) <= rank(by.Severity) {
+				if f.ID != by.ID && rank(f.Severity) <= rank(by.Severity) && !worse(f, by) {
 					g.hide(f, Hiding{By: by.ID, Member: true, Why: fmt.Sprintf("it began together with a%d, %s, which tells of %s", by.ID, by.Rule, node)})
 				}
 			}
 		}
 	}
+}
+
+// worse reports whether f is no part of what by told of: it explains more, and
+// began later for certain, as no answer may after a route has changed.
+func worse(f, by Finding) bool {
+	return causeRank[f.Cause] < causeRank[by.Cause] && f.Since.Sub(by.Since)-f.Interval > togetherLeast
 }
 
 // speakerOf chooses who speaks for findings of one node.

@@ -199,6 +199,22 @@ func TestWhoWasToldGoesOnSpeakingUnlessAnotherIsGraver(t *testing.T) {
 	}
 }
 
+func TestNoAnswerAfterARouteThatWasToldSpeaksForItself(t *testing.T) {
+	w := oneNode()
+	w.Findings = []alert.Finding{w.Findings[2], w.Findings[0]}
+	w.Findings[0].Since, w.Findings[0].Interval, w.Findings[0].Told = start, 30*time.Minute, true
+	f := &w.Findings[1]
+	f.Cause, f.Rule, f.Since, f.Interval = alert.NoAnswer, "no answer", start.Add(50*time.Minute), time.Minute
+	w.At = start.Add(55 * time.Minute)
+	if g := alert.Group(w); g.Hidden[f.ID].By != 0 {
+		t.Errorf("%+v", g.Hidden)
+	}
+	f.Since = start.Add(3 * time.Minute)
+	if g := alert.Group(w); g.Hidden[f.ID].By != w.Findings[0].ID {
+		t.Errorf("they began together: %+v", g.Hidden)
+	}
+}
+
 func TestWhatBeganHoursLaterAtANodeIsToldForItself(t *testing.T) {
 	w := oneNode()
 	w.Findings[0].Since = start.Add(-3 * time.Hour)
