@@ -38,7 +38,7 @@ COMMENT ON COLUMN rules.options IS 'Parameters of the method; what is left out h
 COMMENT ON COLUMN rules.severity IS 'info, warning or critical.';
 COMMENT ON COLUMN rules.tolerance IS 'How long a finding must last before an alert is raised.';
 COMMENT ON COLUMN rules.repeat_limit IS 'An open alert is told again no more often; NULL: the setting repeat_limit.';
-COMMENT ON COLUMN rules.second_look IS 'True: before people are told an extra run is made, from another monitoring host too if there is one. Findings with a score below 0.8 get it anyway.';
+COMMENT ON COLUMN rules.second_look IS 'True: before people are told an extra run is made, from another monitoring host too if there is one. Findings with a score below 0.8 get it anyway. Refused where metric is NULL.';
 COMMENT ON COLUMN rules.shadow IS 'True: on trial. Its alerts are recorded and told to nobody; they colour no page, hide nothing and are counted apart.';
 COMMENT ON COLUMN rules.enabled IS 'False: the rule is off.';
 COMMENT ON COLUMN rules.shipped IS 'True: came with Sonde; it may be changed and switched off, not deleted.';
@@ -83,6 +83,9 @@ BEGIN
     END IF;
     IF NEW.repeat_limit < interval '1 minute' THEN
         PERFORM sonde_refuse('rules', 'repeat_limit', format('"%s" is too short', NEW.repeat_limit), 'at least ''1 minute''');
+    END IF;
+    IF NEW.second_look AND NEW.metric IS NULL THEN
+        PERFORM sonde_refuse('rules', 'second_look', format('rule "%s" watches no metric, so an extra run has nothing to compare', NEW.name), 'leave second_look false');
     END IF;
     NEW.changed_xid := pg_current_xact_id();
     RETURN NEW;

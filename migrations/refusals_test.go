@@ -148,6 +148,7 @@ func TestOtherWrongRowsAreRefusedWithASentence(t *testing.T) {
 		{`INSERT INTO rules (name, method) VALUES ('x', 'guess')`, "rules.method", []string{`"guess"`, "plateau"}},
 		{`INSERT INTO rules (name, method, tool, metric, options) VALUES ('x', 'plateau', 'ping', 'rtt_median_ms', '{"historry": 1}')`, "rules.options", []string{`"historry"`}},
 		{`INSERT INTO rules (name, method, tool, metric) VALUES ('x', 'plateau', 'ping', 'rtt')`, "rules.metric", []string{`no metric "rtt"`, "rtt_median_ms"}},
+		{`INSERT INTO rules (name, method, second_look) VALUES ('x', 'no-data', true)`, "rules.second_look", []string{`"x"`, "no metric"}},
 		{`INSERT INTO rules (name, method, tool) VALUES ('x', 'plateau', 'pign')`, "rules.tool", []string{`"pign"`}},
 		{`INSERT INTO rules (name, method, node) VALUES ('x', 'plateau', 'nowhere')`, "rules.node", []string{`"nowhere"`}},
 		{`INSERT INTO rules (name, method, severity) VALUES ('x', 'plateau', 'high')`, "rules.severity", []string{`"high"`}},

@@ -17,6 +17,7 @@ const (
 	lookWait  = 2 * time.Minute  // for the results of the runs that were ordered
 	lookTrust = 10 * time.Minute // what a second look contradicts is told when it still stands so long after
 	lookRuns  = 10               // are ordered a minute at most: a mass outage is no reason for a storm of probes
+	lookLost  = 3                // packets of a run that must have been lost on average, before one without loss speaks against it: by chance 5 % lose none
 )
 
 // look is a second look at a doubtful finding before people are told: an extra
@@ -251,7 +252,8 @@ func (p *pass) readLook(sp *spec, w *watch, l *look, atOnce bool) error {
 }
 
 // judgeLook says what one run shows: no answer and loss by its packets, the own
-// spec's numbers by the band of the finding, others by what is usual there.
+// spec's numbers by the band of the finding, others by what is usual there. A run too
+// short to have shown a small loss says nothing.
 func (p *pass) judgeLook(sp *spec, w *watch, l *look, r *lookRun, run store.LookRun, table, column string) error {
 	unit := p.unit(sp.Tool, w.column)
 	verdict := func(good bool) {
@@ -269,7 +271,19 @@ func (p *pass) judgeLook(sp *spec, w *watch, l *look, r *lookRun, run store.Look
 		verdict(*run.Received > 0)
 	case packets && cause == alert.Loss:
 		r.Said = fmt.Sprintf("%d of %d lost", *run.Sent-*run.Received, *run.Sent)
-		verdict(*run.Received == *run.Sent)
+		if *run.Received < *run.Sent {
+			verdict(false)
+			return nil
+		}
+		pct, err := p.j.Mean(p.ctx, table, column, sp.ID, w.episode.Since, w.episode.Raised)
+		if err != nil {
+			return err
+		}
+		if pct/100*float64(*run.Sent) < lookLost {
+			r.Said += fmt.Sprintf(", too few to tell whether %s are", value(pct, "%"))
+			return nil
+		}
+		verdict(true)
 	case run.Value == nil:
 		r.Said = "no value"
 		if packets {

@@ -194,6 +194,22 @@ func TestASecondLookThatEndsTheFindingItselfIsWrittenDown(t *testing.T) {
 	b.await("", sent)
 }
 
+func TestAShortRunWithoutLossDoesNotContradictASmallLoss(t *testing.T) {
+	for loss, want := range map[float64]string{25: "1 false", 60: "0 true"} {
+		b := doubting(t)
+		b.exec(`DELETE FROM pingdata WHERE toolspec_id = 1`)
+		b.exec(`UPDATE rules SET second_look = true WHERE name = 'loss'`)
+		b.pings(1, 0, 3, 12, 0)
+		b.pings(1, 3, 6, 12, loss)
+		stop := b.judge()
+		b.looks(map[int]int{1: 10, 3: 10})
+		b.await("1", `SELECT count(*)::text FROM newalerts WHERE decision = 'look'`)
+		b.settled()
+		b.await(want, `SELECT (SELECT count(*) FROM notices) || ' ' || (evidence ->> 'good') FROM newalerts WHERE decision = 'look'`)
+		stop()
+	}
+}
+
 func TestASecondLookThatBearsItOutIsTold(t *testing.T) {
 	b := doubting(t)
 	b.judge()

@@ -124,6 +124,17 @@ func (j Judging) LookRun(ctx context.Context, table, column string, spec int64, 
 	return r, true, nil
 }
 
+// Mean gives the mean of a series from one instant to another, 0 when there is nothing.
+func (j Judging) Mean(ctx context.Context, table, column string, spec int64, from, to time.Time) (float64, error) {
+	var mean float64
+	err := j.tx.QueryRow(ctx, `SELECT coalesce(avg(`+sanitized(column)+`), 0)::float8 FROM `+sanitized(table)+`
+		WHERE toolspec_id = $1 AND due_at >= $2 AND due_at <= $3 AND outcome = 'ok'`, spec, from, to).Scan(&mean)
+	if err != nil {
+		return 0, fmt.Errorf("read the mean of spec %d: %w", spec, err)
+	}
+	return mean, nil
+}
+
 // leastUsual is how many values say what is usual.
 const leastUsual = 10
 
