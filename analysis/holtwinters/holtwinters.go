@@ -132,7 +132,7 @@ func newDetector(p measure.Options, saved json.RawMessage) (analysis.Detector, e
 		return nil, err
 	}
 	if d.interval > 0 && d.state.Grid.Step > 0 && d.state.Grid.Step != d.interval {
-		d.state = state{} // another grid: what was learnt is of other steps
+		return nil, fmt.Errorf("saved state of a detector: what was learnt is of steps of %s", d.state.Grid.Step) // another grid
 	}
 	d.state.Window.Window, d.state.Window.Threshold = window.Window, window.Threshold
 	if d.interval > 0 {
@@ -191,7 +191,8 @@ func (d *detector) Feed(s measure.Sample) []measure.Verdict {
 	}
 	at := st.Grid.time()
 	slot, turn := d.season.place(at)
-	if st.Model == nil && !d.learn(slot, turn, value) {
+	fresh := st.Model == nil
+	if fresh && !d.learn(slot, turn, value) {
 		d.note(at, holes, value, nil)
 		return d.declined(s.DueAt.UTC())
 	}
@@ -204,9 +205,22 @@ func (d *detector) Feed(s measure.Sample) []measure.Verdict {
 	// What an episode shows is not the season. If it lasts longer than one, or
 	// comes again within one, it may be.
 	m.Hold = st.Bad != nil && st.Again == 0 && at.Sub(st.Bad.Since) < d.span()
+	season, long := m.season, m.longest
 	m.Update(value)
-	if !analysis.Finite(m.Level) || !analysis.Finite(m.Trend) {
-		st.Model = nil // numbers beyond all measure: it learns anew
+	sound := analysis.Finite(m.Level) && analysis.Finite(m.Trend) && analysis.Finite(m.Error) && analysis.Finite(m.Variance) &&
+		analysis.Finite(float64(m.Season[season].Season)) && !math.IsInf(float64(m.Season[season].Deviation), 0) && (m.Long == nil || analysis.Finite(float64(m.Long[long])))
+	if fresh {
+		sound = sound && d.fits(m) == nil // its start has touched all slots
+	}
+	if !sound { // numbers beyond all measure: it learns anew
+		if st.Bad != nil {
+			out = append(out, measure.Verdict{Kind: measure.Good, At: s.DueAt.UTC(), Since: earlier(at, s.DueAt.UTC()),
+				Text: "judged anew: the values are beyond what can be reckoned with", Evidence: map[string]any{"rule": "failures", "value": value, "bad_since": st.Bad.Since}})
+		}
+		st.Model, st.Bad, st.Window.bits = nil, nil, 0
+		if st.Stretch != nil {
+			d.finish() // what is foretold ends here
+		}
 	}
 	return out
 }

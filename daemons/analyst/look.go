@@ -57,7 +57,7 @@ func (p *pass) doubt(w *watch, d measure.Decision, v *measure.Verdict, late bool
 	case d.Action == measure.Clear && l != nil:
 		delete(st.Looks, w.alert)
 		st.dirty = true
-	case d.Action == measure.Raise && !w.rule.Shadow && !late && w.column >= 0 && (w.rule.SecondLook || score >= measure.AlertScore && score < measure.NightScore):
+	case d.Action == measure.Raise && !w.rule.Shadow && !late && w.column >= 0 && (w.rule.SecondLook || score > 0 && score < measure.NightScore):
 		l = &look{Score: score}
 		if v != nil {
 			l.Low, l.High = number(v.Evidence["low"]), number(v.Evidence["high"])
@@ -145,7 +145,7 @@ func (l *look) asked(w *watch) string {
 		from = append(from, r.Monhost)
 	}
 	why := fmt.Sprintf("its score of %.2f is doubtful", l.Score)
-	if l.Score < measure.AlertScore || w.rule.SecondLook {
+	if l.Score == 0 || w.rule.SecondLook {
 		why = "its rule asks for one"
 	}
 	return fmt.Sprintf("%s; extra run from %s", why, strings.Join(from, " and "))

@@ -3,6 +3,7 @@ package analyst
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -94,24 +95,29 @@ type restored struct {
 	has store.Snapshot // whose rows are in its state
 }
 
+// unusable is why an episode ends whose detector is lost: nothing would end it.
+const unusable = "it is judged anew: its saved state cannot be used"
+
 // revive makes a spec of its row, nil for one that is watched no more.
 func (s *session) revive(row store.DetectorState, watched map[int64]store.Watched) *restored {
 	var state savedState
 	var episodes map[string]savedEpisode
 	var not map[string]string
-	err := json.Unmarshal(row.State, &state)
-	if err == nil {
-		err = json.Unmarshal(row.Episodes, &episodes)
-	}
-	if err == nil {
-		err = json.Unmarshal(row.NotJudged, &not)
-	}
 	var gone []missed
-	if err == nil {
-		err = json.Unmarshal(row.Missed, &gone)
+	// Each for itself: an alert that is open must not be lost with the state of its detector.
+	unread := json.Unmarshal(row.State, &state)
+	if unread != nil {
+		state = savedState{}
 	}
+	err := errors.Join(unread, json.Unmarshal(row.Episodes, &episodes), json.Unmarshal(row.NotJudged, &not), json.Unmarshal(row.Missed, &gone))
 	if err != nil {
 		s.Log.Error("the saved state of a spec cannot be read; it is judged anew", "spec", row.ToolspecID, "error", err)
+	}
+	if unread != nil {
+		for name, e := range episodes {
+			e.why = unusable
+			episodes[name] = e
+		}
 	}
 	w, ours := watched[row.ToolspecID]
 	if !ours {
@@ -126,12 +132,18 @@ func (s *session) revive(row store.DetectorState, watched map[int64]store.Watche
 		if !ours || !was || sd.Print != s.prints[i] {
 			continue
 		}
-		d, err := s.detector(m, r, sd.Interval, sp.ID, sd.State)
+		d, anew, err := s.detector(m, r, sd.Interval, sp.ID, sd.State)
 		if err != nil {
 			s.Log.Error("a rule makes no detector", "rule", r.Name, "spec", sp.ID, "error", err)
 			continue
 		}
-		e := episodes[r.Name]
+		e, open := episodes[r.Name]
+		if anew { // the first pass ends what is open, and begins anew
+			if e.why = unusable; open {
+				episodes[r.Name] = e
+			}
+			continue
+		}
 		one := &watch{rule: r, print: sd.Print, interval: sd.Interval, column: column,
 			episode: e.Episode, alert: e.Alert, opened: e.Opened, partOf: e.PartOf, reason: e.Reason, declines: not[r.Name]}
 		one.use(d)

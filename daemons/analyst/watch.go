@@ -2,6 +2,7 @@ package analyst
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -198,12 +199,12 @@ func (p *pass) fit(sp *spec) error {
 			delete(have, r.Name)
 		}
 		if sw, was := sp.left[r.Name]; was {
-			p.drop(sp, &watch{rule: r, episode: sw.Episode, alert: sw.Alert}, "rule "+r.Name+" was changed")
+			p.drop(sp, &watch{rule: r, episode: sw.Episode, alert: sw.Alert}, cmp.Or(sw.why, "rule "+r.Name+" was changed"))
 			delete(sp.left, r.Name)
 		}
 		sp.keep = true
 		fresh := &watch{rule: r, print: print, column: column, interval: sp.RunInterval}
-		d, err := p.detector(m, r, fresh.interval, sp.ID, nil)
+		d, _, err := p.detector(m, r, fresh.interval, sp.ID, nil)
 		if err != nil {
 			p.Log.Error("a rule makes no detector", "rule", r.Name, "spec", sp.ID, "error", err)
 			continue
@@ -228,32 +229,35 @@ func (p *pass) renew(m analysis.Method, sp *spec, w *watch) error {
 	if err != nil {
 		return fmt.Errorf("state of rule %q on spec %d: %w", w.rule.Name, sp.ID, err)
 	}
-	d, err := p.detector(m, w.rule, sp.RunInterval, sp.ID, state)
+	d, anew, err := p.detector(m, w.rule, sp.RunInterval, sp.ID, state)
 	if err != nil {
 		return fmt.Errorf("rule %q on spec %d with another interval: %w", w.rule.Name, sp.ID, err)
+	}
+	if anew { // it knows nothing of the episode, and would never end it
+		p.drop(sp, w, "it is judged anew: its interval was changed")
+		w.episode, w.reason = alert.Episode{}, ""
 	}
 	w.use(d)
 	w.interval, sp.keep = sp.RunInterval, true
 	return nil
 }
 
-// detector builds the detector of a rule. A state that cannot be read is a fresh start.
-func (s *session) detector(m analysis.Method, r *store.Rule, interval time.Duration, spec int64, state json.RawMessage) (analysis.Detector, error) {
+// detector builds the detector of a rule. A state that cannot be used is a fresh start: anew.
+func (s *session) detector(m analysis.Method, r *store.Rule, interval time.Duration, spec int64, state json.RawMessage) (d analysis.Detector, anew bool, err error) {
 	key := m.Name + " " + string(r.Options)
 	options, known := s.options[key]
 	if !known {
-		var err error
 		if options, err = measure.ReadOptions(m.Options, r.Options); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		s.options[key] = options
 	}
-	d, err := judge.With(m, options, interval, state)
-	if err != nil && state != nil {
+	d, err = judge.With(m, options, interval, state)
+	if anew = err != nil && state != nil; anew {
 		s.Log.Error("the saved state of a detector cannot be used; it starts anew", "rule", r.Name, "spec", spec, "error", err)
 		d, err = judge.With(m, options, interval, nil)
 	}
-	return d, err
+	return d, anew, err
 }
 
 func (s *session) column(tool, metric string) int {
