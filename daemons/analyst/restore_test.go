@@ -236,7 +236,7 @@ func (st *stage) pass(tick bool) {
 func (st *stage) found() string {
 	st.Helper()
 	return st.text(`SELECT coalesce(string_agg(format('%s %s %s %s|%s|%s|%s|%s|%s', toolspec_id, rule, kind, severity, decision, text, regexp_replace(reason, '\ma\d+', 'a', 'g'),
-			dense_rank, evidence - 'alerts'), E'\n' ORDER BY id), '')
+			dense_rank, evidence - 'alerts' - 'runs'), E'\n' ORDER BY id), '')
 		FROM (SELECT *, dense_rank() OVER (ORDER BY alert_id NULLS FIRST) FROM newalerts WHERE rule <> 'clock') x`) + "\n\n" +
 		st.text(`SELECT coalesce(string_agg(format('%s %s %s-%s %s %s %s', toolspec_id, rule, began_at, CASE WHEN toolspec_id > 0 AND close_text NOT LIKE 'no longer watched%' THEN ended_at END, findings, told_times, text), E'\n' ORDER BY id), '') FROM alerts WHERE rule <> 'clock'`) + "\n\n" +
 		st.text(`SELECT coalesce(string_agg(format('%s %s %s %s %s', toolspec_id, metric, from_at, step, values), E'\n' ORDER BY toolspec_id, from_at), '') FROM regdata`) + "\n\n" +
