@@ -45,7 +45,13 @@ type detector struct {
 	threshold float64
 	score     float64
 	episode   episode
+
+	apart int           // samples in a row that came after a pause: the step is not theirs
+	after time.Duration // the last came so long after the one before
 }
+
+// apartLeast pauses in a row are no pauses.
+const apartLeast = 3
 
 // episode is what was found and is not over.
 type episode struct {
@@ -96,6 +102,11 @@ func (d *detector) Feed(s measure.Sample) []measure.Verdict {
 	p := d.reader.Next(s.DueAt.UTC(), s.Value)
 	if p.Again {
 		return nil
+	}
+	if !p.Broken {
+		d.apart = 0
+	} else if p.After > 0 {
+		d.apart, d.after = d.apart+1, p.After
 	}
 	f := d.core.next(p)
 	d.grid.Add(p, f.Forecast, f.Low, f.High)
@@ -240,6 +251,8 @@ func (d *detector) evidence(f finding) map[string]any {
 func (d *detector) Declines() string {
 	c := d.core
 	switch {
+	case d.apart >= apartLeast:
+		return fmt.Sprintf("not judged: the samples come %s apart, and %s was taken for the step; set the option \"interval\"", measure.FormatDuration(d.after.Round(time.Second)), measure.FormatDuration(d.reader.Step))
 	case c.N <= warm:
 		return fmt.Sprintf("not judged yet: %d of %d samples are there", c.N, warm)
 	case c.kind == "loss":
