@@ -56,6 +56,12 @@ BEGIN
         END IF;
         RETURN OLD;
     END IF;
+    IF NEW.name LIKE '%/%' THEN
+        PERFORM sonde_refuse('rules', 'name', format('"%s" contains a "/"', NEW.name), 'alerts are kept by "rule/subject": write "-" instead');
+    END IF;
+    IF NEW.name IN ('shared hop', 'many nodes', 'monitoring host', 'overload', 'gap', 'clock') THEN
+        PERFORM sonde_refuse('rules', 'name', format('"%s" is what Sonde names its own alerts', NEW.name), 'choose another name');
+    END IF;
     SELECT options INTO parameters FROM methods WHERE name = NEW.method;
     IF NOT FOUND THEN
         PERFORM sonde_refuse('rules', 'method', format('there is no method "%s"', NEW.method), 'known methods: ' || sonde_some(ARRAY(SELECT name FROM methods ORDER BY name)));

@@ -145,6 +145,10 @@ func TestOtherWrongRowsAreRefusedWithASentence(t *testing.T) {
 		{`INSERT INTO policies (recipient, node) VALUES ('anna', 'x')`, "policies.node", []string{`no node "x"`}},
 		{`INSERT INTO policies (recipient, severity) VALUES ('anna', 'bad')`, "policies.severity", []string{`"bad"`, "critical"}},
 
+		{`INSERT INTO rules (name, method) VALUES ('a/b', 'plateau')`, "rules.name", []string{`"a/b" contains a "/"`, `write "-"`}},
+		{`UPDATE rules SET name = 'a/b'`, "rules.name", []string{`"a/b" contains a "/"`}},
+		{`INSERT INTO rules (name, method) VALUES ('many nodes', 'plateau')`, "rules.name", []string{`"many nodes"`, "another name"}},
+		{`INSERT INTO rules (name, method) VALUES ('gap', 'plateau')`, "rules.name", []string{`"gap"`}},
 		{`INSERT INTO rules (name, method) VALUES ('x', 'guess')`, "rules.method", []string{`"guess"`, "plateau"}},
 		{`INSERT INTO rules (name, method, tool, metric, options) VALUES ('x', 'plateau', 'ping', 'rtt_median_ms', '{"historry": 1}')`, "rules.options", []string{`"historry"`}},
 		{`INSERT INTO rules (name, method, tool, metric) VALUES ('x', 'plateau', 'ping', 'rtt')`, "rules.metric", []string{`no metric "rtt"`, "rtt_median_ms"}},

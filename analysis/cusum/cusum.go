@@ -90,13 +90,26 @@ func (d *detector) Feed(s measure.Sample) []measure.Verdict {
 	if sum.Count > 0 {
 		to += sum.Total / float64(sum.Count)
 	}
-	return st.Judge(d.Settings, at, usual.Finding{
+	verdicts := st.Judge(d.Settings, at, usual.Finding{
 		Rule: "cusum", Score: sum.Sum / d.h, Clear: 0.25, Hold: 1,
 		Since: sum.Since, From: from, To: to, Low: from - scale, High: from + scale, Value: value,
 		Unfounded: !d.Counts(from, to),
 		Evidence:  map[string]any{"sum": sum.Sum, "h": d.h, "k": d.k, "z": z, "scale": scale, "values": sum.Count},
 		Sentence:  fmt.Sprintf("%d values around %s, %s the usual %s", sum.Count, d.Number(to), verb, d.Number(from)),
 	})
+	if len(verdicts) > 0 && verdicts[0].Kind == measure.Good {
+		st.High.begin(at, off)
+		st.Low.begin(at, off)
+	}
+	return verdicts
+}
+
+// begin lets what comes after an episode have begun now: the sum that is left
+// would give the next one the beginning of the last.
+func (s *side) begin(at time.Time, off float64) {
+	if s.Sum > 0 {
+		s.Since, s.Count, s.Total = at, 1, off
+	}
 }
 
 // add moves the sum by what a value is off beyond k.

@@ -70,6 +70,27 @@ func TestARiseIsFoundAndItsEndToo(t *testing.T) {
 	}
 }
 
+// What is left of the sum when an episode ends goes on, and what follows is news of its own.
+func TestTheNextEpisodeHasABeginningOfItsOwn(t *testing.T) {
+	d := analysistest.New(t, cusum.Method(), `{}`)
+	var began []time.Time
+	good := false
+	for i, v := range days(9, 0, 0, 0) {
+		if i >= 6*288 && i < 6*288+12 || good && len(began) == 1 {
+			v += 40
+		}
+		at := analysistest.Start.Add(time.Duration(i) * 5 * time.Minute)
+		for _, v := range d.Feed(measure.Sample{RunKey: measure.RunKey{ToolspecID: 1, DueAt: at}, Outcome: measure.OK, Value: v}) {
+			if good = v.Kind == measure.Good; v.Kind == measure.Bad {
+				began = append(began, v.Since)
+			}
+		}
+	}
+	if len(began) != 2 || !began[1].After(began[0]) {
+		t.Errorf("episodes began at %v", began)
+	}
+}
+
 func TestWhatComesEveryDayIsNoNews(t *testing.T) {
 	all, _ := watch(t, `{}`, days(20, 0, 0, 0))
 	for _, v := range all {

@@ -133,26 +133,58 @@ func (m *Model) components(past []instant, share float64) (rest []float64, err e
 	return variances[k:], nil
 }
 
-// explain gives what the components make of an instant, by the series it has.
+// explain gives what the components make of an instant, by the series it has. The
+// scores that fit those best are those that are left when each hole holds what the
+// components make of it: (I - H Hᵀ) x = H Pᵀ z, with H the rows of the holes of P
+// and z nought there. So the system is only as large as the holes are many.
 func (m *Model) explain(i instant) (explained []float64, ok bool) {
 	n, k := m.usual.Dims()
 	if len(i.known) <= k+1 {
 		return nil, false
 	}
-	a, b := mat.NewDense(len(i.known), k, nil), mat.NewVecDense(len(i.known), nil)
-	for row, j := range i.known {
-		a.SetRow(row, m.usual.RawRowView(j))
-		b.SetVec(row, i.z[j])
+	z := mat.NewVecDense(n, nil)
+	for _, j := range i.known {
+		z.SetVec(j, i.z[j])
 	}
 	var scores mat.VecDense
-	if err := scores.SolveVec(a, b); err != nil {
-		if _, poor := err.(mat.Condition); !poor {
-			return nil, false
+	scores.MulVec(m.usual.T(), z)
+	if holes := m.holes(i); len(holes) > 0 {
+		h := mat.NewDense(len(holes), k, nil)
+		for row, j := range holes {
+			h.SetRow(row, m.usual.RawRowView(j))
 		}
+		var a mat.Dense
+		a.Mul(h, h.T())
+		a.Apply(func(row, column int, v float64) float64 {
+			if row == column {
+				return 1 - v
+			}
+			return -v
+		}, &a)
+		var b, x, more mat.VecDense
+		b.MulVec(h, &scores)
+		if err := x.SolveVec(&a, &b); err != nil {
+			return nil, false // a component shows in the holes only
+		}
+		more.MulVec(h.T(), &x)
+		scores.AddVec(&scores, &more)
 	}
 	out := mat.NewVecDense(n, nil)
 	out.MulVec(m.usual, &scores)
 	return out.RawVector().Data, true
+}
+
+// holes are the series that are looked at and that an instant has not.
+func (m *Model) holes(i instant) (holes []int) {
+	at := 0
+	for j, scale := range m.scale {
+		if at < len(i.known) && i.known[at] == j {
+			at++
+		} else if scale > 0 {
+			holes = append(holes, j)
+		}
+	}
+	return holes
 }
 
 // beside is Q of an instant: what the components leave, as if all series were there.
@@ -173,16 +205,11 @@ func (m *Model) beside(i instant) float64 {
 // fill puts what the components see where an instant has holes.
 func (m *Model) fill(i instant) {
 	explained, ok := m.explain(i)
-	if !ok || len(i.known) == m.watched() {
+	if !ok {
 		return
 	}
-	at := 0
-	for j := range i.z {
-		if at < len(i.known) && i.known[at] == j {
-			at++
-		} else if m.scale[j] > 0 {
-			i.z[j] = max(-clip, min(clip, explained[j]))
-		}
+	for _, j := range m.holes(i) {
+		i.z[j] = max(-clip, min(clip, explained[j]))
 	}
 }
 

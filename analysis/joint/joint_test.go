@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+	"time"
 )
 
 // mesh makes twelve delays that follow two things they share, and noise of their own.
@@ -154,5 +155,25 @@ func TestTheLimitIsPassedAsOftenAsAsked(t *testing.T) {
 	}
 	if share := float64(over) / float64(n); math.Abs(share-0.01) > 0.003 {
 		t.Errorf("%v of instants pass the limit of 1 %%", share)
+	}
+}
+
+// The analyst fits within its pass: the largest past a rule may have takes seconds, holes or not.
+func TestTheLargestPastIsFittedInTime(t *testing.T) {
+	r := rand.New(rand.NewPCG(15, 16))
+	rows := make([][]float64, MostInstants)
+	for i := range rows {
+		rows[i] = make([]float64, 200)
+		for j := range rows[i] {
+			rows[i][j] = r.NormFloat64()
+		}
+		rows[i][i%200] = math.NaN()
+	}
+	began := time.Now()
+	fitted(t, rows)
+	if took := time.Since(began); took > time.Minute {
+		t.Errorf("it took %v", took)
+	} else {
+		t.Log(took)
 	}
 }

@@ -100,13 +100,13 @@ func (p *pass) secondLooks() error {
 			continue
 		}
 		if l.Ordered.IsZero() {
-			if err := p.orderLook(sp, l); err != nil {
+			if err := p.tryLook(w, l, func() error { return p.orderLook(sp, l) }); err != nil {
 				return err
 			}
 			st.dirty = true
 		}
 		if !l.Noted {
-			if err := p.readLook(sp, w, l, false); err != nil {
+			if err := p.tryLook(w, l, func() error { return p.readLook(sp, w, l, false) }); err != nil {
 				return err
 			}
 			if !l.Done.IsZero() {
@@ -132,6 +132,23 @@ func (p *pass) secondLooks() error {
 func (p *pass) contradicted(id int64) bool {
 	l := p.platform.Looks[id]
 	return l != nil && l.Good && !l.Again && !l.Done.IsZero() && p.now.Sub(l.Done) < lookTrust
+}
+
+// tryLook does a part of a second look. One that fails is over, and its finding is told.
+func (p *pass) tryLook(w *watch, l *look, f func() error) error {
+	if !l.Done.IsZero() {
+		return nil
+	}
+	ordered := len(l.Runs)
+	failed, err := p.try(f)
+	if failed == nil || err != nil {
+		return err
+	}
+	p.Log.Warn("a second look failed: its finding is told without", "rule", w.rule.Name, "alert", w.alert, "error", failed)
+	l.Runs = l.Runs[:ordered] // what was ordered just now is taken back
+	l.Done, l.Good, l.Says = p.now, false, "the second look failed: "+failed.Error()
+	p.session.platform.dirty = true
+	return nil
 }
 
 // justTold reports whether this very pass decided to tell of an alert; that can still be taken back.
@@ -206,7 +223,7 @@ func (p *pass) endLook(sp *spec, w *watch) error {
 	if l == nil || l.Noted || l.Ordered.IsZero() {
 		return nil
 	}
-	if err := p.readLook(sp, w, l, true); err != nil {
+	if err := p.tryLook(w, l, func() error { return p.readLook(sp, w, l, true) }); err != nil {
 		return err
 	}
 	p.noteLook(sp, w, l, "not told: it is over")
@@ -216,9 +233,6 @@ func (p *pass) endLook(sp *spec, w *watch) error {
 // readLook reads the runs that have ended and says what they show, when all have,
 // the time is up, or there is no more to wait for.
 func (p *pass) readLook(sp *spec, w *watch, l *look, atOnce bool) error {
-	if !l.Done.IsZero() {
-		return nil // there is none
-	}
 	table, column := p.series[sp.Tool].Table, p.series[sp.Tool].Columns[w.column]
 	all := true
 	for i := range l.Runs {

@@ -27,8 +27,9 @@ const (
 type mesh struct {
 	print    string
 	specs    []int64
-	model    *joint.Model // nil: too little is known, and why
-	why      string
+	model    *joint.Model // nil: see unfit
+	unfit    string
+	why      string // it is not judged
 	fittedAt time.Time
 	judgedTo time.Time
 	bad      int // instants in a row
@@ -44,7 +45,20 @@ func (p *pass) meshes() error {
 			continue
 		}
 		rules[r.Name] = true
-		if err := p.mesh(r); err != nil {
+		m := p.meshOf(r)
+		var v *measure.Verdict
+		failed, err := p.try(func() (err error) { v, err = p.mesh(r, m); return err })
+		if err != nil {
+			return fmt.Errorf("rule %q: %w", r.Name, err)
+		}
+		if failed != nil {
+			p.unjudged(r, m, failed.Error()) // once more at the next instant
+			continue
+		}
+		if v == nil {
+			continue
+		}
+		if err := p.meshVerdict(r, r.Tool+"."+r.Metric, v); err != nil {
 			return fmt.Errorf("rule %q: %w", r.Name, err)
 		}
 	}
@@ -62,20 +76,51 @@ func (p *pass) meshes() error {
 	return nil
 }
 
-func (p *pass) mesh(r *store.Rule) error {
-	o, err := measure.ReadOptions(p.methods[joint.Name].Options, r.Options)
-	if err != nil {
-		return err
-	}
+// meshOf gives what a rule knows of its series, nothing when the rule has changed.
+func (p *pass) meshOf(r *store.Rule) *mesh {
 	m := p.session.mesh[r.Name]
 	if print := r.Tool + " " + r.Metric + " " + string(r.Options); m == nil || m.print != print {
 		m = &mesh{print: print}
 		p.session.mesh[r.Name] = m
 	}
-	step := o.Duration("step")
+	return m
+}
+
+// try does f within a savepoint: what fails in it is no reason to give the pass up.
+func (p *pass) try(f func() error) (failed, err error) {
+	whole := p.j
+	defer func() { p.j = whole }()
+	return whole.Try(p.ctx, func(j store.Judging) error {
+		p.j = j
+		return f()
+	})
+}
+
+// unjudged notes why the series of a rule are not judged, and gives what ends their alert.
+func (p *pass) unjudged(r *store.Rule, m *mesh, why string) *measure.Verdict {
+	if why != m.why {
+		m.why = why
+		p.Log.Info("the series of a rule are not judged together", "rule", r.Name, "why", why)
+	}
+	m.bad = 0
+	return &measure.Verdict{Kind: measure.Good, Severity: measure.Info, At: p.now, Since: p.now, Text: "no longer judged: " + why}
+}
+
+// mesh judges the last instant of a rule that looks at many series, nil when there is nothing to say.
+func (p *pass) mesh(r *store.Rule, m *mesh) (*measure.Verdict, error) {
+	o, err := measure.ReadOptions(p.methods[joint.Name].Options, r.Options)
+	if err != nil {
+		return p.unjudged(r, m, err.Error()), nil
+	}
+	step, past := o.Duration("step"), o.Duration("past")
 	until := p.now.Add(-meshWait).Truncate(step)
 	if !m.judgedTo.Before(until) {
-		return nil
+		return nil, nil
+	}
+	m.judgedTo = until
+	if past/step > joint.MostInstants {
+		return p.unjudged(r, m, fmt.Sprintf("\"past\" (%s) is more than %d times \"step\" (%s): shorten it or lengthen the step",
+			measure.FormatDuration(past), joint.MostInstants, measure.FormatDuration(step))), nil
 	}
 	var specs []int64
 	for _, id := range p.session.order {
@@ -85,43 +130,46 @@ func (p *pass) mesh(r *store.Rule) error {
 	}
 	series := p.series[r.Tool]
 	column := p.column(r.Tool, r.Metric)
-	if column < 0 || len(specs) < 3 {
-		return nil
+	if column < 0 {
+		return p.unjudged(r, m, fmt.Sprintf("tool %q has no metric %q", r.Tool, r.Metric)), nil
+	}
+	if len(specs) < 3 {
+		return p.unjudged(r, m, fmt.Sprintf("the rule covers %d series whose data are there; three are needed", len(specs))), nil
 	}
 	if m.fittedAt.IsZero() || p.now.Sub(m.fittedAt) >= meshFit || !slices.Equal(m.specs, specs) {
-		past, err := p.j.Mesh(p.ctx, series.Table, series.Columns[column], specs, until.Add(-step-o.Duration("past").Truncate(step)), until.Add(-step), step)
+		rows, err := p.j.Mesh(p.ctx, series.Table, series.Columns[column], specs, until.Add(-step-past.Truncate(step)), until.Add(-step), step)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		m.specs, m.fittedAt, m.why = specs, p.now, ""
-		if m.model, err = joint.Fit(past, joint.Setting{Share: o.Float("share"), FalseAlarm: o.Float("false_alarm")}); err != nil {
-			m.why = err.Error() // it is judged when more is known
+		m.specs, m.fittedAt, m.unfit = specs, p.now, ""
+		if m.model, err = joint.Fit(rows, joint.Setting{Share: o.Float("share"), FalseAlarm: o.Float("false_alarm")}); err != nil {
+			m.unfit = err.Error() // it is judged when more is known
 		}
 	}
-	m.judgedTo = until
 	if m.model == nil {
-		return nil
+		return p.unjudged(r, m, m.unfit), nil
 	}
 	rows, err := p.j.Mesh(p.ctx, series.Table, series.Columns[column], specs, until.Add(-step), until, step)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	m.why = ""
 	f, judged := m.model.Judge(rows[0])
 	if !judged {
-		return nil // most of the series are missing, and that is told by others
+		return nil, nil // most of the series are missing, and that is told by others
 	}
 	if !f.Bad {
 		m.bad = 0
-		return p.meshVerdict(r, r.Tool+"."+r.Metric, &measure.Verdict{Kind: measure.Good, Severity: measure.Info, At: p.now, Since: until,
-			Text: fmt.Sprintf("%d series move together as usual again", len(specs))})
+		return &measure.Verdict{Kind: measure.Good, Severity: measure.Info, At: p.now, Since: until,
+			Text: fmt.Sprintf("%d series move together as usual again", len(specs))}, nil
 	}
 	if m.bad++; m.bad == 1 {
 		m.since = until.Add(-step)
 	}
 	if m.bad < o.Int("instants") {
-		return nil
+		return nil, nil
 	}
-	return p.meshVerdict(r, r.Tool+"."+r.Metric, p.together(r, m, f))
+	return p.together(r, m, f), nil
 }
 
 // together says what many series did.

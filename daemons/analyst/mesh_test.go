@@ -35,3 +35,26 @@ func TestTheAlertOfAMeshEndsWithItsRule(t *testing.T) {
 	b.exec(`UPDATE rules SET enabled = false`)
 	b.await("rule mesh was switched off", `SELECT coalesce((SELECT close_text FROM alerts WHERE rule = 'mesh' AND closed_at IS NOT NULL), '')`)
 }
+
+func TestAMeshThatIsNoLongerJudgedHasNoStandingAlert(t *testing.T) {
+	b := setUp(t, 12)
+	b.swing("2 minutes")
+	b.exec(`INSERT INTO rules (name, method, tool, metric, options) VALUES ('mesh', 'joint', 'ping', 'rtt_median_ms', '{"step": "10s", "past": "1h30m"}')`)
+	b.judge()
+	b.await("1", `SELECT count(*)::text FROM alerts WHERE rule = 'mesh'`)
+	b.exec(`UPDATE toolspecs SET enabled = false WHERE id > 2`)
+	b.await("no longer judged: the rule covers 2 series whose data are there; three are needed", `SELECT coalesce((SELECT close_text FROM alerts WHERE rule = 'mesh' AND closed_at IS NOT NULL), '')`)
+}
+
+// One rule whose data cannot be read is no reason for the others to be silent.
+func TestAMeshThatFailsStopsNobodyElse(t *testing.T) {
+	b := setUp(t, 12)
+	b.swing("-45 seconds")
+	b.exec(`UPDATE pingdata SET rtt_median_ms = 1.7e308 WHERE toolspec_id = 7`) // their mean is more than a float8 holds
+	b.exec(`UPDATE pingdata SET loss_pct = 100 WHERE toolspec_id = 1 AND due_at > now() - interval '5 minutes'`)
+	b.exec(`INSERT INTO rules (name, method, tool, metric, options) VALUES ('mesh', 'joint', 'ping', 'rtt_median_ms', '{"step": "1m", "past": "1h30m"}'),
+		('long', 'joint', 'ping', 'rtt_median_ms', '{"step": "10s", "past": "30d"}')`)
+	b.exec(`UPDATE rules SET enabled = true WHERE name = 'no answer'`)
+	b.judge()
+	b.await("n1 no answer", alerts)
+}

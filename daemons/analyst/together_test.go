@@ -210,6 +210,15 @@ func TestAShortRunWithoutLossDoesNotContradictASmallLoss(t *testing.T) {
 	}
 }
 
+func TestASecondLookThatFailsKeepsNothingBack(t *testing.T) {
+	b := doubting(t)
+	b.exec(`CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the schedule is full'; END $$`)
+	b.exec(`CREATE TRIGGER no_room BEFORE INSERT ON schedule FOR EACH ROW EXECUTE FUNCTION no_room()`)
+	b.judge()
+	b.await("raise DOWN n1: no answer, 3 runs in a row", sent)
+	b.await("true", `SELECT (text LIKE 'the second look failed: order a run of spec 1: %the schedule is full%')::text FROM newalerts WHERE decision = 'look'`)
+}
+
 func TestASecondLookThatBearsItOutIsTold(t *testing.T) {
 	b := doubting(t)
 	b.judge()

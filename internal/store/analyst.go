@@ -74,6 +74,19 @@ func (a *Analyst) Pass(ctx context.Context, f func(Judging) error) error {
 	return pgx.BeginFunc(ctx, a.conn, func(tx pgx.Tx) error { return f(Judging{tx}) })
 }
 
+// Try does f within a savepoint. failed is what went wrong in it, and then
+// nothing of it has been written; with an err the whole pass is lost.
+func (j Judging) Try(ctx context.Context, f func(Judging) error) (failed, err error) {
+	tx, err := j.tx.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if failed = f(Judging{tx}); failed != nil {
+		return failed, tx.Rollback(ctx)
+	}
+	return nil, tx.Commit(ctx)
+}
+
 // Mark is how far has been read, and what belongs to no single spec.
 type Mark struct {
 	Read  Snapshot // rows of transactions visible in it are read

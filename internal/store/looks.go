@@ -140,9 +140,13 @@ const leastUsual = 10
 
 // Usual gives the range of nine tenths of a series in the day before, false when too little is known.
 func (j Judging) Usual(ctx context.Context, table, column string, spec int64, before time.Time) (low, high float64, known bool, err error) {
+	number, err := numberOf(ctx, j.tx, table, column)
+	if err != nil {
+		return 0, 0, false, fmt.Errorf("read what is usual for spec %d: %w", spec, err)
+	}
 	var n int
-	err = j.tx.QueryRow(ctx, `SELECT count(`+sanitized(column)+`)::int, coalesce(percentile_cont(0.05) WITHIN GROUP (ORDER BY `+sanitized(column)+`), 0)::float8,
-		coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY `+sanitized(column)+`), 0)::float8
+	err = j.tx.QueryRow(ctx, `SELECT count(`+sanitized(column)+`)::int, coalesce(percentile_cont(0.05) WITHIN GROUP (ORDER BY `+number+`), 0)::float8,
+		coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY `+number+`), 0)::float8
 		FROM `+sanitized(table)+` WHERE toolspec_id = $1 AND due_at >= $2::timestamptz - interval '1 day' AND due_at < $2 AND outcome = 'ok'`, spec, before).Scan(&n, &low, &high)
 	if err != nil {
 		return 0, 0, false, fmt.Errorf("read what is usual for spec %d: %w", spec, err)

@@ -24,7 +24,11 @@ func (j Judging) Mesh(ctx context.Context, table, column string, specs []int64, 
 			out[i][k] = math.NaN()
 		}
 	}
-	rows, err := j.tx.Query(ctx, `SELECT toolspec_id, floor(extract(epoch FROM due_at - $2::timestamptz)::float8 / $4)::int, avg(`+sanitized(column)+`::float8)
+	number, err := numberOf(ctx, j.tx, table, column)
+	if err != nil {
+		return nil, fmt.Errorf("read %s of %d specs: %w", column, len(specs), err)
+	}
+	rows, err := j.tx.Query(ctx, `SELECT toolspec_id, floor(extract(epoch FROM due_at - $2::timestamptz)::float8 / $4)::int, avg(`+number+`)
 		FROM `+sanitized(table)+` WHERE toolspec_id = ANY ($1) AND due_at >= $2 AND due_at < $3 AND outcome = 'ok' AND `+sanitized(column)+` IS NOT NULL GROUP BY 1, 2`,
 		specs, from, until, step.Seconds())
 	if err != nil {

@@ -57,6 +57,9 @@ func queueRecords(batch *pgx.Batch, stretches []Stretch, excursions []Excursion)
 			batch.Queue(`UPDATE hwalerts SET ended_at = greatest($3, began_at) WHERE toolspec_id = $1 AND rule = $2 AND ended_at IS NULL`, e.ToolspecID, e.Rule, e.Ended)
 			continue
 		}
+		// One that begins when one began that has ended is that one again.
+		batch.Queue(`UPDATE hwalerts h SET ended_at = NULL, alert_id = NULL WHERE toolspec_id = $1 AND rule = $2 AND began_at = $3 AND ended_at IS NOT NULL
+			AND NOT EXISTS (SELECT FROM hwalerts o WHERE o.toolspec_id = $1 AND o.rule = $2 AND o.ended_at IS NULL)`, e.ToolspecID, e.Rule, e.Began)
 		batch.Queue(`INSERT INTO hwalerts AS h (toolspec_id, rule, metric, began_at, forecast, low, high, value, score, alert_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 			ON CONFLICT (toolspec_id, rule) WHERE ended_at IS NULL DO UPDATE SET alert_id = coalesce(h.alert_id, excluded.alert_id),
 				forecast = CASE WHEN excluded.score > h.score THEN excluded.forecast ELSE h.forecast END, low = CASE WHEN excluded.score > h.score THEN excluded.low ELSE h.low END,

@@ -124,20 +124,28 @@ func (s *Store) StoredRuns(ctx context.Context, series Series, specs []int64, fr
 func storedSelect(ctx context.Context, tx pgx.Tx, series Series) (string, error) {
 	columns := `toolspec_id, due_at, stored_at, array_position(ARRAY['ok', 'fail', 'missed'], outcome), coalesce(reason, ''), late`
 	for _, c := range series.Columns {
-		var boolean bool
-		if err := tx.QueryRow(ctx, `SELECT atttypid = 'boolean'::regtype FROM pg_attribute WHERE attrelid = $1::text::regclass AND attname = $2`, sanitized(series.Table), c).Scan(&boolean); err != nil {
-			return "", fmt.Errorf("column %s: %w", c, err)
+		number, err := numberOf(ctx, tx, series.Table, c)
+		if err != nil {
+			return "", err
 		}
-		columns += ", " + sanitized(c)
-		if boolean {
-			columns += "::int"
-		}
-		columns += "::float8"
+		columns += ", " + number
 	}
 	if series.Routes {
 		columns += ", " + routeColumns
 	}
 	return `SELECT ` + columns + ` FROM ` + sanitized(series.Table) + ` WHERE toolspec_id = ANY ($1) AND due_at >= $2 AND due_at < $3 ORDER BY toolspec_id, due_at`, nil
+}
+
+// numberOf is a metric's column as float8; of a boolean, 1 is true.
+func numberOf(ctx context.Context, tx pgx.Tx, table, column string) (string, error) {
+	var boolean bool
+	if err := tx.QueryRow(ctx, `SELECT atttypid = 'boolean'::regtype FROM pg_attribute WHERE attrelid = $1::text::regclass AND attname = $2`, sanitized(table), column).Scan(&boolean); err != nil {
+		return "", fmt.Errorf("column %s: %w", column, err)
+	}
+	if boolean {
+		return sanitized(column) + "::int::float8", nil
+	}
+	return sanitized(column) + "::float8", nil
 }
 
 // storedGaps reads the gaps that ended in the time as the analyst does: each as one sample at its last instant.

@@ -1,0 +1,76 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"sonde/internal/store"
+)
+
+// pass makes one pass of an analyst.
+func (w *world) pass(f func(context.Context, store.Judging) error) {
+	w.Helper()
+	a, err := w.Analyse(w.Context())
+	if err != nil || a == nil {
+		w.Fatalf("no right to judge: %v", err)
+	}
+	defer a.Close(w.Context())
+	if err := a.Pass(w.Context(), func(j store.Judging) error { return f(w.Context(), j) }); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func TestAnExcursionThatBeganWhenOneDidThatIsOverIsThatOneAgain(t *testing.T) {
+	w := newWorld(t)
+	began := time.Now().UTC().Truncate(time.Second)
+	number := func(f float64) *float64 { return &f }
+	e := store.Excursion{ToolspecID: 1, Rule: "sum", Metric: "rtt", Began: began, Forecast: number(1), Low: number(0), High: number(2), Value: number(3), Score: number(1), AlertID: 7}
+	over, again := e, e
+	over.Ended, again.Score, again.AlertID = began.Add(time.Minute), number(2), 8
+	for _, e := range []store.Excursion{e, over, again, again} {
+		w.pass(func(ctx context.Context, j store.Judging) error {
+			return j.Write(ctx, store.Found{Excursions: []store.Excursion{e}})
+		})
+	}
+	if got := one[string](w, `SELECT string_agg(format('%s %s %s', ended_at IS NULL, score, alert_id), ', ') FROM hwalerts`); got != "t 2 8" {
+		t.Errorf("excursions: %s", got)
+	}
+}
+
+func TestAPassSurvivesWhatFailsInASavepoint(t *testing.T) {
+	w := newWorld(t)
+	w.pass(func(ctx context.Context, j store.Judging) error {
+		failed, err := j.Try(ctx, func(j store.Judging) error {
+			_, err := j.Mesh(ctx, "pingdata", "no_such_column", []int64{1, 2, 3}, time.Now().Add(-time.Hour), time.Now(), time.Minute)
+			return err
+		})
+		if err != nil || failed == nil {
+			t.Errorf("failed %v, error %v", failed, err)
+		}
+		if failed, err = j.Try(ctx, func(store.Judging) error { return errors.New("mine") }); err != nil || failed == nil {
+			t.Errorf("failed %v, error %v", failed, err)
+		}
+		_, err = j.Mark(ctx)
+		return err
+	})
+}
+
+func TestBooleansAreNumbersToTheAnalyst(t *testing.T) {
+	w := newWorld(t)
+	id := w.newSpec("traceroute", "")
+	w.exec(`INSERT INTO routedata (toolspec_id, due_at, outcome, hops, reached) SELECT $1, date_trunc('minute', now()) - n * interval '30 seconds', 'ok', '{203.0.113.9}', n <= 12 FROM generate_series(1, 16) n`, id)
+	now := one[time.Time](w, `SELECT date_trunc('minute', now())`)
+	w.pass(func(ctx context.Context, j store.Judging) error {
+		rows, err := j.Mesh(ctx, "routedata", "reached", []int64{id}, now.Add(-4*time.Minute), now, time.Minute)
+		if err != nil || rows[0][0] != 1 || rows[3][0] != 1 {
+			t.Errorf("mesh %v: %v", rows, err)
+		}
+		low, high, known, err := j.Usual(ctx, "routedata", "reached", id, now)
+		if err != nil || !known || low != 0 || high != 1 {
+			t.Errorf("usual %v to %v, %v: %v", low, high, known, err)
+		}
+		return nil
+	})
+}
