@@ -24,7 +24,7 @@ func Method() analysis.Method {
 		Meaning: "Something is not as it usually is at this time: learnt from the series itself, one setting for all.",
 		Options: []measure.Option{
 			{Name: "kind", Type: measure.EnumOption, Default: "unknown", Values: Kinds, Meaning: "What the series is: which way is bad, and what an answer means that did not come."},
-			{Name: "interval", Type: measure.DurationOption, Min: "1ms", Max: "366d", Meaning: "How far apart the samples are; the interval of the spec when not set."},
+			{Name: "interval", Type: measure.DurationOption, Min: "1ms", Max: "366d", Meaning: "How far apart the samples are; what is usual for the spec, by its run_interval or run_at, when not set."},
 			{Name: "threshold", Type: measure.FloatOption, Default: Alert, Min: 0.01, Max: 0.99, Meaning: "The score from which on it is an alert; from 0.8 on a finding is grave."},
 			{Name: "silence", Type: measure.BoolOption, Default: true, Meaning: "Whether answers that do not come are judged; false where another rule does that."},
 			{Name: "time_zone", Type: measure.TextOption, Default: "UTC", Meaning: "Where people live whose days and weeks the series follows."},
@@ -63,8 +63,7 @@ type episode struct {
 	Well  time.Time `json:"well,omitzero"`   // since when it has been well again
 }
 
-// defaultStep is taken for a spec that runs at times of a crontab, of which no
-// interval is known.
+// defaultStep is taken where nobody says how far apart the samples are.
 const defaultStep = 5 * time.Minute
 
 func newDetector(o measure.Options, saved json.RawMessage) (analysis.Detector, error) {

@@ -9,7 +9,7 @@ import (
 )
 
 func TestSamplesTooFarApartForTheStepAreSaidNotToBeJudged(t *testing.T) {
-	s := newSeries(t, `{"kind": "rtt"}`, 6*time.Hour) // of a spec that runs at times of a crontab: no interval is known
+	s := newSeries(t, `{"kind": "rtt"}`, 6*time.Hour) // no interval is known
 	s.feed(20*24*time.Hour, s.about(50))
 	if why := s.d.(analysis.Decliner).Declines(); !strings.Contains(why, `6h apart`) || !strings.Contains(why, `"interval"`) {
 		t.Errorf("why it is not judged: %q", why)

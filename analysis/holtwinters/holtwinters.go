@@ -21,7 +21,7 @@ func Method() analysis.Method {
 		Options: []measure.Option{
 			{Name: "seasons", Type: measure.EnumOption, Default: "day", Values: []string{"none", "day", "week", "day and week"}, Meaning: "Which seasons the series has."},
 			{Name: "season", Type: measure.EnumOption, Default: "additive", Values: []string{"additive", "multiplicative"}, Meaning: "Whether a season adds to the level or is a share of it."},
-			{Name: "interval", Type: measure.DurationOption, Min: "1s", Max: "30d", Meaning: "How far apart the values are; usually the spec's run_interval, measured when not known."},
+			{Name: "interval", Type: measure.DurationOption, Min: "1s", Max: "30d", Meaning: "How far apart the values are; what is usual for the spec when not set, measured when that is not known."},
 			{Name: "start", Type: measure.IntOption, Default: 3, Min: 2, Max: 8, Meaning: "How many seasons it learns from before it judges: the median of them, so that with 3 one may be odd."},
 			{Name: "fit", Type: measure.BoolOption, Default: false, Meaning: "Whether the constants that are not set are fitted, once, to the seasons of the start, by the least squared errors one step ahead."},
 			share("alpha", usual.Alpha, "How much of a value's news the level takes."),
@@ -98,7 +98,7 @@ var usual = Params{Alpha: 0.02, Beta: 0, Gamma: 0.1, Omega: 0.1, Phi: 0.98}
 func newDetector(p measure.Options, saved json.RawMessage) (analysis.Detector, error) {
 	d := &detector{
 		params: usual,
-		kind:   p.Text("seasons"), interval: p.Duration("interval"), turns: p.Int("start"),
+		kind:   p.Text("seasons"), interval: min(p.Duration("interval"), mostStep), turns: p.Int("start"),
 		deltaPos: p.Float("delta_pos"), deltaNeg: p.Float("delta_neg"), floor: p.Float("floor_pct"), least: p.Float("least"),
 		up: p.Text("direction") != "down", down: p.Text("direction") != "up",
 		clear: p.Int("clear"), unit: p.Text("unit"),

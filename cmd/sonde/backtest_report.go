@@ -47,7 +47,7 @@ func (t *trial) read(ctx context.Context, st *store.Store) error {
 func (t *trial) replayed() (raised, same int) {
 	spec := map[int64]time.Duration{}
 	for _, w := range t.q.Specs {
-		spec[w.ID] = max(5*time.Minute, 2*w.RunInterval)
+		spec[w.ID] = max(5*time.Minute, 2*w.Usual)
 	}
 	for _, k := range t.raised {
 		slack, ours := spec[k.ToolspecID]

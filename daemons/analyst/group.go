@@ -225,7 +225,7 @@ func (p *pass) world() (alert.World, error) {
 			}
 			f := alert.Finding{ID: one.alert, Spec: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Rule: one.rule.Name, Cause: p.cause(sp.Tool, one.rule),
 				Reason: one.reason, Severity: one.episode.Severity, Since: one.episode.Since, Raised: one.episode.Raised,
-				Interval: sp.RunInterval, Told: !one.episode.Told.IsZero(), PartOf: one.partOf}
+				Interval: sp.Usual, Told: !one.episode.Told.IsZero(), PartOf: one.partOf}
 			ofPath = ofPath || f.Cause.OfPath()
 			w.Findings = append(w.Findings, f)
 		}

@@ -185,8 +185,8 @@ func (p *pass) fit(sp *spec) error {
 		w := have[r.Name]
 		if w != nil && w.print == print {
 			w.rule, w.print, w.column = r, print, column
-			if w.interval != sp.RunInterval {
-				if err := p.renew(m, sp, w); err != nil {
+			if every := judge.Every(r, &sp.Watched); w.interval != every {
+				if err := p.renew(m, sp, w, every); err != nil {
 					return err
 				}
 			}
@@ -203,7 +203,7 @@ func (p *pass) fit(sp *spec) error {
 			delete(sp.left, r.Name)
 		}
 		sp.keep = true
-		fresh := &watch{rule: r, print: print, column: column, interval: sp.RunInterval}
+		fresh := &watch{rule: r, print: print, column: column, interval: judge.Every(r, &sp.Watched)}
 		d, _, err := p.detector(m, r, fresh.interval, sp.ID, nil)
 		if err != nil {
 			p.Log.Error("a rule makes no detector", "rule", r.Name, "spec", sp.ID, "error", err)
@@ -224,12 +224,12 @@ func (p *pass) fit(sp *spec) error {
 }
 
 // renew tells a detector that its spec runs at another interval.
-func (p *pass) renew(m analysis.Method, sp *spec, w *watch) error {
+func (p *pass) renew(m analysis.Method, sp *spec, w *watch, every time.Duration) error {
 	state, err := w.detector.Save()
 	if err != nil {
 		return fmt.Errorf("state of rule %q on spec %d: %w", w.rule.Name, sp.ID, err)
 	}
-	d, anew, err := p.detector(m, w.rule, sp.RunInterval, sp.ID, state)
+	d, anew, err := p.detector(m, w.rule, every, sp.ID, state)
 	if err != nil {
 		return fmt.Errorf("rule %q on spec %d with another interval: %w", w.rule.Name, sp.ID, err)
 	}
@@ -238,7 +238,7 @@ func (p *pass) renew(m analysis.Method, sp *spec, w *watch) error {
 		w.episode, w.reason = alert.Episode{}, ""
 	}
 	w.use(d)
-	w.interval, sp.keep = sp.RunInterval, true
+	w.interval, sp.keep = every, true
 	return nil
 }
 

@@ -25,10 +25,19 @@ func Covers(r *store.Rule, w *store.Watched) bool {
 		(r.Label == "" || slices.Contains(w.Labels, r.Label))
 }
 
+// Every is how often a spec runs, as the detector of a rule is told; 0 for unknown.
+// What finds by the clock that nothing comes is told nothing of a crontab's times:
+// a night or a weekend that they leave out is no silence.
+func Every(r *store.Rule, w *store.Watched) time.Duration {
+	if r.Method == "no-data" {
+		return w.RunInterval
+	}
+	return w.Usual
+}
+
 // Detector builds the detector of a rule for a spec that runs so often, 0 for
-// unknown; without state it starts
-// anew. Where the method wants to know how often a run comes and the rule does
-// not say, the spec does.
+// unknown; without state it starts anew. Where the method wants to know how often
+// a run comes and the rule does not say, the spec does.
 func Detector(m analysis.Method, r *store.Rule, every time.Duration, state json.RawMessage) (analysis.Detector, error) {
 	o, err := measure.ReadOptions(m.Options, r.Options)
 	if err != nil {

@@ -174,8 +174,9 @@ func (c Cron) before(minutes int64) int64 {
 
 // timing is an expression in its zone.
 type timing struct {
-	cron Cron
-	zone *time.Location
+	cron  Cron
+	zone  *time.Location
+	usual time.Duration // see Usual
 }
 
 type timingKey struct{ expr, zone string }
@@ -203,7 +204,9 @@ func compile(expr, zone string) (timing, error) {
 		return t.timing, t.err
 	}
 	if t.cron, t.err = ParseCron(expr); t.err == nil {
-		t.zone, t.err = loadZone(zone)
+		if t.zone, t.err = loadZone(zone); t.err == nil {
+			t.usual = t.cron.usual(t.zone)
+		}
 	}
 	compiled.Lock()
 	defer compiled.Unlock()

@@ -135,6 +135,37 @@ func TestInstantsAreThoseOfLookingAtEveryMinute(t *testing.T) {
 	}
 }
 
+func TestUsualDistance(t *testing.T) {
+	for _, c := range []struct {
+		expr, zone string
+		want       time.Duration
+	}{
+		{"* * * * *", "", time.Minute},
+		{"*/10 * * * *", "", 10 * time.Minute},
+		{"*/7 * * * *", "", 7 * time.Minute},
+		{"0 * * * *", "Europe/Berlin", time.Hour},
+		{"0 3 * * *", "Europe/Berlin", 24 * time.Hour}, // two days of the year are an hour shorter or longer
+		{"30 2 * * *", "America/New_York", 24 * time.Hour},
+		{"0 3 * * 1-5", "", 24 * time.Hour},
+		{"0 3 * * 1-4", "", 24 * time.Hour},
+		{"*/10 8-17 * * 1-5", "Europe/Berlin", 10 * time.Minute},
+		{"0 3 * * 0", "", 7 * 24 * time.Hour},
+		{"0,1 */6 * * *", "", 6*time.Hour - time.Minute}, // two of a kind are one time, not a distance
+		{"0 0 1 * *", "", 31 * 24 * time.Hour},
+		{"0 12 29 2 *", "", 4*365*24*time.Hour + 24*time.Hour},
+	} {
+		if got := Usual(Spec{RunAt: c.expr, TimeZone: c.zone}); got != c.want {
+			t.Errorf("%s in %q: usually %s apart, wanted %s", c.expr, c.zone, got, c.want)
+		}
+	}
+	if got := Usual(Spec{RunInterval: time.Minute}); got != time.Minute {
+		t.Errorf("every minute: usually %s apart", got)
+	}
+	if got := Usual(Spec{RunAt: "0 0 30 2 *"}); got != 0 {
+		t.Errorf("never: usually %s apart", got)
+	}
+}
+
 func TestExpressionThatNeverFiresIsRefused(t *testing.T) {
 	for expr, right := range map[string]bool{
 		"0 0 30 2 *": false, "0 0 31 4,6,9,11 *": false, "0 0 29 2 *": true, "0 0 30 2 1": true, // or on Mondays

@@ -51,6 +51,20 @@ func (s Spec) Begun(now time.Time) Spec {
 	return s
 }
 
+// Usual is how far apart the runs of s usually are, 0 for a spec without instants.
+// Nights and weekends that an expression leaves out are longer than that: at most
+// a third of the distances are.
+func Usual(s Spec) time.Duration {
+	if Check(s) != nil {
+		return 0
+	}
+	if s.RunAt == "" {
+		return s.RunInterval
+	}
+	timing, _ := compile(s.RunAt, s.TimeZone)
+	return timing.usual
+}
+
 // Next gives the first instant of s after the given one, if there is one.
 func Next(s Spec, after time.Time) (time.Time, bool) {
 	at, ok := next(&s, after.UnixMicro())

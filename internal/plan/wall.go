@@ -2,6 +2,7 @@ package plan
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -64,6 +65,27 @@ func (c Cron) next(after int64, zone *time.Location) (int64, bool) {
 		at = s.end
 	}
 	return 0, false
+}
+
+// usual is the distance that at most a third of those between instants exceed.
+// They are counted from a Monday that stays the same, so that the next process
+// has the same answer.
+func (c Cron) usual(zone *time.Location) time.Duration {
+	const enough = 64
+	distances := make([]int64, 0, enough)
+	before, ok := c.next(time.Date(2024, 1, 1, 0, 0, 0, 0, zone).UnixMicro()-1, zone)
+	for len(distances) < enough && ok {
+		var at int64
+		if at, ok = c.next(before, zone); ok {
+			distances = append(distances, at-before)
+			before = at
+		}
+	}
+	if len(distances) == 0 {
+		return 0
+	}
+	slices.Sort(distances)
+	return time.Duration(distances[len(distances)*2/3]) * time.Microsecond
 }
 
 // count gives the number of instants of c in (from, to], in microseconds.

@@ -59,7 +59,7 @@ func (r *Result) Against(incidents []store.Incident, specs []store.Watched) Mark
 				continue
 			}
 			known = true
-			slack := max(leastSlack, 2*w.RunInterval)
+			slack := max(leastSlack, 2*w.Usual)
 			for _, a := range bySpec[w.ID] {
 				if !a.stands(in.From.Add(-slack), untilOf(in).Add(slack)) {
 					continue

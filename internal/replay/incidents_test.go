@@ -20,8 +20,8 @@ func incident(from, until int, change func(*store.Incident)) store.Incident {
 }
 
 var watchedHere = []store.Watched{
-	{ID: 1, Node: "near", Tool: "ping", Labels: []string{"core"}, RunInterval: time.Minute},
-	{ID: 2, Node: "far", Tool: "ping", RunInterval: time.Minute},
+	{ID: 1, Node: "near", Tool: "ping", Labels: []string{"core"}, Usual: time.Minute},
+	{ID: 2, Node: "far", Tool: "ping", Usual: time.Minute},
 }
 
 func TestAnIncidentIsCaughtByWhatStandsInItOrIsRaisedSoonAfter(t *testing.T) {

@@ -160,7 +160,7 @@ func newSpec(q *Question, w store.Watched, column int) (*spec, error) {
 	}
 	for i := range q.Settings {
 		set := &q.Settings[i]
-		d, err := judge.Detector(q.Method, &set.Rule, w.RunInterval, nil)
+		d, err := judge.Detector(q.Method, &set.Rule, judge.Every(&set.Rule, &w), nil)
 		if err != nil {
 			return nil, fmt.Errorf("setting %q on spec %d: %w", set.Name, w.ID, err)
 		}

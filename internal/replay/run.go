@@ -181,7 +181,7 @@ func (r *runner) replay(ctx context.Context, p part) error {
 		if !some {
 			r.facts.NoData = append(r.facts.NoData, id)
 		}
-		if some && c.first.Sub(q.From) > max(24*time.Hour, 2*sp.RunInterval) {
+		if some && c.first.Sub(q.From) > max(24*time.Hour, 2*sp.Usual) {
 			r.facts.Younger++
 		}
 		r.facts.SpecHours += c.last.Sub(c.first).Hours()

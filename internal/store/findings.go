@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"sonde/internal/plan"
 )
 
 // Rule is a row of rules as the analyst uses it.
@@ -27,6 +29,7 @@ type Watched struct {
 	Monhost, Node, Tool, Label string
 	Labels                     []string      // of the node
 	RunInterval                time.Duration // 0 with run_at
+	Usual                      time.Duration // how far apart its runs usually are, with run_at too
 	Since                      time.Time
 }
 
@@ -121,7 +124,7 @@ func (j Judging) Configuration(ctx context.Context, mark uint64) (Configuration,
 
 // watched reads the enabled specs.
 func (j Judging) watched(ctx context.Context) ([]Watched, error) {
-	rows, err := j.tx.Query(ctx, `SELECT s.id, s.monhost, s.node, s.tool, s.label, n.labels, coalesce(extract(epoch FROM s.run_interval)::float8, 0),
+	rows, err := j.tx.Query(ctx, `SELECT s.id, s.monhost, s.node, s.tool, s.label, n.labels, coalesce(extract(epoch FROM s.run_interval)::float8, 0), coalesce(s.run_at, ''), s.time_zone,
 		greatest(s.timing_since, n.enabled_since)
 		FROM toolspecs s JOIN nodes n ON n.name = s.node WHERE s.enabled AND n.enabled ORDER BY s.id`)
 	if err != nil {
@@ -130,8 +133,11 @@ func (j Judging) watched(ctx context.Context) ([]Watched, error) {
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Watched, error) {
 		var w Watched
 		var every float64
-		err := row.Scan(&w.ID, &w.Monhost, &w.Node, &w.Tool, &w.Label, &w.Labels, &every, &w.Since)
+		var timing plan.Spec
+		err := row.Scan(&w.ID, &w.Monhost, &w.Node, &w.Tool, &w.Label, &w.Labels, &every, &timing.RunAt, &timing.TimeZone, &w.Since)
 		w.RunInterval = seconds(every)
+		timing.RunInterval = w.RunInterval
+		w.Usual = plan.Usual(timing)
 		return w, err
 	})
 	if err != nil {
