@@ -49,6 +49,7 @@ type engine struct {
 	key      key
 	born     time.Time // instants are counted from here, by the monotonic clock
 	wall     int64     // what the wall clock is ahead of it
+	stepped  int64     // when that was found to have changed last; -1: never
 	agenda   agenda
 	table    []*run // by slot
 	free     []uint32
@@ -59,6 +60,7 @@ type engine struct {
 	drained  int64 // when the sockets were read last
 	unread   int   // packets sent since
 	stamping bool  // the kernel gives stamps of sending
+	spread   int64 // the longest that a batch took to send before it did
 	strange  strange
 	said     strange
 	saidAt   int64
@@ -96,7 +98,7 @@ func open(log *slog.Logger, pace time.Duration, kinds ...kind) (*engine, error) 
 	}
 	var id [4]byte
 	rand.Read(id[:])
-	e := &engine{log: log, names: probes.NewNames(), pace: pace, key: key(maphash.MakeSeed()), born: time.Now(), ended: make(chan struct{}), down: make(chan struct{}),
+	e := &engine{log: log, names: probes.NewNames(), pace: pace, key: key(maphash.MakeSeed()), born: time.Now(), stepped: -1, ended: make(chan struct{}), down: make(chan struct{}),
 		to: map[[16]byte]*run{}}
 	e.v4, e.err4 = openSockets(false, binary.NativeEndian.Uint16(id[:]), kinds...)
 	e.v6, e.err6 = openSockets(true, binary.NativeEndian.Uint16(id[2:]), kinds...)

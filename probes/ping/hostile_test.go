@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -303,8 +304,13 @@ func TestStepOfTheWallClockMovesNoRoundTripTime(t *testing.T) {
 	e := started(t, raw)
 	e.Close() // its loop is over; what follows is ours
 	for _, step := range []time.Duration{time.Hour, -time.Hour, 500 * time.Microsecond} {
+		if e.v4.emptied = e.now(); !e.believed(e.v4) {
+			t.Error("without a step stamps are not believed")
+		}
 		e.wall += int64(step)
-		e.checkWall()
+		if e.believed(e.v4) {
+			t.Errorf("after a step of %s stamps are believed that may have been made before", step)
+		}
 		if ahead := time.Now().UnixNano() - e.now() - e.wall; ahead < -int64(grace) || ahead > int64(grace) {
 			t.Errorf("after a step of %s the wall clock is taken to be %s off", step, time.Duration(ahead))
 		}
@@ -327,9 +333,42 @@ func TestStepOfTheWallClockMovesNoRoundTripTime(t *testing.T) {
 	}
 	packet[0] = echoReply4
 	r.total, r.each = 2, nil
-	e.replied(e.v4, e.v4, r.to, packet, 64, sent-int64(time.Hour), sent+20_000_000, false)
+	e.replied(e.v4, r.to, packet, 64, sent-int64(time.Hour), sent+20_000_000, false)
 	if got := rttOf(r.sample.rtts[0]); got < 19*time.Millisecond || got > 21*time.Millisecond || r.sample.userStamped != 1 {
 		t.Errorf("the round-trip time is %s, %d stamped by us", got, r.sample.userStamped)
+	}
+}
+
+// A busy machine hands a reply on long after it stamped it, and takes the
+// processor away in the middle of a batch.
+func TestBusyMachineCostsNoStamp(t *testing.T) {
+	src, _ := crowd(t)
+	done := make(chan struct{})
+	defer close(done)
+	for range 2 * runtime.NumCPU() {
+		go func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+			}
+		}()
+	}
+	for i := range 20 {
+		k := []kind{raw, datagram}[i%2]
+		var e *engine
+		src.Do(func() { e = started(t, k) })
+		plans := make([]plan, batch)
+		for j := range plans {
+			plans[j] = plan{to: netip.AddrFrom4([4]byte{10, 200, byte(i), byte(j)}), count: 2, size: 56, interval: 5 * time.Millisecond, timeout: 2 * time.Second, ttl: usualTTL}
+		}
+		s, err := e.measure(t.Context(), plans...)
+		e.Close()
+		if err != nil || s.stats().received != 2*batch || s.userStamped != 0 {
+			t.Fatalf("engine %d, %s sockets: %d of %d received, %d stamped by us, %v", i, k, s.stats().received, 2*batch, s.userStamped, err)
+		}
 	}
 }
 

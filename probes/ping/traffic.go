@@ -140,6 +140,7 @@ func (e *engine) flush(s *socket, o *outgoing) error {
 	if e.stamping {
 		took = 0 // they come, and are later than this
 	}
+	e.spread = max(e.spread, took)
 	for i := range o.n {
 		r := o.runs[i]
 		k := binary.BigEndian.Uint32(s.heads[i][16:])
@@ -169,7 +170,6 @@ func (r *run) refuse(errno unix.Errno) {
 
 // drain reads stamps and replies until there are no more.
 func (e *engine) drain() error {
-	e.checkWall()
 	for _, s := range []*socket{e.v4, e.v6} {
 		if s == nil || s.under == 0 && !s.some && e.now()-s.readAt < int64(unused) {
 			continue
@@ -203,8 +203,9 @@ func (e *engine) read(s, from *socket) error {
 			return err
 		}
 		now := e.now()
+		believed := e.believed(from)
 		for i := range n {
-			e.arrived(s, from, i, now)
+			e.arrived(s, i, now, believed)
 		}
 		if n < inboxSize && (errno == 0 || errno == unix.EAGAIN) {
 			from.emptied = before
@@ -239,7 +240,16 @@ func (e *engine) checkWall() {
 			return
 		}
 	}
-	e.wall = ahead
+	e.wall, e.stepped = ahead, e.now()
+}
+
+// believed reports whether stamps of what has just been received are by the wall
+// clock as we know it. It asks the clock afterwards: no step since the socket was
+// empty last means none since they were made. When a packet was stamped is no
+// evidence by itself: on a busy machine it may be milliseconds before it is handed to us.
+func (e *engine) believed(from *socket) bool {
+	e.checkWall()
+	return e.stepped < from.emptied
 }
 
 // stamps reads the error queue: times of sending, and on datagram sockets what routers say.
@@ -250,6 +260,7 @@ func (e *engine) stamps(s, from *socket) error {
 			return err
 		}
 		now := e.now()
+		believed := e.believed(from)
 		for i := range n {
 			data, _ := s.errs.message(i)
 			var at int64
@@ -267,7 +278,9 @@ func (e *engine) stamps(s, from *socket) error {
 			switch {
 			case said == nil:
 			case said.Origin == unix.SO_EE_ORIGIN_TIMESTAMPING:
-				e.stamped(s, data, at-e.wall, now)
+				if believed {
+					e.stamped(s, data, at-e.wall, now)
+				}
 			case said.Origin == unix.SO_EE_ORIGIN_ICMP || said.Origin == unix.SO_EE_ORIGIN_ICMP6:
 				name := errorName4(said.Type, said.Code)
 				if s.v6 {
@@ -306,20 +319,21 @@ func (e *engine) stamped(s *socket, packet []byte, at, now int64) {
 	if r == nil || r.no != t.run || t.k >= uint32(r.next) {
 		return
 	}
-	// A stamp that contradicts our own clock was made on the other side of a step.
-	if own := int64(r.sample.rtts[t.k]); own > 0 && at > own-int64(grace) && at < now+int64(grace) {
+	// A stamp that contradicts our own clock is a lie of the kernel or a driver. What we take
+	// for the time of sending before the first stamp comes is guessed within its batch.
+	if own := int64(r.sample.rtts[t.k]); own > 0 && at > own-e.spread-int64(grace) && at < now+int64(grace) {
 		r.sample.rtts[t.k] = stampedByKernel(at)
 		e.stamping = true
 	}
 }
 
 // arrived looks at one message that came.
-func (e *engine) arrived(s, on *socket, i int, now int64) {
+func (e *engine) arrived(s *socket, i int, now int64, believed bool) {
 	data, cut := s.in.message(i)
 	at, ttl := int64(0), 0
 	for level, kind, n, rest := note(s.in.notes(i)); kind != 0; level, kind, n, rest = note(rest) {
 		switch {
-		case level == unix.SOL_SOCKET && kind == unix.SO_TIMESTAMPING_NEW:
+		case level == unix.SOL_SOCKET && kind == unix.SO_TIMESTAMPING_NEW && believed:
 			at = stampOf(n) - e.wall
 		case (level == unix.IPPROTO_IP && kind == unix.IP_TTL || level == unix.IPPROTO_IPV6 && kind == unix.IPV6_HOPLIMIT) && len(n) >= 4:
 			ttl = int(binary.NativeEndian.Uint32(n))
@@ -344,7 +358,7 @@ func (e *engine) arrived(s, on *socket, i int, now int64) {
 	}
 	switch {
 	case s.v6 && data[0] == echoReply6 || !s.v6 && data[0] == echoReply4:
-		e.replied(s, on, from, data, ttl, at, now, cut)
+		e.replied(s, from, data, ttl, at, now, cut)
 	case s.v6:
 		if r, ok := parseRefusal6(data, s.id); ok {
 			e.refused(r, from)
@@ -357,7 +371,7 @@ func (e *engine) arrived(s, on *socket, i int, now int64) {
 }
 
 // replied finds the packet that a reply answers.
-func (e *engine) replied(s, on *socket, from netip.Addr, icmp []byte, ttl int, at, now int64, cut bool) {
+func (e *engine) replied(s *socket, from netip.Addr, icmp []byte, ttl int, at, now int64, cut bool) {
 	t, ok := e.key.read(icmp)
 	if !ok {
 		e.damaged(from, icmp)
@@ -384,10 +398,8 @@ func (e *engine) replied(s, on *socket, from netip.Addr, icmp []byte, ttl int, a
 		r.sample.duplicates++
 		return
 	}
-	// A stamp that contradicts our own clock was made on the other side of a
-	// step: what we read now had not come when we read to the end last. Without a
-	// stamp the moment of reading must do.
-	if at < max(sent, on.emptied)-int64(grace) || at > now+int64(grace) || at == 0 {
+	// Without a stamp, or with one that contradicts our own clock, the moment of reading must do.
+	if at < sent-int64(grace) || at > now+int64(grace) || at == 0 {
 		at = now
 		r.sample.userStamped++
 	} else if sent&1 == 0 {
