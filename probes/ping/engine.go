@@ -56,11 +56,13 @@ type engine struct {
 	runs     uint32
 	to       map[[16]byte]*run // the first of those that measure an address
 	expiring []*run
-	paced    int64 // the next packet may go now
-	drained  int64 // when the sockets were read last
-	unread   int   // packets sent since
-	stamping bool  // the kernel gives stamps of sending
-	spread   int64 // the longest that a batch took to send before it did
+	paced    int64         // the next packet may go now
+	drained  int64         // when the sockets were read last
+	unread   int           // packets sent since
+	stamping bool          // the kernel gives stamps of sending
+	spread   int64         // the longest that a batch took to send before it did
+	burst    int           // packets sent since we slept
+	wait     time.Duration // how long what is due next waits for company
 	strange  strange
 	said     strange
 	saidAt   int64
@@ -73,9 +75,10 @@ type strange struct{ late, forged int }
 const (
 	// usualPace keeps 10,000 runs that begin together from being one burst.
 	usualPace = 10 * time.Microsecond
-	// quantum is how long what is due next may wait for company: waking costs as
-	// much as sending.
-	quantum = 2 * time.Millisecond
+	// What is due next may wait so long for company, as waking costs more than sending: the
+	// longer, the fewer packets there are, so that no burst is longer than a batch or two.
+	leastWait = 2 * time.Millisecond
+	mostWait  = 8 * time.Millisecond
 	// often is how long replies may lie in the kernel while we send anyway. They
 	// carry their time, and nobody waits for one; but the buffer is limited.
 	often = 10 * time.Millisecond
@@ -359,6 +362,7 @@ func (e *engine) work() error {
 		if err != nil {
 			return err
 		}
+		e.burst += sent
 		if e.unread += sent; e.unread >= batch || len(e.expiring) > 0 || now-e.drained > int64(often) {
 			if err := e.drain(); err != nil {
 				return err
@@ -506,7 +510,7 @@ func (e *engine) sleep() error {
 	if next-now <= int64(often) {
 		// The runtime's own sleep: a system call that blocks a thousand times a
 		// second would keep the runtime busy taking our processor away.
-		time.Sleep(max(time.Duration(next-now), quantum))
+		time.Sleep(max(time.Duration(next-now), e.company()))
 		return nil
 	}
 	// Nothing to send for a while: replies may wake us.
@@ -541,6 +545,24 @@ func (e *engine) sleep() error {
 		}
 	}
 	return nil
+}
+
+// company is how long to wait for what is due next and what comes with it; a run
+// keeps the distance of its packets to a quarter.
+func (e *engine) company() time.Duration {
+	switch {
+	case e.burst >= batch:
+		e.wait /= 2
+	case e.burst < batch/2:
+		e.wait *= 2
+	}
+	e.wait, e.burst = min(max(e.wait, leastWait), mostWait), 0
+	if len(e.agenda) > 0 {
+		if r := e.table[e.agenda[0].slot]; r != nil {
+			return min(e.wait, max(r.interval/4, leastWait))
+		}
+	}
+	return e.wait
 }
 
 // agenda is a heap of what runs do next, in order of time. Runs that ended
