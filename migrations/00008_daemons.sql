@@ -30,12 +30,13 @@ COMMENT ON COLUMN daemons.facts IS 'Counters of its own: {"made": 120, "doubles"
 CREATE TABLE schema_info (
     only_one       boolean PRIMARY KEY DEFAULT true CHECK (only_one),
     version        bigint NOT NULL,
+    sha256         text NOT NULL,
     oldest_program text NOT NULL
 );
-INSERT INTO schema_info (version, oldest_program) VALUES (8, '0.1.0');
 COMMENT ON TABLE schema_info IS 'The version of this schema and the oldest program that may use it. One row.';
 COMMENT ON COLUMN schema_info.only_one IS 'There is one row.';
 COMMENT ON COLUMN schema_info.version IS 'Number of the newest migration.';
+COMMENT ON COLUMN schema_info.sha256 IS 'Of the text of all migrations up to it: a program whose migrations were others must not use this schema.';
 COMMENT ON COLUMN schema_info.oldest_program IS 'A daemon runs when its version is at least this.';
 
 -- Roles belong to the whole server: others may make them at the same moment, and we may not have the right.

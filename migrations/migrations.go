@@ -10,11 +10,14 @@ package migrations
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"embed"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -85,6 +88,9 @@ func Up(ctx context.Context, dsn string, catalog Catalog) (Report, error) {
 		return Report{}, fmt.Errorf("read migrations: %w", err)
 	}
 	report := Report{Applied: []string{}, Problems: []string{}}
+	if err := foreign(ctx, db); err != nil {
+		return report, err
+	}
 	results, err := provider.Up(ctx)
 	if err != nil {
 		return report, fmt.Errorf("migrate: %w", explain(err))
@@ -95,16 +101,76 @@ func Up(ctx context.Context, dsn string, catalog Catalog) (Report, error) {
 	if report.Version, err = provider.GetDBVersion(ctx); err != nil {
 		return report, fmt.Errorf("read schema version: %w", err)
 	}
-	if err := fill(ctx, db, catalog); err != nil {
+	if err := fill(ctx, db, catalog, report.Version); err != nil {
 		return report, fmt.Errorf("write catalogue: %w", explain(err))
 	}
 	report.Problems, err = recheck(ctx, db)
 	return report, err
 }
 
+// oldestProgram may use the schema that these migrations make.
+const oldestProgram = "0.1.0"
+
+// digest is the SHA-256 of the text of all migrations up to a version.
+func digest(version int64) (string, error) {
+	names, err := fs.Glob(files, "*.sql") // sorted
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	for _, name := range names {
+		n, err := goose.NumericComponent(name)
+		if err != nil {
+			return "", err
+		}
+		if n > version {
+			break
+		}
+		text, err := files.ReadFile(name)
+		if err != nil {
+			return "", err
+		}
+		sum.Write(text)
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// foreign refuses a schema that was made by other migrations of the same
+// numbers: until a version is released they change in place.
+func foreign(ctx context.Context, db *sql.DB) error {
+	var made bool
+	if err := db.QueryRowContext(ctx, `SELECT to_regclass('schema_info') IS NOT NULL`).Scan(&made); err != nil || !made {
+		return err
+	}
+	var version int64
+	var sum string
+	err := db.QueryRowContext(ctx, `SELECT version, sha256 FROM schema_info`).Scan(&version, &sum)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil // somebody else is about to write it
+	}
+	var pg *pgconn.PgError
+	if err != nil && !(errors.As(err, &pg) && pg.Code == "42703") { // no such column: older still
+		return fmt.Errorf("read the schema's version: %w", err)
+	}
+	all, err := fs.Glob(files, "*.sql")
+	if err != nil || version > int64(len(all)) {
+		return err // a newer schema: oldest_program says whether we may use it
+	}
+	ours, err := digest(version)
+	if err != nil || ours == sum {
+		return err
+	}
+	return errors.New("this database was made by another state of Sonde: its migrations were not these, and until a version is released they change in place. " +
+		"Use the program that made it, or give this one a database of its own (another folder for --data, another name in the URL)")
+}
+
 // fill writes the catalogue in one transaction. Rows of tools this version does
 // not know stay, because specs refer to them; they are marked.
-func fill(ctx context.Context, db *sql.DB, c Catalog) error {
+func fill(ctx context.Context, db *sql.DB, c Catalog, version int64) error {
+	sum, err := digest(version)
+	if err != nil {
+		return err
+	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -116,6 +182,9 @@ func fill(ctx context.Context, db *sql.DB, c Catalog) error {
 		}
 	}
 	exec(`SELECT pg_advisory_xact_lock(hashtext('sonde catalogue'))`)
+	exec(`INSERT INTO schema_info (version, sha256, oldest_program) VALUES ($1, $2, $3)
+		ON CONFLICT (only_one) DO UPDATE SET version = excluded.version, sha256 = excluded.sha256, oldest_program = excluded.oldest_program
+		WHERE schema_info.version < excluded.version`, version, sum, oldestProgram)
 	exec(`INSERT INTO schedule_mark (planned_to) VALUES (now()) ON CONFLICT DO NOTHING`)
 	exec(`INSERT INTO analyst_mark (read_xid) VALUES (pg_snapshot_xmin(pg_current_snapshot())) ON CONFLICT DO NOTHING`)
 	exec(`UPDATE tools SET known = false`)

@@ -57,6 +57,36 @@ func TestTenDaemonsMayMigrateAtOnce(t *testing.T) {
 	}
 }
 
+// Before the first release migrations change in place; whoever keeps a database
+// of an earlier state is told, instead of meeting columns that are not there.
+func TestDatabaseOfOtherMigrationsIsRefused(t *testing.T) {
+	for _, of := range []string{
+		`UPDATE schema_info SET sha256 = 'abc'`,
+		`ALTER TABLE schema_info DROP COLUMN sha256`, // before there was one
+	} {
+		dsn, c := pgtest.Bare(t), real(t)
+		report, err := migrations.Up(t.Context(), dsn, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := pgx.Connect(t.Context(), dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(t.Context())
+		var version int64
+		if err := conn.QueryRow(t.Context(), `SELECT version FROM schema_info`).Scan(&version); err != nil || version != report.Version {
+			t.Errorf("schema_info says version %d (%v), there are %d migrations", version, err, report.Version)
+		}
+		if _, err := conn.Exec(t.Context(), of); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := migrations.Up(t.Context(), dsn, c); err == nil || !strings.Contains(err.Error(), "made by another state of Sonde") {
+			t.Errorf("after %q: %v", of, err)
+		}
+	}
+}
+
 func TestUpTwiceChangesNothingThatPeopleChanged(t *testing.T) {
 	dsn, c := pgtest.Bare(t), real(t)
 	if _, err := migrations.Up(t.Context(), dsn, c); err != nil {
