@@ -128,7 +128,7 @@ COMMENT ON COLUMN detectors.judged_to IS 'due_at of the newest sample in state; 
 COMMENT ON COLUMN detectors.read_to IS 'The transactions whose rows are in state; what the mark has read beyond them is fed again after a restart, and tells nobody.';
 COMMENT ON COLUMN detectors.state IS 'By rule: the state of its detector, as of judged_to. Written now and then, and at once when stored rows could not bring it back.';
 COMMENT ON COLUMN detectors.kept_at IS 'When state was written.';
-COMMENT ON COLUMN detectors.episodes IS 'By rule: its episode and its open alert, as of the mark; a rule at rest is left out.';
+COMMENT ON COLUMN detectors.episodes IS 'By rule: its episode, its open alert, and what is owed since an alert could not be raised, as of the mark; a rule at rest is left out.';
 COMMENT ON COLUMN detectors.not_judged IS 'By rule: the sentence why its detector does not judge, as of the mark; a rule that judges is left out.';
 COMMENT ON COLUMN detectors.missed IS 'Missed runs that were judged since state was written, as of the mark: a late result may replace their rows, so a restart takes them from here.';
 

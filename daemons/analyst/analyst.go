@@ -91,8 +91,9 @@ type session struct {
 	changed  *atomic.Bool
 	tickedAt time.Time
 	platform platform
-	mesh     map[string]*mesh // by rule
-	hidden   map[int64]hiding // by alert, as of the last pass
+	mesh     map[string]*mesh  // by rule
+	hidden   map[int64]hiding  // by alert, as of the last pass
+	unraised map[string]string // by rule: why its alerts cannot be raised, as it was logged
 	behind   bool
 	markedAt time.Time
 	caughtUp time.Time
@@ -209,7 +210,7 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 
 func newSession(a *Analyst, db *store.Analyst, changed *atomic.Bool) *session {
 	s := &session{Analyst: a, db: db, caughtUp: time.Now(), changed: changed,
-		series: map[string]store.Series{}, methods: map[string]analysis.Method{}, specs: map[int64]*spec{}, restless: map[int64]bool{}, options: map[string]measure.Options{}, gone: map[int64]map[string]savedEpisode{}, hidden: map[int64]hiding{}, mesh: map[string]*mesh{}}
+		series: map[string]store.Series{}, methods: map[string]analysis.Method{}, specs: map[int64]*spec{}, restless: map[int64]bool{}, options: map[string]measure.Options{}, gone: map[int64]map[string]savedEpisode{}, hidden: map[int64]hiding{}, unraised: map[string]string{}, mesh: map[string]*mesh{}}
 	seen := map[string]bool{}
 	for _, t := range a.Tools {
 		series := store.Series{Table: t.Table, Routes: judge.FindsRoutes(t.Columns)}
@@ -252,6 +253,9 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 		}
 	}
 	if p.attention, err = j.Attention(ctx); err != nil {
+		return 0, err
+	}
+	if err := p.pay(); err != nil {
 		return 0, err
 	}
 	part := store.Part{Read: mark.Read, Seen: mark.Seen, Until: mark.Seen.Xmax}

@@ -13,6 +13,9 @@
 // folded then, tell nobody. What stored rows could not tell again is written at
 // once: docs/decisions/detector-state.md.
 //
+// An alert that cannot be raised stops no other: what its detector said is owed,
+// saved with the episode, and folded by a later pass.
+//
 // What is new is told by transaction: all that the snapshot of the last pass
 // could not see. So nothing slips by that was committed out of order, and a
 // forgotten open session stops nothing.

@@ -1,6 +1,7 @@
 package analyst
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -46,6 +47,7 @@ type standing struct {
 	Monhost string        `json:"monhost,omitempty"`
 	Members []int64       `json:"members,omitempty"` // of a shared hop or many nodes
 	Mesh    bool          `json:"mesh,omitempty"`    // of a rule that looks at many series: see meshes
+	Owed    []owed        `json:"owed,omitempty"`
 }
 
 // held is a monitoring host whose new data wait for its spools.
@@ -164,6 +166,9 @@ func (p *pass) group() error {
 		by := h.By
 		if h.Rule != "" {
 			if s := p.platform.Episodes[alert.StandingKey(h.Rule, h.Subject)]; s != nil {
+				if len(s.Owed) > 0 {
+					continue // it cannot be raised
+				}
 				by = s.Alert
 			}
 		} else if by != 0 {
@@ -401,12 +406,18 @@ func (p *pass) standingVerdict(row store.Alert, mute string, policy alert.Policy
 	if st == nil {
 		st = &standing{}
 	}
+	if n := len(st.Owed); n > 0 { // what is said of it each pass is kept once
+		if st.Owed[n-1].Verdict.Kind != v.Kind {
+			st.Owed, p.session.platform.dirty = owe(st.Owed, *v, false), true
+		}
+		return nil
+	}
 	before := st.Episode
 	f := alert.Facts{Mute: mute, Quiet: p.planned(row.Monhost, nil, p.now)}
 	p.heed(&f, st.Alert)
 	var next alert.Episode
 	var d measure.Decision
-	due := true
+	due, said := true, *v
 	switch {
 	case v.Kind == measure.Bad && (before.Phase != alert.Open || alert.Graver(before.Severity, v.Severity) != before.Severity),
 		v.Kind == measure.Good && before.Phase == alert.Open:
@@ -421,6 +432,11 @@ func (p *pass) standingVerdict(row store.Alert, mute string, policy alert.Policy
 	about := notify.Alert{Rule: row.Rule, Subject: row.Subject, Monhost: row.Monhost}
 	row.Planned = f.Quiet != ""
 	t, err := p.record(about, row, &st.Alert, before, next, d, v, false)
+	if errors.Is(err, errOwed) {
+		st.Owed, st.Monhost = owe(nil, said, false), row.Monhost
+		p.platform.Episodes[key], p.session.platform.dirty = st, true
+		return nil
+	}
 	if err != nil {
 		return err
 	}

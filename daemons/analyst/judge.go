@@ -3,6 +3,7 @@ package analyst
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -218,7 +219,7 @@ func (p *pass) timeFor(sp *spec) time.Time {
 	return at
 }
 
-// verdict folds one verdict into its episode.
+// verdict takes what a detector says.
 func (p *pass) verdict(sp *spec, w *watch, v measure.Verdict, late bool) error {
 	sp.dirty = true
 	if v.Kind == measure.Bad && w.rule.Method == routeMethod {
@@ -229,9 +230,23 @@ func (p *pass) verdict(sp *spec, w *watch, v measure.Verdict, late bool) error {
 	if v.Kind == measure.Bad {
 		w.reason, _ = v.Evidence["reason"].(string)
 	}
+	if len(w.owed) > 0 {
+		w.owed = owe(w.owed, v, late) // behind what came before
+		return nil
+	}
+	return p.fold(sp, w, v, late)
+}
+
+// fold folds a verdict into its episode; what cannot be raised is owed.
+func (p *pass) fold(sp *spec, w *watch, v measure.Verdict, late bool) error {
 	before := w.episode
 	next, d := judge.Fold(w.rule, before, p.facts(sp, w, v.At, late), &v)
-	if err := p.decide(sp, w, before, next, d, &v, late); err != nil {
+	switch err := p.decide(sp, w, before, next, d, &v, late); {
+	case errors.Is(err, errOwed):
+		w.owed = owe(nil, v, late)
+		p.restless[sp.ID] = true
+		return nil
+	case err != nil:
 		return err
 	}
 	p.excursion(sp, w, v)
@@ -240,10 +255,7 @@ func (p *pass) verdict(sp *spec, w *watch, v measure.Verdict, late bool) error {
 
 // facts of the moment at for a verdict or tick on one watch.
 func (p *pass) facts(sp *spec, w *watch, at time.Time, late bool) alert.Facts {
-	f := alert.Facts{Late: late}
-	if w.rule.Shadow {
-		f.Mute = fmt.Sprintf("rule %q is in shadow: recorded only", w.rule.Name)
-	}
+	f := alert.Facts{Late: late, Mute: muteOf(w.rule)}
 	f.Quiet = p.planned(sp.Node, sp.Labels, at)
 	if h, ok := p.session.hidden[w.alert]; ok && f.Quiet == "" && w.alert != 0 {
 		f.Quiet = h.why
@@ -297,7 +309,7 @@ func (p *pass) restlessSpecs() []*spec {
 func (p *pass) tickEpisodes() error {
 	for _, sp := range p.restlessSpecs() {
 		for _, w := range sp.watches {
-			if w.episode.Phase == alert.Nothing || p.held(sp.Monhost) || p.behind {
+			if w.episode.Phase == alert.Nothing || len(w.owed) > 0 || p.held(sp.Monhost) || p.behind {
 				continue
 			}
 			before := w.episode
@@ -306,7 +318,7 @@ func (p *pass) tickEpisodes() error {
 				continue
 			}
 			sp.dirty = true
-			if err := p.decide(sp, w, before, next, d, nil, false); err != nil {
+			if err := p.decide(sp, w, before, next, d, nil, false); err != nil && !errors.Is(err, errOwed) { // the next pass finds it due again
 				return err
 			}
 		}

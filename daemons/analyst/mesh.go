@@ -193,14 +193,10 @@ func (p *pass) together(r *store.Rule, m *mesh, f joint.Finding) *measure.Verdic
 // meshVerdict folds a verdict about many series into their episode.
 func (p *pass) meshVerdict(r *store.Rule, subject string, v *measure.Verdict) error {
 	key := alert.StandingKey(r.Name, subject)
-	if st := p.platform.Episodes[key]; v.Kind == measure.Good && (st == nil || st.Episode.Phase == alert.Nothing) {
+	if st := p.platform.Episodes[key]; v.Kind == measure.Good && (st == nil || st.Episode.Phase == alert.Nothing && len(st.Owed) == 0) {
 		return nil
 	}
-	mute := ""
-	if r.Shadow {
-		mute = fmt.Sprintf("rule %q is in shadow: recorded only", r.Name)
-	}
-	if err := p.standingVerdict(store.Alert{Subject: subject, Rule: r.Name, Shadow: r.Shadow}, mute, judge.Policy(r), v); err != nil {
+	if err := p.standingVerdict(store.Alert{Subject: subject, Rule: r.Name, Shadow: r.Shadow}, muteOf(r), judge.Policy(r), v); err != nil {
 		return err
 	}
 	if st := p.platform.Episodes[key]; st != nil {

@@ -30,7 +30,8 @@ type told struct {
 	dropped bool
 }
 
-// decide writes down what was decided, and makes it so.
+// decide writes down what was decided, and makes it so; errOwed says that the
+// alert could not be raised, and all is as it was.
 func (p *pass) decide(sp *spec, w *watch, before, next alert.Episode, d measure.Decision, v *measure.Verdict, late bool) error {
 	about := notify.Alert{Rule: w.rule.Name, Node: sp.Node, Tool: sp.Tool, Metric: w.rule.Metric, Monhost: sp.Monhost}
 	row := store.Alert{ToolspecID: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Tool: sp.Tool, Label: sp.Label, Metric: w.rule.Metric, Rule: w.rule.Name,
@@ -70,7 +71,7 @@ func (p *pass) decide(sp *spec, w *watch, before, next alert.Episode, d measure.
 }
 
 // record opens, feeds or closes the alert of an episode and writes its finding.
-// It gives what people are to hear, nil for nothing.
+// It gives what people are to hear, nil for nothing; after errOwed nothing is written.
 func (p *pass) record(about notify.Alert, row store.Alert, id *int64, before, next alert.Episode, d measure.Decision, v *measure.Verdict, late bool) (*told, error) {
 	f := store.NewFinding{ToolspecID: row.ToolspecID, Monhost: row.Monhost, Node: row.Node, Tool: row.Tool, Metric: row.Metric, Rule: row.Rule,
 		Kind: string(measure.Bad), Severity: string(d.Severity), At: d.At, Since: before.Since, Decision: string(d.Action), Reason: d.Reason, Text: d.Text}
@@ -94,13 +95,11 @@ func (p *pass) record(about notify.Alert, row store.Alert, id *int64, before, ne
 				row.Evidence[name] = value
 			}
 		}
-		if err := p.closeFirst(row); err != nil {
+		opened, err := p.open(row)
+		if err != nil {
 			return nil, err
 		}
-		var err error
-		if *id, err = p.j.OpenAlert(p.ctx, row); err != nil {
-			return nil, err
-		}
+		*id = opened
 	case d.Action == measure.None && f.Kind == string(measure.Note):
 		f.Decision = "note"
 	case d.Action == measure.None && next.Phase == alert.Waiting:
@@ -141,12 +140,15 @@ func (p *pass) closeFirst(row store.Alert) error {
 	if c == nil {
 		return nil
 	}
-	delete(p.closed, keyOf(row))
-	if err := p.j.Write(p.ctx, store.Found{Changes: []store.AlertChange{*c}}); err != nil {
-		return err
+	return p.j.Write(p.ctx, store.Found{Changes: []store.AlertChange{*c}})
+}
+
+// closedFirst notes that this has been written.
+func (p *pass) closedFirst(row store.Alert) {
+	if c := p.closed[keyOf(row)]; c != nil {
+		delete(p.closed, keyOf(row))
+		c.Findings = 0 // counted; the rest is the same when it is written again with what people were told
 	}
-	c.Findings = 0 // counted; the rest is the same when it is written again with what people were told
-	return nil
 }
 
 func keyOf(a store.Alert) string {

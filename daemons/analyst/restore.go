@@ -145,7 +145,7 @@ func (s *session) revive(row store.DetectorState, watched map[int64]store.Watche
 			continue
 		}
 		one := &watch{rule: r, print: sd.Print, interval: sd.Interval, column: column,
-			episode: e.Episode, alert: e.Alert, opened: e.Opened, partOf: e.PartOf, reason: e.Reason, declines: not[r.Name]}
+			episode: e.Episode, alert: e.Alert, opened: e.Opened, partOf: e.PartOf, reason: e.Reason, declines: not[r.Name], owed: e.Owed}
 		one.use(d)
 		sp.watches = append(sp.watches, one)
 		if !one.atRest() {

@@ -134,6 +134,7 @@ func newStage(t *testing.T, start time.Time) *stage {
 	st.exec(`INSERT INTO monhosts (name, last_seen_at) VALUES ('pi', now() + interval '1 hour')`)
 	st.exec(`INSERT INTO methods (name, meaning) VALUES ('jumpy', 'jumps')`)
 	st.exec(`INSERT INTO rules (name, method, tool, metric) VALUES ('jumps', 'jumpy', 'ping', 'rtt_median_ms')`)
+	st.exec(`CREATE FUNCTION refused() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$`)
 	st.exec(`SELECT sonde_make_partitions('pingdata', $1::date - 1, $1::date + 1)`, start)
 	st.exec(`INSERT INTO daemons (monhost, name, pid, version, started_at, promised_at, spool_files, reported_at)
 		VALUES ('pi', 'loader', 1, '0.1.0', now(), now() + interval '1 hour', 0, now() + interval '1 hour')`)
@@ -268,10 +269,19 @@ const storing = `INSERT INTO pingdata (toolspec_id, due_at, outcome, reason, los
 	ON CONFLICT (toolspec_id, due_at) DO UPDATE SET outcome = excluded.outcome, reason = excluded.reason, loss_pct = excluded.loss_pct, rtt_median_ms = excluded.rtt_median_ms,
 		late = excluded.late, stored_xid = pg_current_xact_id() WHERE pingdata.outcome = 'missed'`
 
+// refuse lets the database take no alert of a rule, or take them again.
+func (st *stage) refuse(on bool) {
+	if on {
+		st.exec(`CREATE TRIGGER refused BEFORE INSERT ON alerts FOR EACH ROW WHEN (NEW.rule IN ('jumps', 'clock')) EXECUTE FUNCTION refused()`)
+	} else {
+		st.exec(`DROP TRIGGER IF EXISTS refused ON alerts`)
+	}
+}
+
 // story makes up what happens in n passes: results in order and late ones, runs
 // that fail, that are missed, and that come all the same, transactions that stay
 // open, spools that are waited for, gaps, rules that change, specs that are
-// switched off and on, and a clock that steps back.
+// switched off and on, a clock that steps back, and alerts that cannot be raised.
 func story(r *rand.Rand, n int) []act {
 	var acts []act
 	minute := make([]int, stageSpecs+1)
@@ -312,7 +322,7 @@ func story(r *rand.Rand, n int) []act {
 			}
 		}
 	}
-	enabled, held := true, false
+	enabled, held, refused := true, false, false
 	for range n {
 		var rows [][]any
 		for spec := 1; spec <= stageSpecs; spec++ {
@@ -330,7 +340,7 @@ func story(r *rand.Rand, n int) []act {
 			}
 		}
 		acts = append(acts, stored(rows, false))
-		switch r.IntN(9) {
+		switch r.IntN(10) {
 		case 0:
 			acts = append(acts, stored(kept, false))
 			kept = nil
@@ -385,6 +395,10 @@ func story(r *rand.Rand, n int) []act {
 					st.exec(`INSERT INTO clock_steps (seconds, from_at, until_at) VALUES (-180, $1, $2)`, st.start.Add(time.Duration(back)*time.Minute), st.start.Add(time.Duration(back+3)*time.Minute))
 				})
 			}
+		case 9:
+			refused = !refused
+			on := refused
+			acts = append(acts, func(st *stage) { st.refuse(on) })
 		}
 		tick := r.IntN(4) == 0
 		acts = append(acts, func(st *stage) { st.pass(tick) })
@@ -396,6 +410,7 @@ func story(r *rand.Rand, n int) []act {
 			}
 		}
 		st.exec(`UPDATE daemons SET spool_files = 0`)
+		st.refuse(false)
 		st.pass(true)
 		st.pass(false)
 	})

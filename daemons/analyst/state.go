@@ -59,6 +59,7 @@ type savedEpisode struct {
 	PartOf  int64         `json:"part_of,omitempty"`
 	Hidden  string        `json:"hidden,omitempty"` // why it is not told for itself
 	Reason  string        `json:"reason,omitempty"`
+	Owed    []owed        `json:"owed,omitempty"`
 
 	why string // the sentence with which it ends, where its detector is none of it any more
 }
@@ -71,8 +72,8 @@ func (s *session) save(sp *spec, whole bool) (store.DetectorState, error) {
 	}
 	episodes, not := map[string]savedEpisode{}, map[string]string{}
 	for _, w := range sp.watches {
-		if w.episode.Phase != alert.Nothing || len(w.episode.Starts) > 0 || w.alert != 0 || w.reason != "" {
-			episodes[w.rule.Name] = savedEpisode{Episode: w.episode, Alert: w.alert, Opened: w.opened, PartOf: w.partOf, Hidden: s.hidden[w.alert].why, Reason: w.reason}
+		if w.episode.Phase != alert.Nothing || len(w.episode.Starts) > 0 || w.alert != 0 || w.reason != "" || len(w.owed) > 0 {
+			episodes[w.rule.Name] = savedEpisode{Episode: w.episode, Alert: w.alert, Opened: w.opened, PartOf: w.partOf, Hidden: s.hidden[w.alert].why, Reason: w.reason, Owed: w.owed}
 		}
 		if w.declines != "" {
 			not[w.rule.Name] = w.declines

@@ -50,6 +50,7 @@ type watch struct {
 	partOf   int64     // the alert that hides it
 	reason   string    // of the last run behind the last bad verdict
 	declines string    // why it does not judge, "" when it does
+	owed     []owed    // verdicts that are not folded yet
 
 	recorder analysis.Recorder // the detector, if it is one
 	decliner analysis.Decliner // the detector, if it is one
@@ -67,7 +68,9 @@ func (w *watch) use(d analysis.Detector) {
 
 // atRest reports whether time alone changes nothing: neither an alert is open nor
 // an episode under way.
-func (w *watch) atRest() bool { return w.alert == 0 && w.episode.Phase == alert.Nothing }
+func (w *watch) atRest() bool {
+	return w.alert == 0 && w.episode.Phase == alert.Nothing && len(w.owed) == 0
+}
 
 // prints tells detectors of rules apart.
 func prints(c store.Configuration) ([]string, error) {
@@ -235,7 +238,7 @@ func (p *pass) renew(m analysis.Method, sp *spec, w *watch, every time.Duration)
 	}
 	if anew { // it knows nothing of the episode, and would never end it
 		p.drop(sp, w, "it is judged anew: its interval was changed")
-		w.episode, w.reason = alert.Episode{}, ""
+		w.episode, w.reason, w.owed = alert.Episode{}, "", nil
 	}
 	w.use(d)
 	w.interval, sp.keep = every, true
