@@ -81,11 +81,9 @@ func optional(v any, absent bool) any {
 // is lost are given back with ErrLeaseLost and nothing of them is stored; for
 // any other error nothing of the batch is. Either way Load is what comes next.
 func (s *Store) Finish(ctx context.Context, t Table, ends []*RunEnd, w Claimant) (lost []*RunEnd, err error) {
-	ids, dues, attempts, places := make(bigints, len(ends)), make(instants, len(ends)), make(ints, len(ends)), make(tids, len(ends))
-	placed := true
+	places, placed := make(tids, len(ends)), true
 	for i, e := range ends {
-		ids[i], dues[i], attempts[i], places[i] = bigint(e.ToolspecID), instant(e.DueAt), pgtype.Int4{Int32: int32(e.Attempt), Valid: true}, e.Place
-		placed = placed && e.Place.Valid
+		places[i], placed = e.Place, placed && e.Place.Valid
 	}
 	// All who number routes lock the rows of routeno in one order.
 	sorted := slices.Clone(ends)
@@ -97,40 +95,26 @@ func (s *Store) Finish(ctx context.Context, t Table, ends []*RunEnd, w Claimant)
 		return s.inTx(ctx, func(tx pgx.Tx) error {
 			batch := &pgx.Batch{}
 			batch.Queue(settings)
-			batch.Queue(remove, args...)
+			batch.Queue(remove+` RETURNING toolspec_id, due_at, attempt`, args...)
 			answers := tx.SendBatch(ctx, batch)
 			defer answers.Close()
 			if _, err := answers.Exec(); err != nil {
 				return err
 			}
-			keep := sorted
-			if all {
-				tag, err := answers.Exec()
-				if err := errors.Join(err, answers.Close()); err != nil {
-					return err
-				}
-				if int(tag.RowsAffected()) < len(ends) {
-					return errMoved
-				}
-			} else {
-				rows, err := answers.Query()
-				if err != nil {
-					return err
-				}
-				ours, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (key measure.RunKey, err error) {
-					err = row.Scan(&key.ToolspecID, &key.DueAt)
-					key.DueAt = key.DueAt.UTC()
-					return key, err
-				})
-				if err := errors.Join(err, answers.Close()); err != nil {
-					return err
-				}
-				if len(ours) < len(ends) {
-					keep, lost = leased(sorted, ours)
-				}
+			rows, err := answers.Query()
+			if err != nil {
+				return err
+			}
+			ours, err := leases(rows, len(ends))
+			if err := errors.Join(err, answers.Close()); err != nil {
+				return err
+			}
+			var keep []*RunEnd
+			if keep, lost = leased(sorted, ours); all && len(lost) > 0 {
+				return errMoved // what was deleted instead comes back with the transaction's end
 			}
 			row := make([]any, 0, len(runColumns)+len(t.Columns))
-			_, err := tx.CopyFrom(ctx, pgx.Identifier{t.Name}, append(append([]string(nil), runColumns...), t.Columns...),
+			_, err = tx.CopyFrom(ctx, pgx.Identifier{t.Name}, append(append([]string(nil), runColumns...), t.Columns...),
 				pgx.CopyFromSlice(len(keep), func(i int) ([]any, error) { // each row is written before the next is asked for
 					row = keep[i].values(row[:0], len(t.Columns), false)
 					return row, nil
@@ -138,33 +122,33 @@ func (s *Store) Finish(ctx context.Context, t Table, ends []*RunEnd, w Claimant)
 			return err
 		})
 	}
-	byKey := func(lock string) string {
-		return `DELETE FROM schedule WHERE ctid = ANY (ARRAY(
+	byKey := func(settings, lock string) error {
+		ids, dues, attempts := make(bigints, len(ends)), make(instants, len(ends)), make(ints, len(ends))
+		for i, e := range ends {
+			ids[i], dues[i], attempts[i] = bigint(e.ToolspecID), instant(e.DueAt), pgtype.Int4{Int32: int32(e.Attempt), Valid: true}
+		}
+		return finish(settings, `DELETE FROM schedule WHERE ctid = ANY (ARRAY(
 				SELECT q.ctid FROM unnest($1::bigint[], $2::timestamptz[], $3::int[]) AS k (id, due, attempt)
 				CROSS JOIN LATERAL (SELECT s.ctid FROM schedule s
 					WHERE s.monhost = $5 AND s.tool = $6 AND s.due_at = k.due AND s.toolspec_id = k.id AND s.attempt = k.attempt AND s.state = 'claimed' AND s.claimed_by = $4
-					` + lock + `) q))
-				AND state = 'claimed' AND claimed_by = $4
-			RETURNING toolspec_id, due_at`
+					`+lock+`) q))
+				AND state = 'claimed' AND claimed_by = $4`,
+			false, ids, dues, attempts, w.Name, w.Monhost, w.Tool)
 	}
-	// Nearly always every row lies where it was claimed. Another run may lie there
-	// by now, so that the key is compared as well.
+	// Nearly always every row lies where it was claimed. Another run of ours may lie
+	// there by now: which ones were deleted is compared here. Looking each up in SQL
+	// by place and key asked the kernel for the length of the table each time.
 	err = errMoved
 	if placed {
-		err = finish(byIndexSoon, `DELETE FROM schedule WHERE ctid = ANY (ARRAY(
-				SELECT q.ctid FROM unnest($1::tid[], $2::bigint[], $3::timestamptz[], $4::int[]) AS k (place, id, due, attempt)
-				CROSS JOIN LATERAL (SELECT s.ctid FROM schedule s
-					WHERE s.ctid = k.place AND s.toolspec_id = k.id AND s.due_at = k.due AND s.attempt = k.attempt OFFSET 0) q))
-				AND state = 'claimed' AND claimed_by = $5`,
-			true, places, ids, dues, attempts, w.Name)
+		err = finish(byIndexSoon, `DELETE FROM schedule WHERE ctid = ANY ($1::tid[]) AND state = 'claimed' AND claimed_by = $2`, true, places, w.Name)
 	}
 	// Locking each row before it is deleted writes twice as much into the log.
 	// Only a row that a person holds locked makes it worth while.
 	if errors.Is(err, errMoved) {
-		err = finish(byIndexSoon, byKey("OFFSET 0"), false, ids, dues, attempts, w.Name, w.Monhost, w.Tool)
+		err = byKey(byIndexSoon, "OFFSET 0")
 	}
 	if isLockTimeout(err) {
-		err = finish(byIndex, byKey("FOR UPDATE SKIP LOCKED"), false, ids, dues, attempts, w.Name, w.Monhost, w.Tool)
+		err = byKey(byIndex, "FOR UPDATE SKIP LOCKED")
 	}
 	switch {
 	case err != nil:
@@ -175,14 +159,33 @@ func (s *Store) Finish(ctx context.Context, t Table, ends []*RunEnd, w Claimant)
 	return nil, nil
 }
 
-// leased tells the ends whose runs were ours from the others.
-func leased(ends []*RunEnd, ours []measure.RunKey) (keep, lost []*RunEnd) {
-	mine := make(map[measure.RunKey]bool, len(ours))
-	for _, key := range ours {
-		mine[key] = true
+// lease is what fences the end of a run.
+type lease struct {
+	spec, due int64
+	attempt   int
+}
+
+// leases reads (toolspec_id, due_at, attempt) of most rows at most.
+func leases(rows pgx.Rows, most int) (map[lease]bool, error) {
+	defer rows.Close()
+	ours := make(map[lease]bool, most)
+	for rows.Next() {
+		var l lease
+		var due time.Time
+		if err := rows.Scan(&l.spec, &due, &l.attempt); err != nil {
+			return nil, err
+		}
+		l.due = due.UnixMicro()
+		ours[l] = true
 	}
+	return ours, rows.Err()
+}
+
+// leased tells the ends whose runs were ours from the others.
+func leased(ends []*RunEnd, ours map[lease]bool) (keep, lost []*RunEnd) {
+	keep = make([]*RunEnd, 0, len(ends))
 	for _, e := range ends {
-		if mine[measure.RunKey{ToolspecID: e.ToolspecID, DueAt: e.DueAt.UTC()}] {
+		if ours[lease{e.ToolspecID, e.DueAt.UnixMicro(), e.Attempt}] {
 			keep = append(keep, e)
 		} else {
 			lost = append(lost, e)

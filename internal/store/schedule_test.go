@@ -430,6 +430,28 @@ func TestEndFindsItsRowWhereverItLies(t *testing.T) {
 	}
 }
 
+// The run that lies where another was claimed is under way, and by the same worker.
+func TestEndNeverDeletesAnotherRunOfItsWorker(t *testing.T) {
+	w := newWorld(t)
+	w.due(w.spec, 3)
+	claims := w.claim(3)
+	claims[0].Place, claims[1].Place = claims[2].Place, claims[2].Place
+	w.exec(`DELETE FROM schedule WHERE due_at = $1`, claims[1].DueAt) // its lease is lost
+	batch := ends(claims, measure.OK)
+	if lost, err := w.Finish(t.Context(), pings, batch[:1], worker); err != nil || len(lost) != 0 {
+		t.Fatal(lost, err)
+	}
+	if lost, err := w.Finish(t.Context(), pings, batch[1:2], worker); !errors.Is(err, store.ErrLeaseLost) || len(lost) != 1 {
+		t.Fatal(lost, err)
+	}
+	if left := one[time.Time](w, `SELECT min(due_at) FROM schedule`); w.left() != 1 || !left.Equal(claims[2].DueAt) {
+		t.Errorf("%d rows are left in schedule, the first due at %v", w.left(), left)
+	}
+	if lost, err := w.Finish(t.Context(), pings, batch[2:], worker); err != nil || len(lost) != 0 {
+		t.Fatal(lost, err)
+	}
+}
+
 func TestLeaseIsMadeForTheTimeOfItsRun(t *testing.T) {
 	w := newWorld(t)
 	w.due(w.spec, 3)
