@@ -102,31 +102,36 @@ func (f *detectFlags) directory(ctx context.Context) error {
 	if err := json.Unmarshal(raw, &all); err != nil {
 		return fmt.Errorf("%s: wanted {\"NAME.csv\": {\"kind\": \"rtt\", \"interval_s\": 240}, …}: %w", f.series, err)
 	}
+	var failed []error // one series that cannot be read costs none of the others
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		if err := ctx.Err(); err != nil {
-			return errors.New("stopped")
+		if ctx.Err() != nil {
+			failed = append(failed, errors.New("stopped"))
+			break
 		}
-		if !filepath.IsLocal(name) {
-			return fmt.Errorf("%s: %q leads out of the directory", f.series, name)
-		}
-		if s := all[name].IntervalS; !(s >= 0.001 && s <= 366*86400) {
-			return fmt.Errorf("%s: %q has interval_s %v: wanted the seconds between two samples", f.series, name, s)
-		}
-		in, err := os.Open(filepath.Join(f.data, name))
-		if err != nil {
-			return fmt.Errorf("read a series: %w", err)
-		}
-		out := filepath.Join(f.out, name)
-		err = os.MkdirAll(filepath.Dir(out), 0o755)
-		if err == nil {
-			err = f.score(in, name, out, all[name].Kind, time.Duration(all[name].IntervalS*float64(time.Second)))
-		}
-		in.Close()
-		if err != nil {
-			return err
+		if err := f.inDirectory(name, all[name]); err != nil {
+			failed = append(failed, err)
 		}
 	}
-	return nil
+	return errors.Join(failed...)
+}
+
+func (f *detectFlags) inDirectory(name string, of known) error {
+	if !filepath.IsLocal(name) {
+		return fmt.Errorf("%s: %q leads out of the directory", f.series, name)
+	}
+	if s := of.IntervalS; !(s >= 0.001 && s <= 366*86400) {
+		return fmt.Errorf("%s: %q has interval_s %v: wanted the seconds between two samples", f.series, name, s)
+	}
+	in, err := os.Open(filepath.Join(f.data, name))
+	if err != nil {
+		return fmt.Errorf("read a series: %w", err)
+	}
+	defer in.Close()
+	out := filepath.Join(f.out, name)
+	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+		return fmt.Errorf("write the scores: %w", err)
+	}
+	return f.score(in, name, out, of.Kind, time.Duration(of.IntervalS*float64(time.Second)))
 }
 
 func readStep(text string) (time.Duration, error) {
@@ -278,7 +283,7 @@ func isHeader(field string) bool {
 	return field != "" && (field[0] < '0' || field[0] > '9')
 }
 
-// readInstant reads a time of a series, UTC, with or without a fraction.
+// readInstant reads a time of a series: UTC, with or without a fraction, or seconds since 1970.
 func readInstant(text string) (time.Time, error) {
 	text = strings.TrimSpace(text)
 	for _, layout := range []string{time.DateTime, time.RFC3339Nano, "2006-01-02T15:04:05"} {
@@ -286,5 +291,9 @@ func readInstant(text string) (time.Time, error) {
 			return at.UTC(), nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%q is no time: wanted 2006-01-02 15:04:05, UTC", text)
+	// What a person would write as a plain number or a year is none.
+	if s, err := strconv.ParseFloat(text, 64); err == nil && s >= 1e8 && s < 1e10 {
+		return time.UnixMicro(int64(math.Round(s * 1e6))).UTC(), nil
+	}
+	return time.Time{}, fmt.Errorf("%q is no time: wanted 2006-01-02 15:04:05, UTC, or seconds since 1970", text)
 }

@@ -114,6 +114,64 @@ func TestDetectReadsADirectoryAsItReadsOneSeries(t *testing.T) {
 	}
 }
 
+func TestSeriesThatCannotBeReadCostsNoOther(t *testing.T) {
+	dir, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
+	aSeries(t, filepath.Join(dir, "good.csv"), 100)
+	for name, text := range map[string]string{
+		"bad.csv": "timestamp,value\nyesterday,1\n",
+		"of.json": `{"absent.csv": {"kind": "rtt", "interval_s": 240}, "bad.csv": {"kind": "rtt", "interval_s": 240}, "good.csv": {"kind": "rtt", "interval_s": 240}}`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var stderr bytes.Buffer
+	if code := run(t.Context(), []string{"detect", "--data", dir, "--series", filepath.Join(dir, "of.json"), "--out", out}, &stderr); code == 0 {
+		t.Error("two of three series could not be read, and the exit code is 0")
+	}
+	for _, want := range []string{"absent.csv", "bad.csv: line 2"} {
+		if !strings.Contains(stderr.String(), want) {
+			t.Errorf("%q does not say %q", stderr.String(), want)
+		}
+	}
+	raw, err := os.ReadFile(filepath.Join(out, "good.csv"))
+	if n := bytes.Count(raw, []byte("\n")); err != nil || n != 101 {
+		t.Errorf("the good one got %d rows, %v", n, err)
+	}
+}
+
+func TestDetectReadsSecondsSince1970(t *testing.T) {
+	dir := t.TempDir()
+	words, numbers := filepath.Join(dir, "words.csv"), filepath.Join(dir, "numbers.csv")
+	aSeries(t, words, 3500)
+	raw, err := os.ReadFile(words)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for line := range strings.Lines(string(raw)) {
+		at, value, _ := strings.Cut(line, ",")
+		if when, err := time.Parse(time.DateTime, at); err == nil {
+			at = fmt.Sprint(when.Unix())
+		}
+		text.WriteString(at + "," + value)
+	}
+	if err := os.WriteFile(numbers, []byte(text.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	a, b := detected(t, "--in", words, "--kind", "rtt", "--interval", "240"), detected(t, "--in", numbers, "--kind", "rtt", "--interval", "240")
+	if len(a) != len(b) {
+		t.Fatalf("%d rows, with numbers %d", len(a), len(b))
+	}
+	for i := range a {
+		_, x, _ := strings.Cut(a[i], ",")
+		_, y, _ := strings.Cut(b[i], ",")
+		if x != y {
+			t.Fatalf("row %d: %q, with numbers %q", i, a[i], b[i])
+		}
+	}
+}
+
 func TestDetectSaysWhatIsWrongWithItsInput(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {

@@ -190,7 +190,7 @@ func TestRefusalsEndTheRoute(t *testing.T) {
 			src, routers, dst := lab.New(t).Chain(3)
 			to := lab.Uplink(dst, v6)
 			routers[1].Refuse(kind, lab.One(to))
-			s := trace(t, src, `{"timeout":"1s",`+spec+`}`, to)
+			s := trace(t, src, `{"timeout":"5s",`+spec+`}`, to)
 			router := lab.Uplink(routers[1], v6).String()
 			if s.reached || s.rtt != nil || s.count != 2 || s.end != "unreachable "+mark+" from "+router || s.hops[1] != router {
 				t.Errorf("%s, %s: %+v", spec, kind, s)
@@ -368,11 +368,16 @@ func TestRoundTripsAreThoseOfTheWire(t *testing.T) {
 	l.Wire(r1, r2, lab.Delayed(30*time.Millisecond, 10*time.Millisecond))
 	l.Wire(r2, dst, lab.Delayed(15*time.Millisecond, 25*time.Millisecond))
 	l.Route()
-	// A busy machine makes packets late, even all of one run, but none early.
-	const runs = 5
+	// A busy machine makes packets late, even all of some runs, but none early.
+	const runs = 30
+	wire := []int32{0, 40_000, 80_000}
 	both(func(spec string, v6 bool, _ string) {
 		whole, hops := math.Inf(1), []int32{math.MaxInt32, math.MaxInt32, math.MaxInt32}
+		late := func(i int, us int32) bool { return us > wire[i]+35_000 }
 		for range runs {
+			if whole <= 150 && !late(0, hops[0]) && !late(1, hops[1]) && !late(2, hops[2]) {
+				break
+			}
 			s := trace(t, src, `{`+spec+`}`, lab.Uplink(dst, v6))
 			ms, ok := s.rtt.(float64)
 			if !ok || len(s.rtts) != len(hops) {
@@ -390,8 +395,8 @@ func TestRoundTripsAreThoseOfTheWire(t *testing.T) {
 		if whole < 80 || whole > 150 {
 			t.Errorf("%s: round trip %v ms, the wire takes 80", spec, whole)
 		}
-		for i, want := range []int32{0, 40_000, 80_000} {
-			if hops[i] < want || hops[i] > want+35_000 {
+		for i, want := range wire {
+			if hops[i] < want || late(i, hops[i]) {
 				t.Errorf("%s: hop %d: least round trip %d µs, the wire takes %d", spec, i+1, hops[i], want)
 			}
 		}
