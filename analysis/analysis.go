@@ -9,7 +9,6 @@
 package analysis
 
 import (
-	"encoding/json"
 	"time"
 
 	"sonde/internal/measure"
@@ -26,8 +25,8 @@ type Detector interface {
 	// those that said something are known when samples are fed again.
 	Tick(at time.Time) []measure.Verdict
 
-	// Save gives the whole state as JSON; Method.New takes it back.
-	Save() (json.RawMessage, error)
+	// Save gives the whole state, as JSON or packed; Method.New takes it back.
+	Save() ([]byte, error)
 }
 
 // Recorder is a Detector that puts its series on an even grid and foretells it.
@@ -60,8 +59,10 @@ type Stretch struct {
 type Decliner interface {
 	Detector
 
-	// Declines says after each sample why it is not judged, in a sentence; empty
-	// when it is.
+	// Judges reports after each sample whether it was judged.
+	Judges() bool
+
+	// Declines says why not, in a sentence; empty when it was.
 	Declines() string
 }
 
@@ -73,5 +74,5 @@ type Method struct {
 
 	// New builds a detector for one series from its parameters and its saved
 	// state; no state means a fresh start.
-	New func(params measure.Options, state json.RawMessage) (Detector, error)
+	New func(params measure.Options, state []byte) (Detector, error)
 }

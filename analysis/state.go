@@ -14,7 +14,7 @@ import (
 // Load reads what Save wrote into state; nothing saved leaves it as it is. A
 // state comes back from the database, so it is outside bytes: a method checks
 // after Load that what it got can be true.
-func Load(saved json.RawMessage, state any) error {
+func Load(saved []byte, state any) error {
 	saved = bytes.TrimSpace(saved)
 	if len(saved) == 0 || bytes.Equal(saved, []byte("null")) {
 		return nil

@@ -111,7 +111,7 @@ func analyse(b *testing.B, specs int) {
 	b.ReportMetric(missed[0], "ms_all_missed")
 	if f := os.Getenv("SONDE_BENCH_SIZES"); f != "" {
 		var size string
-		_ = pool.QueryRow(b.Context(), `SELECT pg_size_pretty(pg_total_relation_size('detectors')) || ', a state ' || avg(length(state::text))::int FROM detectors`).Scan(&size)
+		_ = pool.QueryRow(b.Context(), `SELECT pg_size_pretty(pg_total_relation_size('detectors')) || ', a state ' || avg(length(state))::int FROM detectors`).Scan(&size)
 		b.Log(size)
 	}
 }

@@ -116,17 +116,19 @@ CREATE TABLE detectors (
     toolspec_id bigint PRIMARY KEY,
     judged_to   timestamptz,
     read_to     pg_snapshot NOT NULL,
-    state       json NOT NULL DEFAULT '{}',
+    state       bytea NOT NULL DEFAULT '',
     kept_at     timestamptz NOT NULL DEFAULT now(),
     episodes    jsonb NOT NULL DEFAULT '{}',
     not_judged  jsonb NOT NULL DEFAULT '{}',
     missed      jsonb NOT NULL DEFAULT '[]'
 ) WITH (fillfactor = 70);
+-- Packed numbers do not become smaller, and to try takes longer than to write them.
+ALTER TABLE detectors ALTER COLUMN state SET STORAGE EXTERNAL;
 COMMENT ON TABLE detectors IS 'State of the detectors of each spec, so that a restart goes on where it was: what the detectors knew a while ago, and exactly what is open. The samples in between are read again.';
 COMMENT ON COLUMN detectors.toolspec_id IS 'The spec.';
 COMMENT ON COLUMN detectors.judged_to IS 'due_at of the newest sample in state; NULL: none.';
 COMMENT ON COLUMN detectors.read_to IS 'The transactions whose rows are in state; what the mark has read beyond them is fed again after a restart, and tells nobody.';
-COMMENT ON COLUMN detectors.state IS 'By rule: the state of its detector, as of judged_to. Written now and then, and at once when stored rows could not bring it back.';
+COMMENT ON COLUMN detectors.state IS 'By rule: the state of its detector, as of judged_to, packed. Written now and then, and at once when stored rows could not bring it back.';
 COMMENT ON COLUMN detectors.kept_at IS 'When state was written.';
 COMMENT ON COLUMN detectors.episodes IS 'By rule: its episode, its open alert, and what is owed since an alert could not be raised, as of the mark; a rule at rest is left out.';
 COMMENT ON COLUMN detectors.not_judged IS 'By rule: the sentence why its detector does not judge, as of the mark; a rule that judges is left out.';

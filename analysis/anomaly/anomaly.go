@@ -1,7 +1,6 @@
 package anomaly
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"time"
@@ -37,8 +36,8 @@ func Method() analysis.Method {
 
 type detector struct {
 	reader    regular.Reader
-	core      *core
-	grid      *regular.Grid
+	core      core
+	grid      regular.Grid
 	kind      string
 	what      string
 	unit      string
@@ -55,18 +54,18 @@ const apartLeast = 3
 
 // episode is what was found and is not over.
 type episode struct {
-	Rule  string    `json:"rule,omitempty"`  // what spoke; empty: nothing is open
-	Off   time.Time `json:"off,omitzero"`    // since when the series has been off, if it is
-	Since time.Time `json:"since,omitzero"`  // when it began
-	Usual float64   `json:"usual,omitempty"` // what was expected when it began
-	Most  float64   `json:"most,omitempty"`  // the greatest conviction
-	Well  time.Time `json:"well,omitzero"`   // since when it has been well again
+	Rule  string    // what spoke; empty: nothing is open
+	Off   time.Time // since when the series has been off, if it is
+	Since time.Time // when it began
+	Usual float64   // what was expected when it began
+	Most  float64   // the greatest conviction
+	Well  time.Time // since when it has been well again
 }
 
 // defaultStep is taken where nobody says how far apart the samples are.
 const defaultStep = 5 * time.Minute
 
-func newDetector(o measure.Options, saved json.RawMessage) (analysis.Detector, error) {
+func newDetector(o measure.Options, saved []byte) (analysis.Detector, error) {
 	zone, err := time.LoadLocation(o.Text("time_zone"))
 	if err != nil {
 		return nil, fmt.Errorf("option \"time_zone\": there is no time zone %q: wanted one like Europe/Berlin", o.Text("time_zone"))
@@ -75,11 +74,9 @@ func newDetector(o measure.Options, saved json.RawMessage) (analysis.Detector, e
 	if step <= 0 {
 		step = defaultStep
 	}
-	set := settingOf(o.Text("kind"))
-	set.silence = set.silence && o.Bool("silence")
 	d := &detector{
 		reader: regular.Reader{Step: step, Counter: o.Text("kind") == "counter"},
-		core:   newCore(o.Text("kind"), set, step, zone), grid: regular.NewGrid(step),
+		core:   newCore(o.Text("kind"), o.Bool("silence"), step, zone), grid: regular.NewGrid(step),
 		kind: o.Text("kind"), what: o.Text("what"), unit: o.Text("unit"), threshold: o.Float("threshold"),
 	}
 	return d, d.load(saved)
@@ -246,23 +243,33 @@ func (d *detector) evidence(f finding) map[string]any {
 	return out
 }
 
+// Judges reports whether the last sample was judged.
+func (d *detector) Judges() bool {
+	c := &d.core
+	if d.apart >= apartLeast || c.N <= warm {
+		return false
+	}
+	if c.kind == "loss" {
+		return c.N >= lossWarm
+	}
+	return c.Begun && c.Points.Closed > 0
+}
+
 // Declines says why the series is not judged; empty when it is.
 func (d *detector) Declines() string {
-	c := d.core
+	c := &d.core
 	switch {
+	case d.Judges():
+		return ""
 	case d.apart >= apartLeast:
 		return fmt.Sprintf("not judged: the samples come %s apart, and %s was taken for the step; set the option \"interval\"", measure.FormatDuration(d.after.Round(time.Second)), measure.FormatDuration(d.reader.Step))
 	case c.N <= warm:
 		return fmt.Sprintf("not judged yet: %d of %d samples are there", c.N, warm)
 	case c.kind == "loss":
-		if c.N < lossWarm {
-			return fmt.Sprintf("not judged yet: %d of %d samples are there", c.N, lossWarm)
-		}
+		return fmt.Sprintf("not judged yet: %d of %d samples are there", c.N, lossWarm)
 	case !c.Begun:
 		return "no value has come yet: only silence can be told"
-	case c.Points.Closed == 0:
-		left := time.Duration((max(halfDay, 12*d.reader.Step.Seconds()) - c.BlockFor) * float64(time.Second))
-		return "not judged yet: what is usual is learnt for " + measure.FormatDuration(left.Round(time.Minute)) + " more"
 	}
-	return ""
+	left := time.Duration((max(halfDay, 12*d.reader.Step.Seconds()) - c.BlockFor) * float64(time.Second))
+	return "not judged yet: what is usual is learnt for " + measure.FormatDuration(left.Round(time.Minute)) + " more"
 }

@@ -9,36 +9,43 @@ import (
 
 // core judges the points of one series.
 type core struct {
-	kind   string
-	set    setting
-	step   time.Duration
-	cal    regular.Calendar
-	width  int // values of the window
-	window window
-	day    season
+	kind    string
+	set     *setting // of the kind, and the same for all its series
+	silence bool     // answers that do not come are judged here
+	step    time.Duration
+	cal     regular.Calendar
+	width   int // values of the window
 	learnt
+	*levels // nil for a loss of probes, which is counted and not foretold
 }
 
-// learnt is all that the points so far left behind, beside the season of the day.
+// learnt is what the points so far left behind, of every kind of series.
 type learnt struct {
-	N, Since       int64 // points; values since the last pause
-	Begun          bool  // a value was seen
+	N, Since    int64 // points; values since the last pause
+	Loss        losses
+	WindowN     int64   // residuals in the window
+	Missing     int64   // answers that did not come, in a row
+	MissingFrom int64   // the first of them, µs since 1970
+	MissRate    float64 // how often they do not come
+	Standing    bool    // the last point would alert, had it not been said
+	StoodFor    float64 // and for how long, seconds, up to half a day
+	Said        float64 // the greatest of late, fading
+	SaidSilence float64 // the same of silence: a slow host that dies is silent all the same
+}
+
+// levels are what values left behind: kilobytes.
+type levels struct {
+	Begun          bool // a value was seen
 	F              forecasters
 	S              scales
 	Points, Levels extremes
-	Loss           losses
 	Drift          drifts
 	BlockFor       float64             // how long the half day has gone on, seconds of measuring
 	Window         [windowMost]float32 // residuals of late, a ring
 	WindowAt       int64
-	WindowN        int64
-	Missing        int64   // answers that did not come, in a row
-	MissingFrom    int64   // the first of them, µs since 1970
-	MissRate       float64 // how often they do not come
-	Standing       bool    // the last point would alert, had it not been said
-	StoodFor       float64 // and for how long, seconds, up to half a day
-	Said           float64 // the greatest of late, fading
-	SaidSilence    float64 // the same of silence: a slow host that dies is silent all the same
+
+	window window
+	day    season
 }
 
 const (
@@ -65,12 +72,15 @@ const (
 	again = 1.2 // and said again when it is so many times greater, below what alerts
 )
 
-func newCore(kind string, set setting, step time.Duration, zone *time.Location) *core {
-	slots := int(max(1, min(daySlotsMost, math.Round(86400/step.Seconds()))))
-	c := &core{kind: kind, set: set, step: step, cal: regular.NewCalendar(zone),
-		width: int(max(windowLeast, min(windowMost, math.Round(float64(set.window)/float64(step))))),
-		day:   season{make([]float32, slots), make([]uint8, slots)}}
+func newCore(kind string, silence bool, step time.Duration, zone *time.Location) core {
+	set := settingOf(kind)
+	c := core{kind: kind, set: set, silence: silence && set.silence, step: step, cal: regular.NewCalendar(zone),
+		width: int(max(windowLeast, min(windowMost, math.Round(float64(set.window)/float64(step)))))}
 	c.MissRate = rarelyMissing
+	if kind != "loss" {
+		slots := int(max(1, min(daySlotsMost, math.Round(86400/step.Seconds()))))
+		c.levels = &levels{day: season{make([]float32, slots), make([]uint8, slots)}}
+	}
 	return c
 }
 
@@ -90,7 +100,7 @@ func (c *core) next(p regular.Point) finding {
 	none := finding{Value: p.Value, Forecast: math.NaN(), Low: math.NaN(), High: math.NaN()}
 	fade := c.set.once.Seconds() / 2
 	passed := max(p.After, c.step).Seconds()
-	if !c.Standing {
+	if !c.Standing && (c.Said > 0 || c.SaidSilence > 0) {
 		left := math.Exp(-passed / max(2*fade, 6*c.step.Seconds()*fade/3600))
 		c.Said *= left
 		c.SaidSilence *= left
@@ -153,7 +163,7 @@ func (c *core) lost(p regular.Point, f finding) finding {
 	if c.Missing++; c.Missing == 1 {
 		c.MissingFrom = p.At.UnixMicro()
 	}
-	if c.set.silence && c.Missing >= silenceLeast {
+	if c.silence && c.Missing >= silenceLeast {
 		f.Rule = "silence"
 		f.Conviction = float64(c.Missing) * -math.Log(max(c.MissRate, rarelyMissing)) / silenceAt
 		f.Spreads, f.Usual = float64(c.Missing), c.MissRate
@@ -183,8 +193,8 @@ func (c *core) value(p regular.Point) finding {
 	b := c.F.believe(v, c.day, daySlot, weekSlot)
 	floor := c.S.floor(c.F.Base)
 	spread := c.S.point(hour, b.error, floor)
-	level, full := c.window.add(&c.learnt, c.width, b.slow)
-	lasting := c.S.lasting(&c.set, hour, c.F.Base, floor, step) + c.set.seasonShare*max(0, b.height)
+	level, full := c.window.add(c.Window[:c.width], &c.WindowAt, &c.WindowN, b.slow)
+	lasting := c.S.lasting(c.set, hour, c.F.Base, floor, step) + c.set.seasonShare*max(0, b.height)
 
 	off, offLevel := c.set.bad(b.residual/spread), 0.0
 	if full {
@@ -211,7 +221,7 @@ func (c *core) value(p regular.Point) finding {
 		c.Levels.close()
 	}
 	c.F.learn(v, b, c.day, daySlot, weekSlot, step, c.set.tau.Seconds(), floor, n)
-	c.S.learn(&c.set, v, b.residual, spread, hour, level, full, floor, step, n)
+	c.S.learn(c.set, v, b.residual, spread, hour, level, full, floor, step, n)
 	if c.set.drift > 0 {
 		if off := c.Drift.judge(v, c.F.Base, n, step, c.set.drift); off/c.set.drift > f.Conviction {
 			f.Rule, f.Basis, f.Rose, f.Conviction = "drift", "the last ten days", false, off/c.set.drift
@@ -229,7 +239,7 @@ var basis = [seasons]string{"the values before", "the same time of earlier days"
 
 // lossy judges a loss of probes.
 func (c *core) lossy(p regular.Point) finding {
-	if p.Value >= fullLoss && !c.set.silence {
+	if p.Value >= fullLoss && !c.silence {
 		return finding{Rule: "loss", Value: p.Value, Forecast: math.NaN(), Low: math.NaN(), High: math.NaN()} // silence is for another rule
 	}
 	f := finding{Rule: "loss", Basis: "the usual loss", Rose: true, Value: p.Value, Low: 0}

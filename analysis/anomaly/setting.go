@@ -37,11 +37,24 @@ type setting struct {
 	sharp  float64       // how steeply the score grows with the deviation
 }
 
-// settingOf a kind. All are the same program; they differ in what the kind itself
+// settings of all kinds.
+var settings = func() map[string]*setting {
+	out := map[string]*setting{}
+	for _, kind := range Kinds {
+		s := newSetting(kind)
+		out[kind] = &s
+	}
+	return out
+}()
+
+// settingOf a kind.
+func settingOf(kind string) *setting { return settings[kind] }
+
+// newSetting of a kind. All are the same program; they differ in what the kind itself
 // says: which way is bad, whether an empty value is a lost answer, how noise
 // grows, and whether what happens often matters still. A path that is worse every
 // evening is worse; of a series of unknown meaning only the unheard-of is news.
-func settingOf(kind string) setting {
+func newSetting(kind string) setting {
 	s := setting{
 		rises: true, falls: true,
 		points: true, point: 3.6, pointUsual: 0.45,

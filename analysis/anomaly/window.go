@@ -9,19 +9,22 @@ type window struct {
 }
 
 // restore sorts what a saved ring holds.
-func (w *window) restore(l *learnt, width int) {
-	for i := range l.WindowN {
-		w.sorted[i] = l.Window[(l.WindowAt-1-i+int64(width)*2)%int64(width)]
+func (w *window) restore(ring []float32, at, n int64) {
+	width := int64(len(ring))
+	for i := range n {
+		w.sorted[i] = ring[(at%width-1-i+width*2)%width]
 	}
-	slices.Sort(w.sorted[:l.WindowN])
+	slices.Sort(w.sorted[:n])
 }
 
-// add puts a residual into the ring, and gives its median and whether it is full.
-func (w *window) add(l *learnt, width int, residual float64) (float64, bool) {
-	v, at := float32(residual), l.WindowAt%int64(width)
-	have := w.sorted[:l.WindowN]
-	if int(l.WindowN) == width {
-		i, _ := slices.BinarySearch(have, l.Window[at])
+// add puts a residual into the ring after at others, of which it still has n, and
+// gives the median of the ring and whether it is full.
+func (w *window) add(ring []float32, count, n *int64, residual float64) (float64, bool) {
+	width := len(ring)
+	v, at := float32(residual), *count%int64(width)
+	have := w.sorted[:*n]
+	if len(have) == width {
+		i, _ := slices.BinarySearch(have, ring[at])
 		copy(have[i:], have[i+1:])
 		have = have[:width-1]
 	}
@@ -29,9 +32,9 @@ func (w *window) add(l *learnt, width int, residual float64) (float64, bool) {
 	have = have[:len(have)+1]
 	copy(have[i+1:], have[i:])
 	have[i] = v
-	l.Window[at] = v
-	l.WindowAt++
-	l.WindowN = int64(len(have))
+	ring[at] = v
+	*count++
+	*n = int64(len(have))
 	if len(have) < width {
 		return 0, false
 	}

@@ -9,19 +9,19 @@ import (
 func TestTheWindowInOrderIsTheRingSorted(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for _, width := range []int{2, 5, 24, 25} {
-		var l learnt
 		var w window
+		ring, at, n := make([]float32, width), int64(0), int64(0)
 		var all []float32
 		for range 500 {
 			v := float64(r.IntN(40)-20) / 4 // many are equal
 			switch r.IntN(60) {
 			case 0: // a pause
-				l.WindowN, all = 0, nil
+				n, all = 0, nil
 			case 1: // a restart
 				w = window{}
-				w.restore(&l, width)
+				w.restore(ring, at, n)
 			}
-			got, full := w.add(&l, width, v)
+			got, full := w.add(ring, &at, &n, v)
 			all = append(all, float32(v))
 			if len(all) < width {
 				if full {

@@ -46,7 +46,7 @@ type state struct {
 	Runs analysis.Packed64 `json:"runs,omitempty"` // only while saved
 }
 
-func newDetector(p measure.Options, saved json.RawMessage) (analysis.Detector, error) {
+func newDetector(p measure.Options, saved []byte) (analysis.Detector, error) {
 	d := &detector{
 		Settings: usual.Read(p), hazard: 1 / float64(p.Int("every")), shift: p.Float("shift"), certain: p.Float("certain"), clip: p.Float("clip"),
 		confirm: p.Int("confirm"), hypotheses: p.Int("hypotheses"),
@@ -69,7 +69,7 @@ func newDetector(p measure.Options, saved json.RawMessage) (analysis.Detector, e
 	return d, d.state.Check(d.Settings)
 }
 
-func (d *detector) Save() (json.RawMessage, error) {
+func (d *detector) Save() ([]byte, error) {
 	st := d.state
 	st.Runs = pack(d.runs)
 	return json.Marshal(st)

@@ -44,7 +44,7 @@ type side struct {
 	Total float64   `json:"total,omitempty"` // of what they were off, in the unit of the series
 }
 
-func newDetector(p measure.Options, saved json.RawMessage) (analysis.Detector, error) {
+func newDetector(p measure.Options, saved []byte) (analysis.Detector, error) {
 	d := &detector{Settings: usual.Read(p), k: p.Float("k"), h: p.Float("h"), clip: p.Float("clip")}
 	if d.clip <= d.k {
 		return nil, fmt.Errorf("option \"clip\" (%v) must be more than \"k\" (%v), or nothing ever counts", d.clip, d.k)
@@ -60,7 +60,7 @@ func newDetector(p measure.Options, saved json.RawMessage) (analysis.Detector, e
 	return d, d.state.Check(d.Settings)
 }
 
-func (d *detector) Save() (json.RawMessage, error) { return json.Marshal(d.state) }
+func (d *detector) Save() ([]byte, error) { return json.Marshal(d.state) }
 
 func (d *detector) Tick(time.Time) []measure.Verdict { return nil }
 

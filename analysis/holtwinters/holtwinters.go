@@ -95,7 +95,7 @@ type failure struct {
 // and finds less: docs/detection-methods.md has both.
 var usual = Params{Alpha: 0.02, Beta: 0, Gamma: 0.1, Omega: 0.1, Phi: 0.98}
 
-func newDetector(p measure.Options, saved json.RawMessage) (analysis.Detector, error) {
+func newDetector(p measure.Options, saved []byte) (analysis.Detector, error) {
 	d := &detector{
 		params: usual,
 		kind:   p.Text("seasons"), interval: min(p.Duration("interval"), mostStep), turns: p.Int("start"),
@@ -168,7 +168,7 @@ func (d *detector) lay() {
 	}
 }
 
-func (d *detector) Save() (json.RawMessage, error) { return json.Marshal(d.state) }
+func (d *detector) Save() ([]byte, error) { return json.Marshal(d.state) }
 
 func (d *detector) Tick(time.Time) []measure.Verdict { return nil }
 

@@ -1,7 +1,6 @@
 package joint
 
 import (
-	"encoding/json"
 	"time"
 
 	"sonde/analysis"
@@ -28,7 +27,7 @@ func Method() analysis.Method {
 			{Name: "instants", Type: measure.IntOption, Default: 2, Min: 1, Max: 100, Meaning: "How many instants in a row must pass the limit."},
 			{Name: "most", Type: measure.IntOption, Default: 100, Min: 3, Max: 200, Meaning: "The most series it looks at, those of the lowest spec ids."},
 		},
-		New: func(measure.Options, json.RawMessage) (analysis.Detector, error) { return shared{}, nil },
+		New: func(measure.Options, []byte) (analysis.Detector, error) { return shared{}, nil },
 	}
 }
 
@@ -37,7 +36,8 @@ type shared struct{}
 
 func (shared) Feed(measure.Sample) []measure.Verdict { return nil }
 func (shared) Tick(time.Time) []measure.Verdict      { return nil }
-func (shared) Save() (json.RawMessage, error)        { return json.RawMessage(`{}`), nil }
+func (shared) Save() ([]byte, error)                 { return nil, nil }
+func (shared) Judges() bool                          { return false }
 func (shared) Declines() string {
 	return "judged together with the other series of its rule, and not by itself"
 }

@@ -35,7 +35,7 @@ type detector struct {
 	state               usual.Window
 }
 
-func newDetector(p measure.Options, saved json.RawMessage) (analysis.Detector, error) {
+func newDetector(p measure.Options, saved []byte) (analysis.Detector, error) {
 	d := &detector{Settings: usual.Read(p), recent: p.Int("recent"), significance: p.Float("significance"), clear: p.Float("clear")}
 	if d.clear <= d.significance {
 		return nil, fmt.Errorf("option \"clear\" (%v) must be more than \"significance\" (%v)", d.clear, d.significance)
@@ -46,7 +46,7 @@ func newDetector(p measure.Options, saved json.RawMessage) (analysis.Detector, e
 	return d, d.state.CheckWindow(d.Settings, d.recent)
 }
 
-func (d *detector) Save() (json.RawMessage, error) { return json.Marshal(d.state) }
+func (d *detector) Save() ([]byte, error) { return json.Marshal(d.state) }
 
 func (d *detector) Tick(time.Time) []measure.Verdict { return nil }
 

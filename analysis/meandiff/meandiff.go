@@ -34,7 +34,7 @@ type detector struct {
 	state        usual.Window
 }
 
-func newDetector(p measure.Options, saved json.RawMessage) (analysis.Detector, error) {
+func newDetector(p measure.Options, saved []byte) (analysis.Detector, error) {
 	d := &detector{Settings: usual.Read(p), recent: p.Int("recent"), limit: p.Float("f1_limit"), clear: p.Float("clear")}
 	if err := analysis.Load(saved, &d.state); err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func newDetector(p measure.Options, saved json.RawMessage) (analysis.Detector, e
 	return d, d.state.CheckWindow(d.Settings, d.recent)
 }
 
-func (d *detector) Save() (json.RawMessage, error) { return json.Marshal(d.state) }
+func (d *detector) Save() ([]byte, error) { return json.Marshal(d.state) }
 
 func (d *detector) Tick(time.Time) []measure.Verdict { return nil }
 

@@ -75,7 +75,7 @@ type step struct {
 	Rose   bool      `json:"rose"`
 }
 
-func newDetector(p measure.Options, saved json.RawMessage) (analysis.Detector, error) {
+func newDetector(p measure.Options, saved []byte) (analysis.Detector, error) {
 	d := &detector{
 		up: p.Text("direction") != "down", down: p.Text("direction") != "up",
 		threshold: p.Float("threshold_pct"), least: p.Float("least"), sensitivity: p.Float("sensitivity"),
@@ -114,7 +114,7 @@ func (s state) check() error {
 	return nil
 }
 
-func (d *detector) Save() (json.RawMessage, error) { return json.Marshal(d.state) }
+func (d *detector) Save() ([]byte, error) { return json.Marshal(d.state) }
 
 func (d *detector) Tick(time.Time) []measure.Verdict { return nil }
 

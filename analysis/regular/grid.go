@@ -1,7 +1,6 @@
 package regular
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"time"
@@ -20,56 +19,64 @@ const (
 // value of a step stands; a step without a value is a hole.
 type Grid struct {
 	step  time.Duration
-	steps int
 	from  time.Time // of the stretch that grows; zero: none
-	open  analysis.Stretch
+	cells []cell    // of that stretch
 	whole []analysis.Stretch
 }
 
-// NewGrid of a step.
-func NewGrid(step time.Duration) *Grid {
-	return &Grid{step: step, steps: int(max(gridLeast, min(gridMost, gridLength/step)))}
+// cell is a step of the grid: a value, and what was foretold of it as precisely as
+// a state keeps it. What belongs together lies together: among 100,000 series each
+// piece of memory is fetched anew.
+type cell struct {
+	value               float64
+	forecast, low, high float32
 }
+
+// NewGrid of a step.
+func NewGrid(step time.Duration) Grid {
+	return Grid{step: step, cells: make([]cell, max(gridLeast, min(gridMost, gridLength/step)))}
+}
+
+// length of a stretch.
+func (g *Grid) length() time.Duration { return g.step * time.Duration(len(g.cells)) }
 
 // Add puts a point with its forecast and band into its step. Points from before
 // the stretch that grows are left out: it has been given away.
 func (g *Grid) Add(p Point, forecast, low, high float64) {
-	length := g.step * time.Duration(g.steps)
-	from := p.At.Truncate(length)
-	if !g.from.IsZero() && from.Before(g.from) {
-		return
-	}
-	if g.from.IsZero() || from.After(g.from) {
-		g.close()
+	since := p.At.Sub(g.from)
+	if g.from.IsZero() || since < 0 || since >= g.length() {
+		from := p.At.Truncate(g.length())
+		if from.Before(g.from) {
+			return
+		}
+		if !g.from.IsZero() {
+			g.whole = append(g.whole, g.stretch())
+		}
 		g.begin(from)
+		since = p.At.Sub(from)
 	}
-	i := int(p.At.Sub(from) / g.step)
-	if !math.IsNaN(g.open.Values[i]) {
-		return
+	if c := &g.cells[since/g.step]; math.IsNaN(c.value) {
+		*c = cell{p.Value, float32(forecast), float32(low), float32(high)}
 	}
-	// What is foretold is kept as precisely as a state keeps it.
-	single := func(v float64) float64 { return float64(float32(v)) }
-	g.open.Values[i], g.open.Forecast[i], g.open.Low[i], g.open.High[i] = p.Value, single(forecast), single(low), single(high)
 }
 
 func (g *Grid) begin(from time.Time) {
 	g.from = from
-	g.open = analysis.Stretch{From: from, Step: g.step, Values: holes(g.steps), Forecast: holes(g.steps), Low: holes(g.steps), High: holes(g.steps)}
+	nan := float32(math.NaN())
+	for i := range g.cells {
+		g.cells[i] = cell{math.NaN(), nan, nan, nan}
+	}
 }
 
-func holes(n int) []float64 {
-	out := make([]float64, n)
-	for i := range out {
-		out[i] = math.NaN()
+// stretch is the one that grows.
+func (g *Grid) stretch() analysis.Stretch {
+	n := len(g.cells)
+	all := make([]float64, 4*n)
+	s := analysis.Stretch{From: g.from, Step: g.step, Values: all[:n:n], Forecast: all[n : 2*n : 2*n], Low: all[2*n : 3*n : 3*n], High: all[3*n:]}
+	for i, c := range g.cells {
+		s.Values[i], s.Forecast[i], s.Low[i], s.High[i] = c.value, float64(c.forecast), float64(c.low), float64(c.high)
 	}
-	return out
-}
-
-func (g *Grid) close() {
-	if !g.from.IsZero() {
-		g.whole = append(g.whole, g.open)
-		g.from = time.Time{}
-	}
+	return s
 }
 
 // Whole gives the stretches that are complete and forgets them.
@@ -79,33 +86,34 @@ func (g *Grid) Whole() []analysis.Stretch {
 	return out
 }
 
-// Growing packs the stretch that is not complete, for the state; from is zero for none.
-func (g *Grid) Growing() (from time.Time, packed []byte) {
-	if g.from.IsZero() {
-		return g.from, nil
+// Pack keeps the stretch that grows, up to its last step with a value.
+func (g *Grid) Pack(p *analysis.Packing) {
+	growing := !g.from.IsZero()
+	if p.Flags(&growing); !growing {
+		return
 	}
-	for i, v := range g.open.Values {
-		packed = binary.LittleEndian.AppendUint64(packed, math.Float64bits(v))
-		for _, f := range []float64{g.open.Forecast[i], g.open.Low[i], g.open.High[i]} {
-			packed = binary.LittleEndian.AppendUint32(packed, math.Float32bits(float32(f)))
-		}
+	from, n := g.from, len(g.cells)
+	if p.Instants(&from); p.Reading() {
+		g.begin(from)
 	}
-	return g.from, packed
+	for n > 0 && g.cells[n-1].empty() {
+		n--
+	}
+	n = p.Length(n, cellSize)
+	if n > len(g.cells) || !from.Truncate(g.length()).Equal(from) {
+		p.Refuse(fmt.Errorf("saved state of a detector: a stretch of %d steps from %v", n, from))
+		return
+	}
+	for i := range g.cells[:n] {
+		c := &g.cells[i]
+		p.Any(&c.value)
+		p.Holes(&c.forecast, &c.low, &c.high)
+	}
 }
 
-// Resume goes on with a stretch that Growing gave.
-func (g *Grid) Resume(from time.Time, packed []byte) error {
-	const size = 8 + 3*4
-	if len(packed) != g.steps*size || !from.Truncate(g.step*time.Duration(g.steps)).Equal(from) {
-		return fmt.Errorf("a stretch of %d bytes from %v: wanted %d bytes", len(packed), from, g.steps*size)
-	}
-	g.begin(from)
-	for i := range g.open.Values {
-		p := packed[i*size:]
-		g.open.Values[i] = math.Float64frombits(binary.LittleEndian.Uint64(p))
-		for k, f := range [][]float64{g.open.Forecast, g.open.Low, g.open.High} {
-			f[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(p[8+4*k:])))
-		}
-	}
-	return nil
+const cellSize = 8 + 3*4
+
+// empty tells a step that nothing came for from one that only lacks its value.
+func (c *cell) empty() bool {
+	return math.IsNaN(c.value) && c.forecast != c.forecast && c.low != c.low && c.high != c.high
 }

@@ -95,7 +95,7 @@ type snapshot struct {
 	RTT     int64        `json:"rtt_us,omitempty"`  // to the target
 }
 
-func newDetector(p measure.Options, saved json.RawMessage) (analysis.Detector, error) {
+func newDetector(p measure.Options, saved []byte) (analysis.Detector, error) {
 	d := &detector{least: p.Text("least"), alarm: p.Text("alarm"), learn: p.Duration("learn"), adopt: p.Duration("adopt"),
 		forgetIn: p.Duration("history"), persist: p.Int("persist")}
 	if err := analysis.Load(saved, &d.state); err != nil {
@@ -118,7 +118,7 @@ func newDetector(p measure.Options, saved json.RawMessage) (analysis.Detector, e
 	return d, nil
 }
 
-func (d *detector) Save() (json.RawMessage, error) {
+func (d *detector) Save() ([]byte, error) {
 	s := d.state
 	s.Saved = s.pack(s.addresses())
 	return json.Marshal(s)

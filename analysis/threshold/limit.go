@@ -1,7 +1,6 @@
 package threshold
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -44,18 +43,18 @@ type limit struct {
 }
 
 type limitState struct {
-	Window []limitValue `json:"window,omitempty"`
-	Bad    bool         `json:"bad,omitempty"`
-	Since  time.Time    `json:"since,omitzero"`
-	Full   int          `json:"full,omitempty"` // full values in a row
+	Window []limitValue
+	Bad    bool
+	Since  time.Time
+	Full   int // full values in a row
 }
 
 type limitValue struct {
-	At    time.Time `json:"at"`
-	Value float64   `json:"value"`
+	At    time.Time
+	Value float64
 }
 
-func newLimit(p measure.Options, saved json.RawMessage) (analysis.Detector, error) {
+func newLimit(p measure.Options, saved []byte) (analysis.Detector, error) {
 	d := &limit{
 		limit: p.Float("limit"), clearLimit: p.Float("limit") / 2, critical: p.Float("critical"), sign: 1,
 		runs: p.Int("runs"), of: p.Int("of"), clearRuns: p.Int("clear_runs"),
@@ -81,8 +80,12 @@ func newLimit(p measure.Options, saved json.RawMessage) (analysis.Detector, erro
 	case d.sign*(d.limit-d.clearLimit) < 0:
 		return nil, fmt.Errorf("option \"clear_limit\" (%v) must not lie on the bad side of \"limit\" (%v)", d.clearLimit, d.limit)
 	}
-	if err := analysis.Load(saved, &d.state); err != nil {
-		return nil, err
+	if len(saved) > 0 {
+		packing := analysis.Unpack(saved)
+		d.state.pack(packing)
+		if err := packing.Err(); err != nil {
+			return nil, err
+		}
 	}
 	if d.state.Bad && d.state.Since.IsZero() || d.state.Full < 0 {
 		return nil, fmt.Errorf("saved state of a detector: bad since never, or less than no full values")
@@ -91,7 +94,27 @@ func newLimit(p measure.Options, saved json.RawMessage) (analysis.Detector, erro
 	return d, nil
 }
 
-func (d *limit) Save() (json.RawMessage, error) { return json.Marshal(d.state) }
+func (d *limit) Save() ([]byte, error) {
+	p := analysis.Pack(64 + limitValueSize*len(d.state.Window))
+	d.state.pack(p)
+	return p.Packed(), nil
+}
+
+const limitValueSize = 12 + 8
+
+func (s *limitState) pack(p *analysis.Packing) {
+	p.Version(1)
+	p.Flags(&s.Bad)
+	p.Instants(&s.Since)
+	p.Count(&s.Full)
+	if n := p.Length(len(s.Window), limitValueSize); p.Reading() {
+		s.Window = make([]limitValue, n)
+	}
+	for i := range s.Window {
+		p.Instants(&s.Window[i].At)
+		p.Number(&s.Window[i].Value)
+	}
+}
 
 func (d *limit) Tick(time.Time) []measure.Verdict { return nil }
 
@@ -137,7 +160,7 @@ func (d *limit) Feed(s measure.Sample) []measure.Verdict {
 // one by one, so it takes about N good values to be good again.
 func (d *limit) trim() {
 	if over := len(d.state.Window) - d.of; over > 0 {
-		d.state.Window = append([]limitValue(nil), d.state.Window[over:]...)
+		d.state.Window = append(d.state.Window[:0], d.state.Window[over:]...)
 	}
 }
 

@@ -1,7 +1,6 @@
 package threshold
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -22,7 +21,7 @@ func NoAnswer() analysis.Method {
 		Meaning: "N measurements in a row lost everything.",
 		Options: append(streakOptions(3, 2, "lose everything"),
 			measure.Option{Name: "full", Type: measure.FloatOption, Default: 100.0, Min: 1e-9, Max: 100.0, Meaning: "From what loss on, in %, a run counts as silent."}),
-		New: func(p measure.Options, state json.RawMessage) (analysis.Detector, error) {
+		New: func(p measure.Options, state []byte) (analysis.Detector, error) {
 			full := p.Float("full")
 			return newStreak(p, state, &streak{
 				effect: func(s measure.Sample) effect {
@@ -48,7 +47,7 @@ func CannotMeasure() analysis.Method {
 		Name:    "cannot-measure",
 		Meaning: "N runs in a row failed, so nothing is known of the target; says why.",
 		Options: streakOptions(3, 1, "fail"),
-		New: func(p measure.Options, state json.RawMessage) (analysis.Detector, error) {
+		New: func(p measure.Options, state []byte) (analysis.Detector, error) {
 			return newStreak(p, state, &streak{
 				effect: func(s measure.Sample) effect {
 					switch s.Outcome {
@@ -76,7 +75,7 @@ func NoData() analysis.Method {
 		Meaning: "N runs in a row were missed, or nothing has come for as long as N runs take.",
 		Options: append(streakOptions(3, 1, "are missed"),
 			measure.Option{Name: "interval", Type: measure.DurationOption, Min: "10ms", Max: "400d", Meaning: "How far apart the runs are, to find by the clock that nothing comes; usually the spec's run_interval."}),
-		New: func(p measure.Options, state json.RawMessage) (analysis.Detector, error) {
+		New: func(p measure.Options, state []byte) (analysis.Detector, error) {
 			d := &streak{
 				effect: func(s measure.Sample) effect {
 					switch {
@@ -100,7 +99,7 @@ func NoData() analysis.Method {
 	}
 }
 
-func newStreak(p measure.Options, state json.RawMessage, d *streak) (analysis.Detector, error) {
+func newStreak(p measure.Options, state []byte, d *streak) (analysis.Detector, error) {
 	d.runs, d.clear = p.Int("runs"), p.Int("clear")
 	if err := d.load(state); err != nil {
 		return nil, err

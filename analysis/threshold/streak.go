@@ -1,7 +1,6 @@
 package threshold
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -34,17 +33,22 @@ type streak struct {
 }
 
 type streakState struct {
-	Count  int       `json:"count"`            // in a row, while good and while bad
-	Since  time.Time `json:"since,omitzero"`   // the first of them
-	Reason string    `json:"reason,omitempty"` // of the last of them
-	Bad    bool      `json:"bad,omitempty"`
-	Ended  int       `json:"ended,omitempty"` // ending runs in a row since it was bad
-	Well   time.Time `json:"well,omitzero"`   // the first of those
-	Heard  time.Time `json:"heard,omitzero"`  // when anything came last
+	Count  int       // in a row, while good and while bad
+	Since  time.Time // the first of them
+	Reason string    // of the last of them
+	Bad    bool
+	Ended  int       // ending runs in a row since it was bad
+	Well   time.Time // the first of those
+	Heard  time.Time // when anything came last
 }
 
-func (d *streak) load(saved json.RawMessage) error {
-	if err := analysis.Load(saved, &d.state); err != nil {
+func (d *streak) load(saved []byte) error {
+	if len(saved) == 0 {
+		return nil // a fresh start
+	}
+	p := analysis.Unpack(saved)
+	d.state.pack(p)
+	if err := p.Err(); err != nil {
 		return err
 	}
 	s := d.state
@@ -54,7 +58,20 @@ func (d *streak) load(saved json.RawMessage) error {
 	return nil
 }
 
-func (d *streak) Save() (json.RawMessage, error) { return json.Marshal(d.state) }
+func (d *streak) Save() ([]byte, error) {
+	p := analysis.Pack(80)
+	d.state.pack(p)
+	return p.Packed(), nil
+}
+
+func (s *streakState) pack(p *analysis.Packing) {
+	p.Version(1)
+	p.Count(&s.Count)
+	p.Count(&s.Ended)
+	p.Instants(&s.Since, &s.Well, &s.Heard)
+	p.Flags(&s.Bad)
+	p.Text(&s.Reason)
+}
 
 func (d *streak) Feed(s measure.Sample) []measure.Verdict {
 	st := &d.state

@@ -398,7 +398,7 @@ func TestAChangedRuleJudgesAnew(t *testing.T) {
 	b.settled()
 	b.await("", alerts)
 	b.exec(`UPDATE rules SET options = '{"runs": 2}', severity = 'warning' WHERE name = 'no answer'`)
-	b.await("true", `SELECT coalesce(state -> 'rules' -> 'no answer' ->> 'print' LIKE '%2%', false)::text FROM detectors WHERE toolspec_id = 1`)
+	b.await("true", `SELECT (position('no-answer loss_pct {"runs":2}'::bytea IN state) > 0)::text FROM detectors WHERE toolspec_id = 1`)
 	b.runs(1, 3, "LL")
 	b.await("n1 no answer", alerts)
 	b.await("warning", `SELECT severity FROM alerts`)

@@ -25,15 +25,18 @@ func TestAnAlertEndsWhenItsDetectorStartsAnewAtAnotherInterval(t *testing.T) {
 }
 
 func TestAnAlertWhoseDetectorCannotBeReadIsClosed(t *testing.T) {
-	for _, state := range []string{`{"rules": 5}`, `{"rules": {"no answer": {"print": "", "state": 5}}}`} {
-		t.Run(state, func(t *testing.T) {
+	const print = `no-answer loss_pct {}` // then come the interval and the length of its detector's state
+	for name, broken := range map[string]string{
+		"the whole state": `'\xff'`,
+		"one detector's":  `overlay(state PLACING '\xff'::bytea FROM position('` + print + `'::bytea IN state) + length('` + print + `') + 8 + 4)`,
+	} {
+		t.Run(name, func(t *testing.T) {
 			b := setUp(t, 1)
 			b.runs(1, 0, ".LLL")
 			stop := b.judge()
 			b.await("n1 no answer", alerts)
 			stop()
-			b.exec(`UPDATE detectors SET state = CASE WHEN $1 = '{"rules": 5}' THEN $1::json
-				ELSE jsonb_set(state::jsonb, '{rules,no answer,state}', '5')::json END`, state)
+			b.exec(`UPDATE detectors SET state = ` + broken)
 			b.judge()
 			b.await("n1 no answer closed", alerts)
 			b.await("no longer watched: it is judged anew: its saved state cannot be used", `SELECT close_text FROM alerts`)

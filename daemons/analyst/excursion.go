@@ -15,9 +15,8 @@ func (p *pass) note(sp *spec) {
 		}
 		if w.decliner != nil {
 			// A sentence that only counts on is written when something else is.
-			if why := w.decliner.Declines(); why != w.declines {
-				sp.dirty = sp.dirty || why == "" || w.declines == ""
-				w.declines = why
+			if declines := !w.decliner.Judges(); declines != w.declines {
+				w.declines, sp.dirty = declines, true
 			}
 		}
 	}

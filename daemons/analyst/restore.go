@@ -100,15 +100,11 @@ const unusable = "it is judged anew: its saved state cannot be used"
 
 // revive makes a spec of its row, nil for one that is watched no more.
 func (s *session) revive(row store.DetectorState, watched map[int64]store.Watched) *restored {
-	var state savedState
 	var episodes map[string]savedEpisode
 	var not map[string]string
 	var gone []missed
 	// Each for itself: an alert that is open must not be lost with the state of its detector.
-	unread := json.Unmarshal(row.State, &state)
-	if unread != nil {
-		state = savedState{}
-	}
+	state, unread := readState(row.State)
 	err := errors.Join(unread, json.Unmarshal(row.Episodes, &episodes), json.Unmarshal(row.NotJudged, &not), json.Unmarshal(row.Missed, &gone))
 	if err != nil {
 		s.Log.Error("the saved state of a spec cannot be read; it is judged anew", "spec", row.ToolspecID, "error", err)
@@ -128,10 +124,11 @@ func (s *session) revive(row store.DetectorState, watched map[int64]store.Watche
 	for i := range s.config.Rules {
 		r := &s.config.Rules[i]
 		m, column, ours := s.method(r, sp)
-		sd, was := state.Rules[r.Name]
-		if !ours || !was || sd.Print != s.prints[i] {
+		at := slices.IndexFunc(state.Rules, func(d savedDetector) bool { return d.Rule == r.Name })
+		if !ours || at < 0 || state.Rules[at].Print != s.prints[i] {
 			continue
 		}
+		sd := state.Rules[at]
 		d, anew, err := s.detector(m, r, sd.Interval, sp.ID, sd.State)
 		if err != nil {
 			s.Log.Error("a rule makes no detector", "rule", r.Name, "spec", sp.ID, "error", err)
@@ -144,9 +141,10 @@ func (s *session) revive(row store.DetectorState, watched map[int64]store.Watche
 			}
 			continue
 		}
-		one := &watch{rule: r, print: sd.Print, interval: sd.Interval, column: column,
-			episode: e.Episode, alert: e.Alert, opened: e.Opened, partOf: e.PartOf, reason: e.Reason, declines: not[r.Name], owed: e.Owed}
+		one := &watch{rule: r, print: s.prints[i], interval: sd.Interval, column: column,
+			episode: e.Episode, alert: e.Alert, opened: e.Opened, partOf: e.PartOf, reason: e.Reason, owed: e.Owed}
 		one.use(d)
+		one.declines = one.decliner != nil && not[r.Name] != ""
 		sp.watches = append(sp.watches, one)
 		if !one.atRest() {
 			s.restless[sp.ID] = true
@@ -155,9 +153,8 @@ func (s *session) revive(row store.DetectorState, watched map[int64]store.Watche
 			s.hidden[e.Alert] = hiding{e.PartOf, e.Hidden}
 		}
 		delete(sp.left, r.Name)
-		delete(state.Rules, r.Name)
 	}
-	sp.keep = len(state.Rules) > 0
+	sp.keep = len(sp.watches) < len(state.Rules)
 	s.specs[sp.ID] = sp
 	return &restored{sp, row.Read}
 }

@@ -32,7 +32,7 @@ import (
 // another order shows in all that follows.
 func jumpy() analysis.Method {
 	return analysis.Method{Name: "jumpy", Meaning: "says what its hash says",
-		New: func(_ measure.Options, saved json.RawMessage) (analysis.Detector, error) {
+		New: func(_ measure.Options, saved []byte) (analysis.Detector, error) {
 			d := &jumping{}
 			return d, analysis.Load(saved, d)
 		}}
@@ -62,7 +62,7 @@ func (d *jumping) Declines() string {
 	return ""
 }
 
-func (d *jumping) Save() (json.RawMessage, error) { return json.Marshal(d) }
+func (d *jumping) Save() ([]byte, error) { return json.Marshal(d) }
 
 func (d *jumping) Feed(s measure.Sample) []measure.Verdict {
 	h := fnv.New64a()
@@ -250,7 +250,23 @@ func (st *stage) found() string {
 func (st *stage) states() string {
 	st.Helper()
 	// A fresh detector is told the time; silence counts from then on.
-	return st.text(`SELECT string_agg(format('%s %s %s %s %s', toolspec_id, judged_to, not_judged, state -> 'well', (SELECT string_agg(key || ' ' || value, E'\n  ' ORDER BY key) FROM json_each(state -> 'rules'))), E'\n' ORDER BY toolspec_id) FROM detectors WHERE judged_to IS NOT NULL`)
+	rows, err := st.db.Query(context.Background(), `SELECT format('%s %s %s', toolspec_id, judged_to, not_judged), state FROM detectors WHERE judged_to IS NOT NULL ORDER BY toolspec_id`)
+	if err != nil {
+		st.Fatal(err)
+	}
+	var all, line string
+	var packed []byte
+	if _, err := pgx.ForEachRow(rows, []any{&line, &packed}, func() error {
+		s, err := readState(packed)
+		all += fmt.Sprint(line, " ", s.Well, "\n")
+		for _, d := range s.Rules {
+			all += fmt.Sprintf("  %s %s %s %q\n", d.Rule, d.Print, d.Interval, d.State)
+		}
+		return err
+	}); err != nil {
+		st.Fatal(err)
+	}
+	return all
 }
 
 func (st *stage) text(sql string, args ...any) string {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"sonde/analysis"
 	"sonde/internal/alert"
 	"sonde/internal/measure"
 	"sonde/internal/store"
@@ -22,16 +23,51 @@ const (
 	statesAtOnce = 250
 )
 
-// savedState is detectors.state.
+// savedState is detectors.state, packed: JSON of the same took most of the time of
+// saving and restoring.
 type savedState struct {
-	Well  time.Time                `json:"well,omitzero"`
-	Rules map[string]savedDetector `json:"rules,omitempty"`
+	Well  time.Time
+	Rules []savedDetector
 }
 
 type savedDetector struct {
-	Print    string          `json:"print"`
-	Interval time.Duration   `json:"interval,omitempty"`
-	State    json.RawMessage `json:"state"`
+	Rule     string
+	Print    string
+	Interval time.Duration
+	State    []byte
+}
+
+// stateVersion changes when states of the program before cannot be read. Those of
+// the detectors have versions of their own.
+const stateVersion = 1
+
+func (s *savedState) pack(p *analysis.Packing) {
+	p.Version(stateVersion)
+	p.Instants(&s.Well)
+	const least = 3*4 + 8
+	if n := p.Length(len(s.Rules), least); p.Reading() {
+		s.Rules = make([]savedDetector, n)
+	}
+	for i := range s.Rules {
+		d := &s.Rules[i]
+		p.Text(&d.Rule)
+		p.Text(&d.Print)
+		p.Counts((*int64)(&d.Interval))
+		p.Piece(&d.State)
+	}
+}
+
+func readState(packed []byte) (savedState, error) {
+	var s savedState
+	if len(packed) == 0 {
+		return s, nil
+	}
+	p := analysis.Unpack(packed)
+	s.pack(p)
+	if err := p.Err(); err != nil {
+		return savedState{}, err
+	}
+	return s, nil
 }
 
 // missed is one of detectors.missed: a run that was judged as missed. A late
@@ -75,8 +111,8 @@ func (s *session) save(sp *spec, whole bool) (store.DetectorState, error) {
 		if w.episode.Phase != alert.Nothing || len(w.episode.Starts) > 0 || w.alert != 0 || w.reason != "" || len(w.owed) > 0 {
 			episodes[w.rule.Name] = savedEpisode{Episode: w.episode, Alert: w.alert, Opened: w.opened, PartOf: w.partOf, Hidden: s.hidden[w.alert].why, Reason: w.reason, Owed: w.owed}
 		}
-		if w.declines != "" {
-			not[w.rule.Name] = w.declines
+		if w.declines {
+			not[w.rule.Name] = w.decliner.Declines()
 		}
 	}
 	out := store.DetectorState{ToolspecID: sp.ID, JudgedTo: sp.judgedTo, Read: s.readOf(sp)}
@@ -96,17 +132,18 @@ func (s *session) save(sp *spec, whole bool) (store.DetectorState, error) {
 		}
 		return out, nil
 	}
-	state := savedState{Well: sp.well, Rules: make(map[string]savedDetector, len(sp.watches))}
-	for _, w := range sp.watches {
+	state, size := savedState{Well: sp.well, Rules: make([]savedDetector, len(sp.watches))}, 64
+	for i, w := range sp.watches {
 		d, err := w.detector.Save()
 		if err != nil {
 			return fail(fmt.Errorf("rule %q: %w", w.rule.Name, err))
 		}
-		state.Rules[w.rule.Name] = savedDetector{w.print, w.interval, d}
+		state.Rules[i] = savedDetector{w.rule.Name, w.print, w.interval, d}
+		size += len(w.rule.Name) + len(w.print) + len(d) + 32
 	}
-	if out.State, err = json.Marshal(state); err != nil {
-		return fail(err)
-	}
+	p := analysis.Pack(size)
+	state.pack(p)
+	out.State = p.Packed()
 	return out, nil
 }
 

@@ -49,7 +49,7 @@ type watch struct {
 	opened   time.Time // when it was opened, by the database's clock
 	partOf   int64     // the alert that hides it
 	reason   string    // of the last run behind the last bad verdict
-	declines string    // why it does not judge, "" when it does
+	declines bool      // it did not judge the last sample
 	owed     []owed    // verdicts that are not folded yet
 
 	recorder analysis.Recorder // the detector, if it is one
@@ -246,7 +246,7 @@ func (p *pass) renew(m analysis.Method, sp *spec, w *watch, every time.Duration)
 }
 
 // detector builds the detector of a rule. A state that cannot be used is a fresh start: anew.
-func (s *session) detector(m analysis.Method, r *store.Rule, interval time.Duration, spec int64, state json.RawMessage) (d analysis.Detector, anew bool, err error) {
+func (s *session) detector(m analysis.Method, r *store.Rule, interval time.Duration, spec int64, state []byte) (d analysis.Detector, anew bool, err error) {
 	key := m.Name + " " + string(r.Options)
 	options, known := s.options[key]
 	if !known {

@@ -1,7 +1,6 @@
 package judge
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -38,7 +37,7 @@ func Every(r *store.Rule, w *store.Watched) time.Duration {
 // Detector builds the detector of a rule for a spec that runs so often, 0 for
 // unknown; without state it starts anew. Where the method wants to know how often
 // a run comes and the rule does not say, the spec does.
-func Detector(m analysis.Method, r *store.Rule, every time.Duration, state json.RawMessage) (analysis.Detector, error) {
+func Detector(m analysis.Method, r *store.Rule, every time.Duration, state []byte) (analysis.Detector, error) {
 	o, err := measure.ReadOptions(m.Options, r.Options)
 	if err != nil {
 		return nil, err
@@ -47,7 +46,7 @@ func Detector(m analysis.Method, r *store.Rule, every time.Duration, state json.
 }
 
 // With is Detector with the options of the rule already read; o stays as it is.
-func With(m analysis.Method, o measure.Options, every time.Duration, state json.RawMessage) (analysis.Detector, error) {
+func With(m analysis.Method, o measure.Options, every time.Duration, state []byte) (analysis.Detector, error) {
 	o = maps.Clone(o)
 	for _, known := range m.Options {
 		if _, given := o[known.Name]; known.Name == "interval" && !given && every > 0 {

@@ -16,7 +16,7 @@ type DetectorState struct {
 	ToolspecID int64
 	JudgedTo   time.Time // zero: nothing judged
 	Read       Snapshot  // the rows of which transactions are in State
-	State      json.RawMessage
+	State      []byte
 	KeptAt     time.Time // when State was written
 	Episodes   json.RawMessage
 	NotJudged  json.RawMessage
@@ -39,16 +39,16 @@ func queueStates(batch *pgx.Batch, states []DetectorState) {
 	for len(whole) > 0 {
 		part := whole[:min(len(whole), statesAtOnce)]
 		whole = whole[len(part):]
-		ids, judged, read, state, episodes, not, missed := make([]int64, len(part)), make([]*time.Time, len(part)), make([]string, len(part)), make([]string, len(part)), make([]string, len(part)), make([]string, len(part)), make([]string, len(part))
+		ids, judged, read, state, episodes, not, missed := make([]int64, len(part)), make([]*time.Time, len(part)), make([]string, len(part)), make([][]byte, len(part)), make([]string, len(part)), make([]string, len(part)), make([]string, len(part))
 		for i, s := range part {
 			if !s.JudgedTo.IsZero() {
 				judged[i] = &part[i].JudgedTo
 			}
-			ids[i], read[i], state[i], episodes[i], not[i], missed[i] = s.ToolspecID, s.Read.String(), string(s.State), string(s.Episodes), string(s.NotJudged), string(s.Missed)
+			ids[i], read[i], state[i], episodes[i], not[i], missed[i] = s.ToolspecID, s.Read.String(), s.State, string(s.Episodes), string(s.NotJudged), string(s.Missed)
 		}
 		batch.Queue(`INSERT INTO detectors (toolspec_id, judged_to, read_to, state, kept_at, episodes, not_judged, missed)
-			SELECT id, judged, read::pg_snapshot, state::json, clock_timestamp(), episodes::jsonb, n::jsonb, m::jsonb
-			FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) x (id, judged, read, state, episodes, n, m)
+			SELECT id, judged, read::pg_snapshot, state, clock_timestamp(), episodes::jsonb, n::jsonb, m::jsonb
+			FROM unnest($1::bigint[], $2::timestamptz[], $3::text[], $4::bytea[], $5::text[], $6::text[], $7::text[]) x (id, judged, read, state, episodes, n, m)
 			ON CONFLICT (toolspec_id) DO UPDATE SET judged_to = excluded.judged_to, read_to = excluded.read_to, state = excluded.state,
 				kept_at = excluded.kept_at, episodes = excluded.episodes, not_judged = excluded.not_judged, missed = excluded.missed`, ids, judged, read, state, episodes, not, missed)
 	}
@@ -77,16 +77,16 @@ func (j Judging) DetectorSpecs(ctx context.Context) ([]int64, error) {
 
 // Detectors reads the state of some specs.
 func (j Judging) Detectors(ctx context.Context, specs []int64) ([]DetectorState, error) {
-	rows, err := j.tx.Query(ctx, `SELECT toolspec_id, coalesce(judged_to, '0001-01-01 00:00:00+00'), read_to::text, state::text, kept_at, episodes::text, not_judged::text, missed::text
+	rows, err := j.tx.Query(ctx, `SELECT toolspec_id, coalesce(judged_to, '0001-01-01 00:00:00+00'), read_to::text, state, kept_at, episodes::text, not_judged::text, missed::text
 		FROM detectors WHERE toolspec_id = ANY ($1)`, specs)
 	if err != nil {
 		return nil, fmt.Errorf("read the detectors' states: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (DetectorState, error) {
 		var d DetectorState
-		var read, state, episodes, not, missed string // as JSON they would be checked here, and again by who reads them
-		err := row.Scan(&d.ToolspecID, &d.JudgedTo, &read, &state, &d.KeptAt, &episodes, &not, &missed)
-		d.State, d.Episodes, d.NotJudged, d.Missed = []byte(state), []byte(episodes), []byte(not), []byte(missed)
+		var read, episodes, not, missed string // as JSON they would be checked here, and again by who reads them
+		err := row.Scan(&d.ToolspecID, &d.JudgedTo, &read, &d.State, &d.KeptAt, &episodes, &not, &missed)
+		d.Episodes, d.NotJudged, d.Missed = []byte(episodes), []byte(not), []byte(missed)
 		if err == nil {
 			d.Read, err = ParseSnapshot(read)
 		}
