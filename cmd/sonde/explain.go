@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -311,6 +312,16 @@ func explainNode(w io.Writer, s store.NodeStory) {
 			}
 			if r.Late {
 				text += " (came late)"
+			}
+			for _, v := range r.Values {
+				if v.Value == nil {
+					text += fmt.Sprintf(", no %s", v.Metric)
+					continue
+				}
+				text += fmt.Sprintf(", %s %s", v.Metric, strconv.FormatFloat(*v.Value, 'g', 5, 64))
+				if v.Unit == "%" {
+					text += " %"
+				}
 			}
 			fmt.Fprintf(w, "  %s  %s\n", clock(r.DueAt), text)
 		}

@@ -112,7 +112,7 @@ func TestExplainSaysWhySomebodyWasWoken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	holds(t, said(func(w io.Writer) { explainNode(w, node) }), "anna was told by paper at", "spec 1, ping from pi; rules: cannot be measured, delay, loss, no answer, no data", "anna, step 1: paper to x")
+	holds(t, said(func(w io.Writer) { explainNode(w, node) }), "anna was told by paper at", "spec 1, ping from pi; rules: cannot be measured, delay, loss, no answer, no data", "UTC  ok, loss_pct 100 %, no rtt_median_ms\n", "anna, step 1: paper to x")
 }
 
 func TestExplainSaysWhySomebodyWasNotWoken(t *testing.T) {

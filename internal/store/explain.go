@@ -240,6 +240,16 @@ type RecentRun struct {
 	Reason  string    `json:"reason,omitempty"`
 	Runs    int       `json:"runs"` // more than one for a gap
 	Late    bool      `json:"late,omitempty"`
+
+	// What it measured, in the tool's order, of the metrics that rules name; of all if none does.
+	Values []ToldValue `json:"values,omitempty"`
+}
+
+// ToldValue is one number that a run measured; nil when it gave no such number.
+type ToldValue struct {
+	Metric string   `json:"metric"`
+	Unit   string   `json:"unit"`
+	Value  *float64 `json:"value"`
 }
 
 // SpecStory is a spec at a moment.
@@ -317,8 +327,15 @@ func (s *Store) ExplainNode(ctx context.Context, node string, at time.Time) (Nod
 				return st, fmt.Errorf("look how far spec %d is judged: %w", sp.ID, err)
 			}
 		}
-		if st.Specs[i].Runs, err = listed[RecentRun](ctx, s, "runs", `SELECT due_at, outcome, coalesce(reason, ''), runs, late FROM runs
-			WHERE toolspec_id = $1 AND due_at <= $2 AND due_at > $2::timestamptz - interval '2 days' ORDER BY due_at DESC LIMIT 5`, st.Specs[i].ID, st.At); err != nil {
+		sp := st.Specs[i]
+		if st.Specs[i].Runs, err = listed[RecentRun](ctx, s, "runs", `SELECT due_at, outcome, coalesce(reason, ''), runs, late, coalesce((
+				WITH m AS (SELECT m, n, EXISTS (SELECT FROM rules WHERE name = ANY ($4) AND metric = m ->> 'name') AS named
+					FROM tools, jsonb_array_elements(metrics) WITH ORDINALITY AS x (m, n) WHERE name = $3)
+				SELECT jsonb_agg(jsonb_build_object('metric', m ->> 'name', 'unit', m ->> 'unit', 'value', CASE to_jsonb(d) -> (m ->> 'column')
+					WHEN 'true' THEN '1' WHEN 'false' THEN '0' ELSE to_jsonb(d) -> (m ->> 'column') END) ORDER BY n)
+				FROM m, `+sanitized(sp.table)+` d WHERE (d.toolspec_id, d.due_at, d.outcome) = (runs.toolspec_id, runs.due_at, 'ok') AND named = (SELECT bool_or(named) FROM m)), '[]')
+			FROM runs WHERE toolspec_id = $1 AND due_at <= $2 AND due_at > $2::timestamptz - interval '2 days' ORDER BY due_at DESC LIMIT 5`,
+			sp.ID, st.At, sp.Tool, sp.Rules); err != nil {
 			return st, err
 		}
 	}
