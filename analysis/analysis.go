@@ -46,6 +46,16 @@ type Scorer interface {
 	Score() float64
 }
 
+// Comparer is a Detector that can tell what is as usual from what is not found
+// to be bad, or not yet.
+type Comparer interface {
+	Detector
+
+	// Usual reports after each sample whether it was judged, and nothing is off,
+	// not even by less than what alerts.
+	Usual() bool
+}
+
 // Stretch is a piece of a regular series, one number a step.
 type Stretch struct {
 	From                time.Time // the first step

@@ -43,6 +43,7 @@ type detector struct {
 	unit      string
 	threshold float64
 	score     float64
+	odd       bool // the last value for itself is off
 	episode   episode
 
 	apart int           // samples in a row that came after a pause: the step is not theirs
@@ -85,6 +86,12 @@ func newDetector(o measure.Options, saved []byte) (analysis.Detector, error) {
 // Score of the last sample.
 func (d *detector) Score() float64 { return d.score }
 
+// Usual reports whether the last sample was judged and nothing is off: a level
+// that has just changed shows in its first value, and is found half a window later.
+func (d *detector) Usual() bool {
+	return !d.odd && d.episode.Rule == "" && d.episode.Off.IsZero() && d.Judges()
+}
+
 // Record gives the stretches of the grid that are whole.
 func (d *detector) Record() []analysis.Stretch { return d.grid.Whole() }
 
@@ -106,7 +113,7 @@ func (d *detector) Feed(s measure.Sample) []measure.Verdict {
 	}
 	f := d.core.next(p)
 	d.grid.Add(p, f.Forecast, f.Low, f.High)
-	d.score = score(f.Conviction, d.core.set.sharp)
+	d.score, d.odd = score(f.Conviction, d.core.set.sharp), f.Alone >= offAt
 	return d.follow(p, f)
 }
 

@@ -88,6 +88,7 @@ func newCore(kind string, silence bool, step time.Duration, zone *time.Location)
 type finding struct {
 	Conviction                    float64 // 1 alerts; said once
 	Deviation                     float64 // the same, each time
+	Alone                         float64 // the same of the value for itself, also where one value alone is never said
 	Rule                          string  // what speaks: point, level, drift, loss or silence
 	Basis                         string  // what the forecast comes from, in words
 	Rose                          bool
@@ -220,6 +221,7 @@ func (c *core) value(p regular.Point) finding {
 		c.Points.close()
 		c.Levels.close()
 	}
+	f.Alone = off / asked
 	c.F.learn(v, b, c.day, daySlot, weekSlot, step, c.set.tau.Seconds(), floor, n)
 	c.S.learn(c.set, v, b.residual, spread, hour, level, full, floor, step, n)
 	if c.set.drift > 0 {

@@ -9,7 +9,7 @@ import (
 )
 
 // version changes when states of the program before cannot be read.
-const version = 3
+const version = 4
 
 // Save packs the state: a season of 288 slots and all else take less than 5 KiB.
 func (d *detector) Save() ([]byte, error) {
@@ -41,7 +41,7 @@ func (d *detector) pack(p *analysis.Packing) {
 	p.Numbers(&r.Raw, &r.Rate)
 	p.Counts((*int64)(&r.Step), &r.Last, &r.RawAt, (*int64)(&d.after))
 	p.Count(&d.apart)
-	p.Flags(&r.Counter, &r.Begun, &r.Read)
+	p.Flags(&r.Counter, &r.Begun, &r.Read, &d.odd)
 	p.Text(&e.Rule)
 	p.Instants(&e.Off, &e.Since, &e.Well)
 	p.Numbers(&e.Usual, &e.Most)

@@ -94,6 +94,12 @@ func newLimit(p measure.Options, saved []byte) (analysis.Detector, error) {
 	return d, nil
 }
 
+// Usual reports whether no value of the last N passes the limit.
+func (d *limit) Usual() bool {
+	n, _ := d.passing(d.limit)
+	return n == 0 && d.state.Full == 0 && !d.state.Bad
+}
+
 func (d *limit) Save() ([]byte, error) {
 	p := analysis.Pack(64 + limitValueSize*len(d.state.Window))
 	d.state.pack(p)

@@ -239,7 +239,8 @@ func (p *pass) world() (alert.World, error) {
 		w.Specs = make([]alert.Spec, len(p.session.order))
 		for i, id := range p.session.order {
 			sp := p.specs[id]
-			w.Specs[i] = alert.Spec{ID: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Well: sp.well}
+			w.Specs[i] = alert.Spec{ID: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Well: sp.well,
+				Loss: p.judgedBy(sp, alert.Loss), Delay: p.judgedBy(sp, alert.Delay)}
 		}
 	}
 	for key, s := range p.platform.Episodes {
@@ -261,6 +262,25 @@ func (p *pass) world() (alert.World, error) {
 	w.Turns = p.turns(w.Findings)
 	w.Ended = p.ended()
 	return w, nil
+}
+
+// judgedBy is what the detectors of a cause say of a spec now. Who cannot compare
+// is believed while it finds nothing.
+func (p *pass) judgedBy(sp *spec, c alert.Cause) alert.Judged {
+	all := alert.Unjudged
+	for _, w := range sp.watches {
+		if w.rule.Shadow || p.cause(sp.Tool, w.rule) != c {
+			continue
+		}
+		one := alert.AsUsual
+		if w.comparer != nil && !w.comparer.Usual() {
+			if one = alert.Off; w.declines {
+				one = alert.Unjudged
+			}
+		}
+		all = all.And(one)
+	}
+	return all
 }
 
 // lead notes that an alert hides others.

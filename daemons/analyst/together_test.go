@@ -49,6 +49,27 @@ func TestNodesBehindOneHopAreOneMessageThatNamesIt(t *testing.T) {
 	b.await("3", `SELECT count(*)::text FROM newalerts WHERE decision = 'raise' AND reason LIKE '%not told: %'`)
 }
 
+func TestAPairWhoseLossIsNotAsUsualClearsNoHopOfLoss(t *testing.T) {
+	b := behindTwoHops(t)
+	b.exec(`UPDATE rules SET options = options || '{"runs": 3, "of": 5}' WHERE name = 'loss'`)
+	for i, loss := range []float64{40, 40, 40, 0, 0} {
+		good := 1
+		if i == 2 {
+			good = 2 // it answers as the others, and will be found a run later
+		}
+		b.exec(`DELETE FROM pingdata WHERE toolspec_id = $1`, i+1)
+		b.pings(i+1, 0, good, 12, 0)
+		b.pings(i+1, good, 4-good, 12, loss)
+	}
+	b.judge()
+	b.await("shared hop", byRule)
+	b.await("n1, n2", `SELECT (SELECT string_agg(n, ', ' ORDER BY n) FROM jsonb_array_elements_text(evidence -> 'nodes') n) FROM alerts WHERE rule = 'shared hop'`)
+	b.pings(3, 4, 1, 12, 40)
+	b.await("3", `SELECT count(*)::text FROM alerts WHERE part_of = (SELECT id FROM alerts WHERE rule = 'shared hop')`)
+	b.settled()
+	b.await("raise", `SELECT string_agg(kind, ' ' ORDER BY id) FROM notices`)
+}
+
 func TestAnAnalystThatCatchesUpTellsNothingBeforeItCanGroup(t *testing.T) {
 	b := behindTwoHops(t)
 	b.rows = 1

@@ -54,6 +54,7 @@ type watch struct {
 
 	recorder analysis.Recorder // the detector, if it is one
 	decliner analysis.Decliner // the detector, if it is one
+	comparer analysis.Comparer // the detector, if it is one
 
 	says    []measure.Verdict  // of the sample that was fed last
 	records []analysis.Stretch // of that sample
@@ -64,6 +65,7 @@ func (w *watch) use(d analysis.Detector) {
 	w.detector = d
 	w.recorder, _ = d.(analysis.Recorder)
 	w.decliner, _ = d.(analysis.Decliner)
+	w.comparer, _ = d.(analysis.Comparer)
 }
 
 // atRest reports whether time alone changes nothing: neither an alert is open nor

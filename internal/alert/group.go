@@ -48,7 +48,22 @@ type Spec struct {
 	Monhost string
 	Node    string
 	Well    time.Time // due_at of the last run that got an answer
+
+	Loss, Delay Judged // what the detectors of these causes say of it
 }
+
+// Judged is what the detectors of one cause say of the last run of a spec.
+type Judged int
+
+// In the order in which they count where a pair has several.
+const (
+	Unjudged Judged = iota // none has learnt enough to say
+	AsUsual
+	Off // not as usual, though it may be too little, or too short, to be found
+)
+
+// And joins what two detectors say.
+func (j Judged) And(other Judged) Judged { return max(j, other) }
 
 // The rules of alerts that stand for many.
 const (

@@ -59,23 +59,61 @@ type badPair struct {
 type roads struct {
 	w     World
 	bad   map[Pair]*badPair
-	well  map[Pair]time.Time
+	well  map[Pair]*seen
 	over  map[string][]Pair // by hop: who crosses it
 	nodes map[string]int    // by monitoring host: how many nodes it measures
+}
+
+// seen is when a pair has shown something good last, by cause. An answer says
+// nothing of loss and delay: where these are off, or nobody can judge them, they
+// are not known to be good. So a pair that is found bad a little later clears no
+// hop meanwhile.
+type seen struct {
+	answer, loss, delay time.Time
+	lossOff, delayOff   bool
+}
+
+func (s *seen) since(c Cause) time.Time {
+	switch {
+	case c == Loss && !s.lossOff:
+		return s.loss
+	case c == Delay && !s.delayOff:
+		return s.delay
+	case c == Loss || c == Delay:
+		return time.Time{}
+	}
+	return s.answer
+}
+
+func (s *seen) add(spec Spec) {
+	s.answer = later(s.answer, spec.Well)
+	if spec.Loss == AsUsual {
+		s.loss = later(s.loss, spec.Well)
+	}
+	if spec.Delay == AsUsual {
+		s.delay = later(s.delay, spec.Well)
+	}
+	s.lossOff, s.delayOff = s.lossOff || spec.Loss == Off, s.delayOff || spec.Delay == Off
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // survey looks at all pairs; findings that are hidden make a pair bad all the
 // same, but are nobody's to explain again.
 func (g *Grouping) survey(w World) roads {
-	r := roads{w: w, bad: map[Pair]*badPair{}, well: map[Pair]time.Time{}, over: map[string][]Pair{}, nodes: map[string]int{}}
+	r := roads{w: w, bad: map[Pair]*badPair{}, well: map[Pair]*seen{}, over: map[string][]Pair{}, nodes: map[string]int{}}
 	for _, s := range w.Specs {
 		p := Pair{s.Monhost, s.Node}
-		if _, known := r.well[p]; !known {
+		if r.well[p] == nil {
+			r.well[p] = &seen{}
 			r.nodes[s.Monhost]++
 		}
-		if s.Well.After(r.well[p]) || r.well[p].IsZero() {
-			r.well[p] = s.Well
-		}
+		r.well[p].add(s)
 	}
 	for _, f := range w.Findings {
 		if !f.Cause.OfPath() {
@@ -107,14 +145,29 @@ func (g *Grouping) survey(w World) roads {
 // OfPath reports whether what lies on the way may cause it.
 func (c Cause) OfPath() bool { return c == NoAnswer || c == Loss || c == Delay }
 
-// wellSince reports whether a pair has shown something good after an instant, and nothing bad stands.
-func (r roads) wellSince(p Pair, at time.Time) bool {
-	return r.bad[p] == nil && r.well[p].After(at)
+// wellSince reports whether a pair has shown after an instant that none of these
+// causes is there, and nothing bad stands.
+func (r roads) wellSince(p Pair, at time.Time, causes []Cause) bool {
+	s := r.well[p]
+	return s != nil && r.bad[p] == nil && !slices.ContainsFunc(causes, func(c Cause) bool { return !s.since(c).After(at) })
 }
 
 // spared reports whether a pair that crosses a hop is well since.
-func (r roads) spared(hop string, since time.Time) bool {
-	return slices.ContainsFunc(r.over[hop], func(p Pair) bool { return r.wellSince(p, since) })
+func (r roads) spared(hop string, since time.Time, causes []Cause) bool {
+	return slices.ContainsFunc(r.over[hop], func(p Pair) bool { return r.wellSince(p, since, causes) })
+}
+
+// causesOf gives what is found at bad pairs.
+func causesOf(members []*badPair) []Cause {
+	var out []Cause
+	for _, b := range members {
+		for _, f := range b.findings {
+			if !slices.Contains(out, f.Cause) {
+				out = append(out, f.Cause)
+			}
+		}
+	}
+	return out
 }
 
 // shared finds what bad pairs have in common that began together: a hop that
@@ -142,7 +195,7 @@ func (g *Grouping) shared(r roads) {
 		members := within(rest, func(b *badPair) bool {
 			return slices.Contains(b.path, hop) && !b.begin.Before(since.Add(-together(b.interval, 0)))
 		})
-		if len(members) > 0 && countNodes(members) >= leastNodes && !r.spared(hop, latest(members)) {
+		if len(members) > 0 && countNodes(members) >= leastNodes && !r.spared(hop, latest(members), causesOf(members)) {
 			g.oneHop(r, hop, members)
 			rest = without(rest, members)
 		}
@@ -200,10 +253,13 @@ func (r roads) hopOf(cluster []*badPair) (string, []*badPair) {
 			}
 		}
 	}
+	over := func(hop string) []*badPair {
+		return within(cluster, func(b *badPair) bool { return slices.Contains(b.path, hop) })
+	}
 	since, best := latest(cluster), ""
 	for _, hop := range sortedKeys(tallies) {
 		t := tallies[hop]
-		if len(t.nodes) < leastNodes || r.spared(hop, t.since) {
+		if len(t.nodes) < leastNodes || r.spared(hop, t.since, causesOf(over(hop))) {
 			continue
 		}
 		if best == "" || len(t.nodes) > len(tallies[best].nodes) || len(t.nodes) == len(tallies[best].nodes) && t.position < tallies[best].position {
@@ -213,11 +269,12 @@ func (r roads) hopOf(cluster []*badPair) (string, []*badPair) {
 	if best == "" {
 		return "", nil
 	}
-	members := within(cluster, func(b *badPair) bool { return slices.Contains(b.path, best) })
+	members := over(best)
+	causes := causesOf(members)
 	// Where nothing from these hosts is well, the hop explains no more than the host does.
 	for _, b := range members {
 		for p, hops := range r.w.Paths {
-			if p.Monhost == b.Monhost && len(hops) > 0 && r.wellSince(p, since) {
+			if p.Monhost == b.Monhost && len(hops) > 0 && r.wellSince(p, since, causes) {
 				return best, members
 			}
 		}
@@ -228,13 +285,13 @@ func (r roads) hopOf(cluster []*badPair) (string, []*badPair) {
 // more reports whether the message of a hop would soon be of more: nothing is known
 // yet of other nodes behind it, and its first finding is young.
 func (r roads) more(hop string, members []*badPair) bool {
-	since := latest(members)
+	since, causes := latest(members), causesOf(members)
 	for _, b := range members {
 		if slices.ContainsFunc(b.findings, func(f Finding) bool { return f.Told || r.w.At.Sub(f.Raised) >= r.w.Wait }) {
 			return false
 		}
 	}
-	return slices.ContainsFunc(r.over[hop], func(p Pair) bool { return r.bad[p] == nil && !r.well[p].After(since) })
+	return slices.ContainsFunc(r.over[hop], func(p Pair) bool { return r.bad[p] == nil && !r.wellSince(p, since, causes) })
 }
 
 // await holds findings back to see whether others behind their hop are concerned.
@@ -299,7 +356,7 @@ func (r roads) waitsForHop(f Finding) bool {
 	return slices.ContainsFunc(r.w.Paths[own], func(hop string) bool {
 		others := false
 		for _, p := range r.over[hop] {
-			if r.wellSince(p, f.Since) {
+			if r.wellSince(p, f.Since, []Cause{f.Cause}) {
 				return false
 			}
 			others = others || p.Node != f.Node && r.bad[p] == nil

@@ -20,7 +20,7 @@ func mesh(bad int, cause alert.Cause, rule string) alert.World {
 			second = "c"
 		}
 		w.Paths[alert.Pair{Monhost: "pi", Node: node}] = []string{"a", second, "edge-" + node}
-		s := alert.Spec{ID: int64(i), Monhost: "pi", Node: node, Well: start.Add(9 * time.Minute)}
+		s := alert.Spec{ID: int64(i), Monhost: "pi", Node: node, Well: start.Add(9 * time.Minute), Loss: alert.AsUsual, Delay: alert.AsUsual}
 		if i <= bad {
 			w.Findings = append(w.Findings, alert.Finding{ID: int64(100 + i), Spec: s.ID, Monhost: "pi", Node: node, Rule: rule, Cause: cause, Severity: measure.Warning,
 				Since: start.Add(time.Duration(i) * 30 * time.Second), Raised: start.Add(5 * time.Minute), Interval: time.Minute})
@@ -59,6 +59,28 @@ func TestAHopThatWasCrossedWhenTheFirstWasBadIsNotTheCause(t *testing.T) {
 	w.Specs[2].Well = start.Add(45 * time.Second) // after n1 turned bad, before n2 did
 	if got := show(alert.Group(w)); got != "; hidden 0" {
 		t.Error(got)
+	}
+}
+
+// An answer is no sign that the delay is as usual.
+func TestAPairWhoseDelayIsOffOrUnknownClearsNoHopOfDelay(t *testing.T) {
+	for _, judged := range []alert.Judged{alert.Off, alert.Unjudged} {
+		w := mesh(2, alert.Delay, "delay")
+		w.Specs[2].Delay = judged
+		w.Specs = append(w.Specs, alert.Spec{ID: 7, Monhost: "pi", Node: "n3", Well: start.Add(9 * time.Minute)}) // a traceroute that reaches it
+		if got := show(alert.Group(w)); got != "shared hop pi 2; hidden 2" {
+			t.Errorf("%d: %s", judged, got)
+		}
+		w = mesh(2, alert.Loss, "loss")
+		w.Specs[2].Delay = judged
+		if got := show(alert.Group(w)); got != "; hidden 0" {
+			t.Errorf("%d: its loss is as usual: %s", judged, got)
+		}
+		w = mesh(2, alert.NoAnswer, "no answer")
+		w.Specs[2].Delay, w.Specs[2].Loss = judged, judged
+		if got := show(alert.Group(w)); got != "; hidden 0" {
+			t.Errorf("%d: it answers: %s", judged, got)
+		}
 	}
 }
 
