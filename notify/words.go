@@ -23,7 +23,18 @@ type Alert struct {
 	CloseText string    // why it was closed
 	BeganAt   time.Time // by the data
 	EndedAt   time.Time // by the data; zero while open
+	Parts     []Part    // what it stands for beside itself, for mediums with room
 }
+
+// Part is one of the alerts that an alert stands for.
+type Part struct {
+	Node, Tool, Monhost string
+	Text                string
+	BeganAt             time.Time
+}
+
+// mostParts are told in a text; of a mass outage the rest is counted.
+const mostParts = 100
 
 // Words are one message in its three lengths. Times in them are UTC and written
 // so that InZone finds them.
@@ -91,6 +102,15 @@ func AlertWords(kind string, a Alert, at time.Time) Words {
 	line("began", a.BeganAt.UTC().Format(zoneFull))
 	if kind == "clear" {
 		line("ended", since.UTC().Format(zoneFull))
+	}
+	if n := len(a.Parts); n > 0 {
+		fmt.Fprintf(&b, "\nIt stands for %d more:\n", n)
+		for _, part := range a.Parts[:min(n, mostParts)] {
+			fmt.Fprintf(&b, "  %s: %s, since %s (%s from %s)\n", part.Node, FirstLine(part.Text), part.BeganAt.UTC().Format(zoneFull), part.Tool, part.Monhost)
+		}
+		if n > mostParts {
+			fmt.Fprintf(&b, "  and %d more\n", n-mostParts)
+		}
 	}
 	fmt.Fprintf(&b, "\nWhy: sonde explain a%d\n", a.ID)
 	if kind != "clear" {

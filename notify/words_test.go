@@ -1,6 +1,7 @@
 package notify_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,23 @@ func TestAlertOfManyWordsStillCarriesItsID(t *testing.T) {
 	w := notify.AlertWords("raise", a, began)
 	if !strings.HasSuffix(w.Short, " [a4711]") || notify.Septets(w.Short) > 160 || strings.Contains(w.Subject, "\n") {
 		t.Errorf("%q", w.Short)
+	}
+}
+
+func TestATextWithRoomNamesAllThatAnAlertStandsForAndTheShortOneStaysOneSegment(t *testing.T) {
+	a := alert()
+	a.Text = "n1, n2, n3 and 147 more: no answer; all behind it"
+	for i := range 150 {
+		a.Parts = append(a.Parts, notify.Part{Node: fmt.Sprintf("n%d", i+1), Tool: "ping", Monhost: "pi1", Text: "no answer, 3 runs in a row", BeganAt: began})
+	}
+	w := notify.AlertWords("raise", a, began)
+	for _, line := range []string{"\nIt stands for 150 more:\n  n1: no answer, 3 runs in a row, since 2026-11-20 03:12 UTC (ping from pi1)\n", "\n  n100: ", "\n  and 50 more\n\nWhy: "} {
+		if !strings.Contains(w.Text, line) {
+			t.Errorf("%q is not in\n%s", line, w.Text)
+		}
+	}
+	if strings.Contains(w.Text, "n101:") || strings.Contains(w.Short, "stands for") || notify.Septets(w.Short) > 160 {
+		t.Errorf("%+v", w)
 	}
 }
 

@@ -1,8 +1,10 @@
 package analyst
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"sonde/internal/alert"
@@ -226,6 +228,7 @@ func (p *pass) notices() {
 		}
 		if t.kind != "clear" {
 			t.words.Text += p.company[t.alert]
+			t.words.Parts = p.parts(t.alert)
 		}
 		w := notify.AlertWords(t.kind, t.words, p.now)
 		p.found.Notices = append(p.found.Notices, store.Notice{AlertID: t.alert, Kind: t.kind, Severity: string(t.words.Severity), Node: t.words.Node,
@@ -235,6 +238,25 @@ func (p *pass) notices() {
 			c.ToldAt = p.now
 		}
 	}
+}
+
+// parts gives what an alert stands for.
+func (p *pass) parts(by int64) []notify.Part {
+	var ids []int64
+	for id := range p.byAlert {
+		if p.session.hidden[id].by == by {
+			ids = append(ids, id)
+		}
+	}
+	slices.SortFunc(ids, func(a, b int64) int {
+		return cmp.Or(cmp.Compare(p.specOf[a].Node, p.specOf[b].Node), cmp.Compare(a, b))
+	})
+	parts := make([]notify.Part, len(ids))
+	for i, id := range ids {
+		sp, e := p.specOf[id], p.byAlert[id].episode
+		parts[i] = notify.Part{Node: sp.Node, Tool: sp.Tool, Monhost: sp.Monhost, Text: e.Text, BeganAt: e.Since}
+	}
+	return parts
 }
 
 // write stores it all.

@@ -39,6 +39,7 @@ func TestNodesBehindOneHopAreOneMessageThatNamesIt(t *testing.T) {
 	b.await("3", `SELECT count(*)::text FROM alerts WHERE part_of = (SELECT id FROM alerts WHERE rule = 'shared hop')`)
 	message := "raise CRITICAL 62.40.98.1: n1, n2, n3: no answer; all behind it (AS 20965 GEANT)"
 	b.await(message, sent)
+	b.await("n1: no answer, 3 runs in a row; n2: no answer, 3 runs in a row; n3: no answer, 3 runs in a row", `SELECT (SELECT string_agg(m[1], '; ') FROM regexp_matches(text, '  (n\d: .*), since 20\d\d-.* UTC \(ping from pi\)', 'gn') m) FROM notices`)
 	b.await("n1, n2, n3", `SELECT (SELECT string_agg(n, ', ' ORDER BY n) FROM jsonb_array_elements_text(evidence -> 'nodes') n) FROM alerts WHERE rule = 'shared hop'`)
 	for i := 1; i <= 3; i++ {
 		b.runs(i, 6, "..")
