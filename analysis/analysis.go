@@ -40,7 +40,7 @@ type Recorder interface {
 }
 
 // Scorer is a Detector that says after each sample how sure it is that something
-// is wrong with it: 0 to 1, an alert from 0.5 on, a grave one from 0.8 on.
+// is wrong with it: 0 to 1, see measure.AlertScore.
 type Scorer interface {
 	Detector
 	Score() float64

@@ -10,12 +10,6 @@ import (
 	"sonde/internal/measure"
 )
 
-// The scores from which on a finding is an alert, and a grave one.
-const (
-	Alert = 0.5
-	Grave = 0.8
-)
-
 // Method is the default detector.
 func Method() analysis.Method {
 	return analysis.Method{
@@ -24,7 +18,7 @@ func Method() analysis.Method {
 		Options: []measure.Option{
 			{Name: "kind", Type: measure.EnumOption, Default: "unknown", Values: Kinds, Meaning: "What the series is: which way is bad, and what an answer means that did not come."},
 			{Name: "interval", Type: measure.DurationOption, Min: "1ms", Max: "366d", Meaning: "How far apart the samples are; what is usual for the spec, by its run_interval or run_at, when not set."},
-			{Name: "threshold", Type: measure.FloatOption, Default: Alert, Min: 0.01, Max: 0.99, Meaning: "The score from which on it is an alert; from 0.8 on a finding is grave."},
+			{Name: "threshold", Type: measure.FloatOption, Default: measure.AlertScore, Min: 0.01, Max: 0.99, Meaning: "The score from which on it is an alert; from 0.8 on a finding is grave."},
 			{Name: "silence", Type: measure.BoolOption, Default: true, Meaning: "Whether answers that do not come are judged; false where another rule does that."},
 			{Name: "time_zone", Type: measure.TextOption, Default: "UTC", Meaning: "Where people live whose days and weeks the series follows."},
 			{Name: "what", Type: measure.TextOption, Default: "", Meaning: "What the series is called, for the sentence: delay."},

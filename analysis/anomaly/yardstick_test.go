@@ -89,7 +89,7 @@ func TestWhatIsFoundAndWhatIsNot(t *testing.T) {
 			for i, v := range m.value {
 				at := analysistest.Start.Add(time.Duration(i) * m.step)
 				d.Feed(measure.Sample{RunKey: measure.RunKey{DueAt: at}, Outcome: measure.OK, Value: v})
-				if i < len(m.value)/3 || d.(analysis.Scorer).Score() < Alert {
+				if i < len(m.value)/3 || d.(analysis.Scorer).Score() < measure.AlertScore {
 					continue
 				}
 				again := at.Sub(last) <= time.Hour
