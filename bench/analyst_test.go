@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +37,7 @@ func BenchmarkAnalyst(b *testing.B) {
 func analyse(b *testing.B, specs int) {
 	pool, drop := watched(b, specs)
 	defer drop()
+	defer debug.SetGCPercent(debug.SetGCPercent(25)) // as the program does
 	logged := &lines{}
 	a := &analyst.Analyst{Store: store.New(pool), Tools: catalog.All(), Methods: analyses.All(), Every: 50 * time.Millisecond, Log: slog.New(slog.NewTextHandler(logged, nil))}
 	ctx, stop := context.WithCancel(b.Context())
