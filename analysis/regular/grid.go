@@ -8,7 +8,7 @@ import (
 	"sonde/analysis"
 )
 
-// A stretch of the grid is about an hour long, and no more than gridMost steps.
+// A stretch of the grid is about an hour long, and no more than gridMost steps, a bit each.
 const (
 	gridLength = time.Hour
 	gridLeast  = 12
@@ -20,7 +20,8 @@ const (
 type Grid struct {
 	step  time.Duration
 	from  time.Time // of the stretch that grows; zero: none
-	cells []cell    // of that stretch
+	has   uint64    // which of its steps have a value; they are written and not read
+	cells []cell
 	whole []analysis.Stretch
 }
 
@@ -55,13 +56,18 @@ func (g *Grid) Add(p Point, forecast, low, high float64) {
 		g.begin(from)
 		since = p.At.Sub(from)
 	}
-	if c := &g.cells[since/g.step]; math.IsNaN(c.value) {
-		*c = cell{p.Value, float32(forecast), float32(low), float32(high)}
+	i := since / g.step
+	if g.has&(1<<i) != 0 {
+		return
+	}
+	g.cells[i] = cell{p.Value, float32(forecast), float32(low), float32(high)}
+	if !math.IsNaN(p.Value) {
+		g.has |= 1 << i
 	}
 }
 
 func (g *Grid) begin(from time.Time) {
-	g.from = from
+	g.from, g.has = from, 0
 	nan := float32(math.NaN())
 	for i := range g.cells {
 		g.cells[i] = cell{math.NaN(), nan, nan, nan}
@@ -108,6 +114,9 @@ func (g *Grid) Pack(p *analysis.Packing) {
 		c := &g.cells[i]
 		p.Any(&c.value)
 		p.Holes(&c.forecast, &c.low, &c.high)
+		if !math.IsNaN(c.value) {
+			g.has |= 1 << i
+		}
 	}
 }
 

@@ -69,7 +69,7 @@ func BenchmarkPing(b *testing.B) {
 				for id := range int64(specs) {
 					r := store.Run{Values: []float64{0, 12, 12.4 + random.Float64(), 12.5, 13, 0.1, 0.2}}
 					r.ToolspecID, r.DueAt, r.Outcome = id, at, measure.OK
-					s.judge(s.specs[id], r)
+					s.judge(s.specs[id], &r)
 					p.note(s.specs[id])
 				}
 				p.found.Stretches = nil

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"sonde/internal/alert"
@@ -93,34 +95,68 @@ func (p *pass) feedNew(part store.Part) error {
 		return err
 	}
 	slices.Sort(fed)
-	for _, id := range fed {
-		sp := p.specs[id]
-		runs := sp.runs
-		if sp.runs = nil; len(runs) == 1 {
-			sp.runs = runs[:0] // most have one a pass: the next needs no new memory
-		}
-		if err := p.feed(sp, runs); err != nil {
-			return err
+	for ids := range slices.Chunk(fed, specsTogether) {
+		p.takeFirst(ids)
+		for _, id := range ids {
+			sp := p.specs[id]
+			runs := sp.runs
+			if sp.runs = nil; len(runs) == 1 {
+				sp.runs = runs[:0] // most have one a pass: the next needs no new memory
+			}
+			if err := p.feed(sp, runs); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// feed gives the runs of one spec to its detectors.
-func (p *pass) feed(sp *spec, runs []store.Run) error {
-	if len(runs) > 1 {
-		slices.SortStableFunc(runs, func(a, b store.Run) int { return a.DueAt.Compare(b.DueAt) })
+// specsTogether are fed on all cores, then their verdicts are folded: few enough
+// that what they say is still near.
+const specsTogether = 512
+
+// takeFirst puts the runs of specs in order and feeds the first of each, which is
+// most often the only one. No detector knows of another, so that it is the same in
+// which order, and on how many cores; what they say is folded in order afterwards.
+func (p *pass) takeFirst(ids []int64) {
+	cores := runtime.GOMAXPROCS(0)
+	var feeding sync.WaitGroup
+	for part := range slices.Chunk(ids, (len(ids)+cores-1)/cores) {
+		feeding.Go(func() {
+			for _, id := range part {
+				sp := p.specs[id]
+				if len(sp.runs) > 1 {
+					slices.SortStableFunc(sp.runs, func(a, b store.Run) int { return a.DueAt.Compare(b.DueAt) })
+				}
+				sp.firstLate = !p.take(sp, &sp.runs[0])
+			}
+		})
 	}
+	feeding.Wait()
+}
+
+// take feeds a run to the detectors of its spec; false for one that is late.
+func (s *session) take(sp *spec, r *store.Run) bool {
+	if !r.DueAt.After(sp.judgedTo) {
+		return false
+	}
+	sp.keep = sp.keep || sp.judgedTo.IsZero() || unrepeatable(r)
+	s.judge(sp, r)
+	return true
+}
+
+// feed gives the runs of one spec, but for the first, to its detectors, and folds
+// what they say of all.
+func (p *pass) feed(sp *spec, runs []store.Run) error {
 	var late []store.Run
 	p.moved = true
 	p.session.fed += int64(len(runs))
-	for _, r := range runs {
-		if !r.DueAt.After(sp.judgedTo) {
-			late = append(late, r)
+	for i := range runs {
+		r := &runs[i]
+		if i == 0 && sp.firstLate || i > 0 && !p.take(sp, r) {
+			late = append(late, *r)
 			continue
 		}
-		sp.keep = sp.keep || sp.judgedTo.IsZero() || unrepeatable(r)
-		p.judge(sp, r)
 		p.note(sp)
 		if r.Outcome == measure.Missed && !r.Gap {
 			sp.missed = append(sp.missed, missed{r.DueAt, r.Reason})

@@ -188,7 +188,8 @@ func (s *session) replay(ctx context.Context, j store.Judging, list []*restored)
 		columns, noted := len(s.series[at.tool].Columns), make(map[int64]int, len(list))
 		untilNoted := func(to *restored, until time.Time) {
 			for noted[to.ID] < len(to.missed) && !to.missed[noted[to.ID]].DueAt.After(until) {
-				s.judge(to.spec, to.missed[noted[to.ID]].run(to.ID, columns))
+				gone := to.missed[noted[to.ID]].run(to.ID, columns)
+				s.judge(to.spec, &gone)
 				noted[to.ID]++
 				again++
 			}
@@ -197,7 +198,7 @@ func (s *session) replay(ctx context.Context, j store.Judging, list []*restored)
 			to := byID[r.ToolspecID]
 			untilNoted(to, r.DueAt)
 			if r.DueAt.After(to.judgedTo) && !to.has.Sees(r.XID) {
-				s.judge(to.spec, r)
+				s.judge(to.spec, &r)
 				again++
 			}
 		})
@@ -225,14 +226,14 @@ func (s *session) readOf(sp *spec) store.Snapshot {
 
 // judge feeds one run to the detectors of its spec, and leaves what they say and
 // record in their watches.
-func (s *session) judge(sp *spec, r store.Run) {
+func (s *session) judge(sp *spec, r *store.Run) {
 	sp.judgedTo = r.DueAt
 	sp.fed++
 	if s.answered(sp.Tool, r) && r.DueAt.After(sp.well) {
 		sp.well = r.DueAt
 	}
 	for _, w := range sp.watches {
-		w.says = w.detector.Feed(judge.Sample(&r, w.column))
+		w.says = w.detector.Feed(judge.Sample(r, w.column))
 		if w.recorder != nil {
 			w.records = w.recorder.Record()
 		}

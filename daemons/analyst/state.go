@@ -165,6 +165,6 @@ func (sp *spec) due(now time.Time) bool {
 // unrepeatable reports whether stored rows could not bring back what a run told
 // the detectors, nor a note of it: a gap shrinks with each result inside it, and
 // what is known of the hops of a route changes with each look-up.
-func unrepeatable(r store.Run) bool {
+func unrepeatable(r *store.Run) bool {
 	return r.Gap || r.Route != nil
 }

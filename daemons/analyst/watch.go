@@ -31,7 +31,8 @@ type spec struct {
 	keptAt time.Time // when that was
 	missed []missed  // of those samples, the missed runs
 
-	runs []store.Run // of this pass
+	runs      []store.Run // of this pass
+	firstLate bool        // the first of them came late
 
 	// Rules of a restored state that nobody watches any more, until fit drops them.
 	left map[string]savedEpisode
@@ -276,7 +277,7 @@ func (s *session) column(tool, metric string) int {
 
 // answered reports whether a run shows that the target was reached. Loss is what
 // a tool calls loss_pct; a tool without it answers by having a result.
-func (s *session) answered(tool string, r store.Run) bool {
+func (s *session) answered(tool string, r *store.Run) bool {
 	if r.Outcome != measure.OK {
 		return false
 	}
