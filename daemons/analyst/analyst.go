@@ -25,7 +25,8 @@ const (
 	holdAtMost  = 5 * time.Minute  // for spools after an outage
 	passAtMost  = 10 * time.Minute // one pass: with a new rule it writes the states of all specs
 	reports     = 70 * time.Second // of progress come more often, in a pass too
-	stopAtMost  = 10 * time.Second // for states of detectors at a clean stop
+	endAtMost   = 5 * time.Second  // for the pass under way at a clean stop
+	stopAtMost  = 10 * time.Second // for states of detectors after it
 	rowsAPass   = 20000            // of one table, so that memory stays small while it catches up
 	partAfter   = 5 * time.Second  // what came in less time is read at once
 	groupWait   = time.Minute      // for the other specs of a host
@@ -178,7 +179,7 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 	}
 	for {
 		a.report("judging", reports)
-		passing, cancel := context.WithTimeout(ctx, passAtMost)
+		passing, cancel := passContext(ctx)
 		var wrote int
 		began := time.Now()
 		err := s.db.Pass(passing, func(j store.Judging) (err error) { wrote, err = s.pass(passing, j); return err })
@@ -192,7 +193,7 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 			a.judged.Add(s.fed)
 			s.fed = 0
 		}
-		if s.behind {
+		if s.behind && ctx.Err() == nil {
 			a.lag.Store(int64(time.Since(s.caughtUp)))
 			continue
 		}
@@ -206,6 +207,20 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// passContext is that of one pass. A stop lets it end: given up, it would leave the
+// detectors ahead of what was committed, and their states could not be written.
+func passContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	passing, cancel := context.WithTimeout(context.WithoutCancel(ctx), passAtMost)
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-passing.Done():
+		case <-time.After(endAtMost):
+			cancel()
+		}
+	})
+	return passing, func() { stop(); cancel() }
 }
 
 func newSession(a *Analyst, db *store.Analyst, changed *atomic.Bool) *session {

@@ -117,12 +117,16 @@ func (b *bench) runs(spec, minute int, letters string, late ...bool) {
 			late = excluded.late, stored_xid = pg_current_xact_id() WHERE pingdata.outcome = 'missed'`)
 }
 
+func (b *bench) analyst() *analyst.Analyst {
+	return &analyst.Analyst{Store: store.New(b.db), Tools: tools(), Methods: catalog.All(), Log: slog.New(slog.NewTextHandler(logs{b}, nil)), Every: 20 * time.Millisecond, Rows: b.rows}
+}
+
 // judge runs an analyst until the test ends or stop is called.
 func (b *bench) judge() (stop func()) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	a := &analyst.Analyst{Store: store.New(b.db), Tools: tools(), Methods: catalog.All(), Log: slog.New(slog.NewTextHandler(logs{b}, nil)), Every: 20 * time.Millisecond, Rows: b.rows}
+	a := b.analyst()
 	go func() { done <- a.Run(ctx) }()
 	stopped := false
 	stop = func() {
@@ -342,6 +346,40 @@ func TestALongGapIsToldOnceForItsHost(t *testing.T) {
 	b.await(fmt.Sprintf("raise WARNING pi: nothing was measured from pi for 20m until %s UTC (runs not made: 60): the database was away", b.start.Add(22*time.Minute).UTC().Format("15:04")), sent)
 	b.settled()
 	b.await("1", `SELECT count(*)::text FROM notices`)
+}
+
+// What the pass under way has found is found, and how far it judged is written.
+func TestAStopLetsThePassUnderWayEnd(t *testing.T) {
+	b := setUp(t, 1)
+	b.exec(`SELECT sonde_make_partitions('pingdata', $1::date, $1::date + 1)`, b.start)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- b.analyst().Run(ctx) }()
+	defer cancel()
+	b.settled()
+	tx, err := b.db.Begin(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(ctx, `LOCK TABLE newalerts IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	b.runs(1, 0, ".LLL")
+	b.await("1", `SELECT count(*)::text FROM pg_locks WHERE relation = 'newalerts'::regclass AND NOT granted`)
+	cancel()
+	if err := tx.Rollback(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if got := b.text(alerts); got != "n1 no answer" {
+		t.Errorf("alerts: %q", got)
+	}
+	if got := b.text(`SELECT coalesce(judged_to >= $1, false)::text FROM detectors WHERE toolspec_id = 1`, b.start.Add(3*time.Minute)); got != "true" {
+		t.Error("how far it judged is not written")
+	}
 }
 
 func TestDataOfAnOutageWaitForTheSpoolAndAreJudgedInOrder(t *testing.T) {
