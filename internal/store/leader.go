@@ -129,24 +129,32 @@ type Gap struct {
 // exist already stay as they are; those in forget, planned by a timing that has
 // changed, are deleted first if nobody has claimed them.
 func (l *Leader) Plan(ctx context.Context, runs []PlannedRun, gaps []Gap, forget []measure.RunKey, mark time.Time) error {
-	type pair struct{ monhost, tool string }
+	// One statement for all runs of a worker that have as long to start and to run:
+	// what they have in common need not go with every row.
+	type kind struct {
+		monhost, tool    string
+		startIn, leaseIn time.Duration // after the instant
+	}
 	type column struct {
-		ids                  bigints
-		dues, startBy, lease instants
-		first                time.Time
+		ids   bigints
+		dues  instants
+		first time.Time
 	}
-	due := map[pair]*column{} // one statement for each worker: its name need not go with every row
-	count := map[pair]int{}
-	for _, r := range runs {
-		count[pair{r.Monhost, r.Tool}]++
+	kindOf := func(r *PlannedRun) kind {
+		return kind{r.Monhost, r.Tool, r.StartBy.Sub(r.DueAt), LeaseTo(r.StartBy, r.TimeToRun).Sub(r.DueAt)}
 	}
-	for p, n := range count {
-		due[p] = &column{ids: make(bigints, 0, n), dues: make(instants, 0, n), startBy: make(instants, 0, n), lease: make(instants, 0, n)}
+	count := map[kind]int{}
+	for i := range runs {
+		count[kindOf(&runs[i])]++
 	}
-	for _, r := range runs {
-		c := due[pair{r.Monhost, r.Tool}]
+	due := map[kind]*column{}
+	for k, n := range count {
+		due[k] = &column{ids: make(bigints, 0, n), dues: make(instants, 0, n)}
+	}
+	for i := range runs {
+		r := &runs[i]
+		c := due[kindOf(r)]
 		c.ids, c.dues = append(c.ids, bigint(r.ToolspecID)), append(c.dues, instant(r.DueAt))
-		c.startBy, c.lease = append(c.startBy, instant(r.StartBy)), append(c.lease, instant(LeaseTo(r.StartBy, r.TimeToRun)))
 		if len(c.ids) == 1 || r.DueAt.Before(c.first) {
 			c.first = r.DueAt
 		}
@@ -161,11 +169,11 @@ func (l *Leader) Plan(ctx context.Context, runs []PlannedRun, gaps []Gap, forget
 				JOIN schedule q ON (q.monhost, q.tool, q.due_at, q.toolspec_id) = (s.monhost, s.tool, k.due, k.id)
 				WHERE q.state = 'due' FOR UPDATE OF q SKIP LOCKED))`, forgetIDs, forgetDues)
 			}
-			for p, c := range due {
+			for k, c := range due {
 				batch.Queue(`INSERT INTO schedule (toolspec_id, due_at, start_by, lease_until, monhost, tool)
-				SELECT id, due, by, lease, $5, $6 FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[]) AS x (id, due, by, lease)
-				`+onConflict, c.ids, c.dues, c.startBy, c.lease, p.monhost, p.tool)
-				batch.Queue(`SELECT pg_notify('sonde_due', $1)`, dueFor(p.monhost, p.tool, c.first))
+				SELECT id, due, due + $3::interval, due + $4::interval, $5, $6 FROM unnest($1::bigint[], $2::timestamptz[]) AS x (id, due)
+				`+onConflict, c.ids, c.dues, k.startIn, k.leaseIn, k.monhost, k.tool)
+				batch.Queue(`SELECT pg_notify('sonde_due', $1)`, dueFor(k.monhost, k.tool, c.first))
 			}
 			batch.Queue(`UPDATE schedule_mark SET planned_to = $1, leader = $2, seen = nullif($3, '')::pg_snapshot, moved_at = clock_timestamp()`, mark, l.name, l.seen)
 			if err := tx.SendBatch(ctx, batch).Close(); err != nil {
