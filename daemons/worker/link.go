@@ -102,7 +102,7 @@ func (l *link) round(stopping context.Context) (full bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if l.away || l.mark == 0 {
+	if l.away {
 		l.unsure, l.look = time.Now().Add(2*answerTime), time.Time{}
 	}
 	if now := time.Now(); now.Before(l.unsure) && !now.Before(l.look) {
