@@ -11,17 +11,18 @@
 -- end, not to a page of its own for each spec. It knows no column that a claim
 -- changes, and a page has room for the second version of each row: a claim stays
 -- in its page (HOT) and writes into no index. What is claimed is stepped over by
--- later claims.
+-- later claims. Columns of one length come first: PostgreSQL knows where those
+-- lie, and has to look for what comes after the first text.
 CREATE TABLE schedule (
     toolspec_id bigint NOT NULL,
     due_at      timestamptz NOT NULL DEFAULT now(),
+    start_by    timestamptz NOT NULL,
+    lease_until timestamptz,
+    attempt     int NOT NULL DEFAULT 0,
     state       text NOT NULL DEFAULT 'due',
     monhost     text NOT NULL,
     tool        text NOT NULL,
-    start_by    timestamptz NOT NULL,
-    attempt     int NOT NULL DEFAULT 0,
     claimed_by  text,
-    lease_until timestamptz,
     PRIMARY KEY (monhost, tool, due_at, toolspec_id),
     CONSTRAINT schedule_state CHECK (state IN ('due', 'claimed'))
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
@@ -29,13 +30,13 @@ CREATE TABLE schedule (
 COMMENT ON TABLE schedule IS 'One row per scheduled run, from a few seconds before it is due until its end is stored. INSERT INTO schedule (toolspec_id) VALUES (7) means: run it now.';
 COMMENT ON COLUMN schedule.toolspec_id IS 'The spec that runs.';
 COMMENT ON COLUMN schedule.due_at IS 'The instant it is due; with toolspec_id the name of the run.';
+COMMENT ON COLUMN schedule.start_by IS 'It may not start later than this: due_at and the start tolerance.';
+COMMENT ON COLUMN schedule.lease_until IS 'End of the lease, once there is one: start_by + time_to_run + 5 s. What has not ended then is missed.';
+COMMENT ON COLUMN schedule.attempt IS 'How often it was claimed; with the key the fence of a lease.';
 COMMENT ON COLUMN schedule.state IS 'due: nobody has it. claimed: a worker holds a lease on it.';
 COMMENT ON COLUMN schedule.monhost IS 'Monitoring host that is to make it; filled from the spec.';
 COMMENT ON COLUMN schedule.tool IS 'Tool that is to make it; filled from the spec.';
-COMMENT ON COLUMN schedule.start_by IS 'It may not start later than this: due_at and the start tolerance.';
-COMMENT ON COLUMN schedule.attempt IS 'How often it was claimed; with the key the fence of a lease.';
 COMMENT ON COLUMN schedule.claimed_by IS 'The worker that holds the lease.';
-COMMENT ON COLUMN schedule.lease_until IS 'End of the lease, once there is one: start_by + time_to_run + 5 s. What has not ended then is missed.';
 
 -- Only for rows inserted by hand: the scheduler fills monhost, tool, start_by and
 -- lease_until itself. What lies outside of these years is refused here as well, because a
