@@ -139,6 +139,7 @@ func (s *Store) Finish(ctx context.Context, t Table, ends []*RunEnd, w Claimant)
 			batch := &pgx.Batch{}
 			batch.Queue(settings)
 			batch.Queue(remove+` RETURNING toolspec_id, due_at, attempt`, args...)
+			batch.Queue(`SET LOCAL lock_timeout TO DEFAULT`) // COPY waits for the other keeper to lengthen the table
 			answers := tx.SendBatch(ctx, batch)
 			defer answers.Close()
 			if _, err := answers.Exec(); err != nil {

@@ -452,6 +452,22 @@ func TestEndNeverDeletesAnotherRunOfItsWorker(t *testing.T) {
 	}
 }
 
+// Two keepers lengthen a data table by turns, which on a busy machine takes longer
+// than an end waits for a locked row.
+func TestPatienceWithLockedRowsIsNotThatOfCopying(t *testing.T) {
+	w := newWorld(t)
+	w.exec(`CREATE TABLE seen (lock_timeout text)`)
+	w.exec(`CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO seen VALUES (current_setting('lock_timeout')); RETURN NULL; END $$`)
+	w.exec(`CREATE TRIGGER see AFTER INSERT ON pingdata FOR EACH STATEMENT EXECUTE FUNCTION see()`)
+	w.due(w.spec, 1)
+	if lost, err := w.Finish(t.Context(), pings, ends(w.claim(1), measure.OK), worker); err != nil || len(lost) != 0 {
+		t.Fatal(lost, err)
+	}
+	if got := one[string](w, `SELECT string_agg(lock_timeout, ' ') FROM seen`); got != "0" {
+		t.Errorf("COPY was to wait %q", got)
+	}
+}
+
 func TestLeaseIsMadeForTheTimeOfItsRun(t *testing.T) {
 	w := newWorld(t)
 	w.due(w.spec, 3)
