@@ -47,5 +47,7 @@
 // day and week, 22 KiB with a week alone (33 KiB while that is learnt). Finer
 // steps share slots, so it grows no further.
 //
-// The package does not know time zones; days and weeks are those of UTC.
+// Days and weeks are those of a time zone (regular.Calendar): a season keeps its
+// place over the change of clocks. The hour that is skipped then is a hole in it, of
+// the hour that comes again each value counts.
 package holtwinters

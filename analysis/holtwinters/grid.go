@@ -6,7 +6,11 @@ import (
 	"time"
 )
 
-// grid gives each sample its step: whole steps from the first sample on.
+// grid gives each sample its step: whole steps from the first sample on. It is not
+// regular.Grid, which collects what has been read: a model wants each hole as a
+// step, counted from a first sample that may lie anywhere, and a step measured
+// where nobody tells it.
+//
 // Late, repeated and irregular samples take the step they are nearest to; the
 // first of a step is its value, and steps that none comes to are holes.
 type grid struct {
@@ -79,7 +83,8 @@ func (g *grid) check() error {
 }
 
 // season is a time that comes again, cut into slots. Slots are counted from
-// 1970 in UTC, so a season has its place whatever is missing.
+// 1970 by the clocks of the place, so a season has its place whatever is missing,
+// and keeps it when they change.
 type season struct {
 	length time.Duration
 	slots  int
@@ -101,7 +106,8 @@ func seasonOf(length, step time.Duration, most int) (season, bool) {
 	return season{length, min(n, most)}, n >= fewest
 }
 
-// place gives the slot of at, and which repetition of the season it is in.
+// place gives the slot of an instant by the clocks of the place, and which
+// repetition of the season it is in.
 func (s season) place(at time.Time) (slot int, turn int64) {
 	// 1970 began on a Thursday; a week here begins on Monday.
 	seconds, length := at.Unix()+3*24*3600, int64(s.length/time.Second)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sonde/analysis"
+	"sonde/analysis/regular"
 	"sonde/internal/measure"
 )
 
@@ -20,6 +21,7 @@ func Method() analysis.Method {
 		Meaning: "Many of the last values lie outside of what level, trend and season foretell.",
 		Options: []measure.Option{
 			{Name: "seasons", Type: measure.EnumOption, Default: "day", Values: []string{"none", "day", "week", "day and week"}, Meaning: "Which seasons the series has."},
+			{Name: "time_zone", Type: measure.TextOption, Default: "UTC", Meaning: "Where people live whose days and weeks the series follows."},
 			{Name: "season", Type: measure.EnumOption, Default: "additive", Values: []string{"additive", "multiplicative"}, Meaning: "Whether a season adds to the level or is a share of it."},
 			{Name: "interval", Type: measure.DurationOption, Min: "1s", Max: "30d", Meaning: "How far apart the values are; what is usual for the spec when not set, measured when that is not known."},
 			{Name: "start", Type: measure.IntOption, Default: 3, Min: 2, Max: 8, Meaning: "How many seasons it learns from before it judges: the median of them, so that with 3 one may be odd."},
@@ -58,6 +60,7 @@ type detector struct {
 	clear              int
 	unit               string
 	kind               string // of seasons
+	clocks             regular.Calendar
 
 	// These follow from the step, see lay.
 	seasonal     bool
@@ -96,9 +99,13 @@ type failure struct {
 var usual = Params{Alpha: 0.02, Beta: 0, Gamma: 0.1, Omega: 0.1, Phi: 0.98}
 
 func newDetector(p measure.Options, saved []byte) (analysis.Detector, error) {
+	zone, err := time.LoadLocation(p.Text("time_zone"))
+	if err != nil {
+		return nil, fmt.Errorf("option \"time_zone\": there is no time zone %q: wanted one like Europe/Berlin", p.Text("time_zone"))
+	}
 	d := &detector{
-		params: usual,
-		kind:   p.Text("seasons"), interval: min(p.Duration("interval"), mostStep), turns: p.Int("start"),
+		params: usual, clocks: regular.NewCalendar(zone),
+		kind: p.Text("seasons"), interval: min(p.Duration("interval"), mostStep), turns: p.Int("start"),
 		deltaPos: p.Float("delta_pos"), deltaNeg: p.Float("delta_neg"), floor: p.Float("floor_pct"), least: p.Float("least"),
 		up: p.Text("direction") != "down", down: p.Text("direction") != "up",
 		clear: p.Int("clear"), unit: p.Text("unit"),
@@ -190,7 +197,11 @@ func (d *detector) Feed(s measure.Sample) []measure.Verdict {
 		return nil
 	}
 	at := st.Grid.time()
-	slot, turn := d.season.place(at)
+	wall := at
+	if d.seasonal {
+		wall = d.clocks.Wall(at)
+	}
+	slot, turn := d.season.place(wall)
 	fresh := st.Model == nil
 	if fresh && !d.learn(slot, turn, value) {
 		d.note(at, holes, value, nil)
@@ -198,7 +209,7 @@ func (d *detector) Feed(s measure.Sample) []measure.Verdict {
 	}
 	m := st.Model
 	m.Skip(int(max(0, min(holes, mostMissing))))
-	d.seek(at, slot)
+	d.seek(wall, slot)
 	f := d.foretell()
 	d.note(at, holes, value, &f)
 	out := d.judge(s.DueAt.UTC(), at, value, f)
@@ -225,8 +236,8 @@ func (d *detector) Feed(s measure.Sample) []measure.Verdict {
 	return out
 }
 
-// seek puts the model where at is in its seasons.
-func (d *detector) seek(at time.Time, slot int) {
+// seek puts the model where an instant is in its seasons, by the clocks of the place.
+func (d *detector) seek(wall time.Time, slot int) {
 	m := d.state.Model
 	if !d.seasonal {
 		slot = 0
@@ -234,7 +245,7 @@ func (d *detector) seek(at time.Time, slot int) {
 	long := 0
 	if d.double {
 		var turn int64
-		long, turn = d.long.place(at)
+		long, turn = d.long.place(wall)
 		if d.state.Turn == 0 {
 			d.state.Turn = turn
 		}

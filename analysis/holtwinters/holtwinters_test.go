@@ -97,6 +97,34 @@ func TestTheSeasonItselfIsNoNews(t *testing.T) {
 	wantNothing(t, all)
 }
 
+// People come to work at eight, whatever the sun does. On 29 March 2026 clocks go
+// forward in Berlin, on 25 October back.
+func TestASeasonKeepsItsPlaceWhenClocksChange(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{40, 250} {
+		work := days(n, func(i int, v float64) float64 {
+			v -= 20 * math.Sin(2*math.Pi*float64(i)/288) // that is the sun
+			if hour := analysistest.Start.Add(time.Duration(i) * 5 * time.Minute).In(berlin).Hour(); hour >= 8 && hour < 17 {
+				v += 80
+			}
+			return v
+		})
+		for _, seasons := range []string{"day", "day and week"} {
+			all, _, _ := watch(t, fmt.Sprintf(`{"interval":"5m","seasons":%q,"time_zone":"Europe/Berlin"}`, seasons), work)
+			wantNothing(t, all)
+		}
+		if all, _, _ := watch(t, fiveMinutes, work); len(all) == 0 {
+			t.Error("by UTC the change of clocks is news: this test shows nothing")
+		}
+	}
+	if _, err := Method().New(analysistest.Params(t, Method(), `{"time_zone":"Mars"}`), nil); err == nil {
+		t.Error("a time zone that is not there was taken")
+	}
+}
+
 func TestAnOddFirstDayLeavesNoTrace(t *testing.T) {
 	odd := days(12, func(i int, v float64) float64 {
 		if i < 288 {

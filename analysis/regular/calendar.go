@@ -24,6 +24,16 @@ const (
 
 // local gives wall time as seconds since Monday, 5 January 1970 in that place.
 func (c *Calendar) local(at time.Time) int64 {
+	return at.Unix() + c.east(at) - 4*day
+}
+
+// Wall gives an instant whose time in UTC is what the clocks of the place show.
+func (c *Calendar) Wall(at time.Time) time.Time {
+	return at.Add(time.Duration(c.east(at)) * time.Second)
+}
+
+// east is how many seconds the place is east of UTC.
+func (c *Calendar) east(at time.Time) int64 {
 	s := at.Unix()
 	if c.zone != nil && (s < c.from || s >= c.until) {
 		here := at.In(c.zone)
@@ -38,7 +48,7 @@ func (c *Calendar) local(at time.Time) int64 {
 			c.until = end.Unix()
 		}
 	}
-	return s + c.offset - 4*day
+	return c.offset
 }
 
 // Day gives the slot of the day, of n.
