@@ -30,6 +30,7 @@ type learnt struct {
 	Standing    bool    // the last point would alert, had it not been said
 	StoodFor    float64 // and for how long, seconds, up to half a day
 	Said        float64 // the greatest of late, fading
+	Told        float64 // the same when it was said
 	SaidSilence float64 // the same of silence: a slow host that dies is silent all the same
 }
 
@@ -39,6 +40,7 @@ type levels struct {
 	F              forecasters
 	S              scales
 	Points, Levels extremes
+	Hours          hours // of the points
 	Drift          drifts
 	BlockFor       float64             // how long the half day has gone on, seconds of measuring
 	Window         [windowMost]float32 // residuals of late, a ring
@@ -70,6 +72,8 @@ const (
 
 	told  = 0.3 // of what alerts: from here on a score is remembered
 	again = 1.2 // and said again when it is so many times greater, below what alerts
+
+	stoodStill = 20. // the conviction, at most, that a series has changed which never did: nobody knows its scale
 )
 
 func newCore(kind string, silence bool, step time.Duration, zone *time.Location) core {
@@ -99,10 +103,9 @@ type finding struct {
 // next judges a point.
 func (c *core) next(p regular.Point) finding {
 	none := finding{Value: p.Value, Forecast: math.NaN(), Low: math.NaN(), High: math.NaN()}
-	fade := c.set.once.Seconds() / 2
 	passed := max(p.After, c.step).Seconds()
 	if !c.Standing && (c.Said > 0 || c.SaidSilence > 0) {
-		left := math.Exp(-passed / max(2*fade, 6*c.step.Seconds()*fade/3600))
+		left := math.Exp(-passed / max(c.set.once.Seconds(), c.set.onceSteps*c.step.Seconds()))
 		c.Said *= left
 		c.SaidSilence *= left
 	}
@@ -131,7 +134,8 @@ func (c *core) next(p regular.Point) finding {
 }
 
 // once lets a conviction out when it is greater than what was said of late. While
-// it stands it does not fade: what lasts is said once. What stands for half a day
+// it stands it does not fade: what lasts is said once. So is what comes and goes,
+// where the kind says so, as long as it comes back in time. What stands for half a day
 // is how the series is now, maybe in another unit: it is learnt as quickly as a
 // series that is half a day old.
 func (c *core) once(f finding) finding {
@@ -148,6 +152,10 @@ func (c *core) once(f finding) finding {
 	}
 	switch {
 	case f.Conviction <= 0 || f.Conviction < *said:
+		if c.Standing && c.set.renews && f.Rule != "silence" {
+			// Never above what was told: what grows slowly must be heard in the end.
+			c.Said = max(c.Said, min(f.Conviction*more, c.Told))
+		}
 		f.Conviction = 0
 	case f.Conviction >= told:
 		times := again
@@ -155,6 +163,9 @@ func (c *core) once(f finding) finding {
 			times = more
 		}
 		*said = max(*said, f.Conviction*times)
+		if f.Rule != "silence" {
+			c.Told = c.Said
+		}
 	}
 	return f
 }
@@ -197,23 +208,38 @@ func (c *core) value(p regular.Point) finding {
 	level, full := c.window.add(c.Window[:c.width], &c.WindowAt, &c.WindowN, b.slow)
 	lasting := c.S.lasting(c.set, hour, c.F.Base, floor, step) + c.set.seasonShare*max(0, b.height)
 
-	off, offLevel := c.set.bad(b.residual/spread), 0.0
+	off, offLevel, usual := c.set.bad(b.residual/spread), 0.0, 0.0
+	if c.set.daily {
+		usual = c.Hours.usual(hour)
+	}
+	news := max(0, off-usual)
 	if full {
 		offLevel = c.set.bad(b.near.beyond(level) / lasting)
 	}
 	asked, askedLevel := c.set.pointAsked(&c.Points), c.set.levelAsked(&c.Levels)
 	slowly := finding{Rule: "level", Basis: basis[b.lasting], Rose: level > 0, Value: v, Forecast: v - b.slow, Spread: lasting, Spreads: offLevel, Asked: askedLevel, Usual: math.Exp(c.Levels.Usual)}
-	f := finding{Rule: "point", Basis: basis[b.season], Rose: b.residual > 0, Value: v, Forecast: b.forecast, Spread: spread, Spreads: off, Asked: asked, Usual: math.Exp(c.Points.Usual)}
-	if !c.set.points || offLevel/askedLevel > off/asked {
-		f = slowly
+	f := finding{Rule: "point", Basis: basis[b.season], Rose: b.residual > 0, Value: v, Forecast: b.forecast, Spread: spread, Spreads: off, Asked: usual + asked, Usual: math.Exp(c.Points.Usual)}
+	conviction := news / asked
+	if !c.set.points || offLevel/askedLevel > conviction {
+		f, conviction = slowly, offLevel/askedLevel
 	}
 	f.Low, f.High = f.Forecast-f.Asked*f.Spread, f.Forecast+f.Asked*f.Spread
 	if c.N > warm && c.Points.Closed > 0 && c.Since > afterPause {
-		f.Conviction = f.Spreads / f.Asked
+		f.Conviction = conviction
+		if c.S.Changes < changesLeast {
+			f.Conviction = min(conviction, stoodStill) // or it would be remembered for weeks
+		}
 	}
 	if c.N > learning && c.Since > afterPause {
-		c.Points.note(off, c.set.cap*asked)
-		c.Levels.note(offLevel, c.set.cap*askedLevel)
+		most := c.set.cap
+		if c.Points.Closed == 0 {
+			most = c.set.capFirst
+		}
+		c.Points.note(news, most*asked)
+		c.Levels.note(offLevel, most*askedLevel)
+		if c.set.daily {
+			c.Hours.note(hour, off, hoursMost*asked)
+		}
 	}
 	c.BlockFor += step
 	if c.BlockFor >= max(halfDay, 12*step) {

@@ -19,14 +19,16 @@
 //
 // Rarity (extremes.go). The greatest such deviations of each half day are kept for four weeks:
 // what half days usually bring is no news. Round-trip times are judged by magnitude alone,
-// since a path that is worse every evening is still worse.
+// since a path that is worse every evening is still worse. Of series of unknown meaning
+// what each hour of the day usually brings is taken off first (hours.go).
 //
 // Loss of probes (loss.go) is judged by the sum of log likelihood ratios, silence by its length
 // against how often answers fail to come, and throughput also by a day's level
 // against that of ten days (drift.go).
 //
 // Once. A score is given again only when it is greater than what was said; that fades
-// within hours from when it no longer holds. A level that stood for half a day is how
+// within hours from when it no longer holds, and is renewed by a delay that comes back: a
+// path that flaps is said once. A level that stood for half a day is how
 // the series is now, and is learnt as quickly as a young series is.
 //
 // A score lies in 0 to 1. From 0.5 on it is an alert, from 0.8 on one that may wake

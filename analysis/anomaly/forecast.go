@@ -36,7 +36,7 @@ type forecasters struct {
 // season is a usual day, in as many slots as there are samples.
 type season struct {
 	mean []float32
-	n    []uint8 // samples seen, up to 250
+	n    []uint8 // samples seen, as far as they matter
 }
 
 const (
@@ -160,7 +160,8 @@ func (f *forecasters) learn(v float64, b believed, day season, daySlot, weekSlot
 
 // learnSlot moves a slot of a season towards x; per is how many samples a visit brings.
 func learnSlot(mean []float32, n []uint8, k int, x, bound, per float64) {
-	if n[k] < 250 {
+	// No more is counted than matters: then all slots have the same in the end, and pack well.
+	if float64(n[k]) < min(visits*per, 250) {
 		n[k]++
 	}
 	r := x - float64(mean[k])

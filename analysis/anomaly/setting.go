@@ -27,14 +27,18 @@ type setting struct {
 	hourly      float64       // it is that of this hour, at least this share of all hours'; 0: of all hours
 	hourDays    float64       // days the spread of an hour remembers
 	seasonShare float64       // it grows by so much of the season's height: busy hours vary more
+	daily       bool          // a point that comes at the same hour every day is no news
 
 	drift float64 // a day that lies so far below the last ten is a slow decline; 0: not looked for
 
-	record float64       // what alerts is at least so many times the second greatest of four weeks' half days
-	cap    float64       // a half day's greatest counts as at most so many times what was asked for
-	once   time.Duration // what was said fades by e
-	again  float64       // and is said again when it is so many times worse
-	sharp  float64       // how steeply the score grows with the deviation
+	record    float64       // what alerts is at least so many times the second greatest of four weeks' half days
+	cap       float64       // a half day's greatest counts as at most so many times what was asked for
+	capFirst  float64       // the first one's, when little is known
+	once      time.Duration // what was said fades by e,
+	onceSteps float64       // in so many samples at least,
+	renews    bool          // is renewed by what comes back before it has faded,
+	again     float64       // and is said again when it is so many times worse
+	sharp     float64       // how steeply the score grows with the deviation
 }
 
 // settings of all kinds.
@@ -60,34 +64,34 @@ func newSetting(kind string) setting {
 		points: true, point: 3.6, pointUsual: 0.45,
 		level: 3.6, levelUsual: 0.9, levelRare: 2, window: 25 * time.Minute, tau: 8 * time.Hour,
 		floorShare: 0.015, spreadTimes: 1, spreadClip: 5, hourDays: 8,
-		cap: 100, once: 2 * time.Hour, again: 1.2, sharp: 3.2,
+		cap: 100, capFirst: 100, once: 2 * time.Hour, onceSteps: 6, again: 1.2, sharp: 3.2,
 	}
 	switch kind {
 	case "rtt":
 		s.falls, s.silence = false, true
 		s.points = false
-		s.level, s.levelUsual, s.tau, s.seasonShare = 1.55, 0, 4*time.Hour, 0.5
+		s.level, s.levelUsual, s.tau, s.seasonShare = 1.5, 0, 4*time.Hour, 0.5
 		s.floorShare, s.floorLeast, s.spreadTimes, s.spreadClip, s.hourly, s.hourDays = 0.0125, 1, 3.5, 1.7, 0.5, 20
-		s.once, s.again, s.sharp = 3*time.Hour, 1.45, 12
+		s.once, s.onceSteps, s.renews, s.again, s.sharp = 2*time.Hour, 36, true, 1.45, 12
 	case "latency":
 		s.silence = true
 	case "throughput":
 		s.rises, s.silence = false, true
 		s.points = false
 		s.level, s.levelUsual, s.levelRare, s.drift = 1.8, 0.8, 1.5, 1.6
-		s.once, s.again, s.sharp = 4*time.Hour, 2, 4
+		s.once, s.onceSteps, s.again, s.sharp = 4*time.Hour, 12, 2, 4
 	case "counter":
 		s.logs, s.points = true, false
 		s.level, s.levelUsual, s.levelRare = 1.9, 0.75, 1.5
-		s.once, s.again, s.sharp = 4*time.Hour, 2, 4
+		s.once, s.onceSteps, s.again, s.sharp = 4*time.Hour, 12, 2, 4
 	case "loss":
 		s.falls, s.silence = false, true
 		s.sharp = 4
 	case "unknown":
-		s.point, s.pointUsual = 5, 0
+		s.point, s.pointUsual, s.daily = 4.5, 0, true
 		s.level, s.levelUsual, s.window = 3.1, 0, time.Hour
-		s.record, s.cap, s.once = 1.25, 2.4, 16*time.Hour
-		s.sharp = 2
+		s.record, s.cap, s.capFirst = 1.25, 3, 1
+		s.once, s.onceSteps, s.again, s.sharp = 16*time.Hour, 48, 2, 2
 	}
 	return s
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // version changes when states of the program before cannot be read.
-const version = 4
+const version = 5
 
 // Save packs the state: a season of 288 slots and all else take less than 5 KiB.
 func (d *detector) Save() ([]byte, error) {
@@ -55,13 +55,13 @@ func (d *detector) pack(p *analysis.Packing) {
 
 func (l *learnt) pack(p *analysis.Packing) {
 	p.Counts(&l.N, &l.Since, &l.WindowN, &l.Missing, &l.MissingFrom)
-	p.Numbers(&l.Loss.Quantum, &l.Loss.Rate, &l.Loss.Sum, &l.MissRate, &l.StoodFor, &l.Said, &l.SaidSilence)
+	p.Numbers(&l.Loss.Quantum, &l.Loss.Rate, &l.Loss.Sum, &l.MissRate, &l.StoodFor, &l.Said, &l.Told, &l.SaidSilence)
 	p.Flags(&l.Standing)
 }
 
 func (l *levels) pack(p *analysis.Packing) {
 	p.Flags(&l.Begun, &l.Drift.Told)
-	p.Counts(&l.WindowAt)
+	p.Counts(&l.WindowAt, &l.Hours.At)
 	p.Numbers(&l.F.Base, &l.S.Low, &l.S.High, &l.S.Last, &l.S.Change, &l.S.Changes, &l.S.Level, &l.Drift.Level, &l.Drift.Spread, &l.BlockFor)
 	for i := range l.F.Level {
 		for j := range l.F.Level[i] {
@@ -74,6 +74,8 @@ func (l *levels) pack(p *analysis.Packing) {
 	p.Shorts(l.S.HourN[:])
 	p.Singles(l.S.LevelHour[:])
 	p.Shorts(l.S.LevelN[:])
+	p.Singles(l.Hours.Most[:])
+	p.Singles(l.Hours.Now[:])
 	p.Singles(l.Window[:])
 	for _, x := range [...]*extremes{&l.Points, &l.Levels} {
 		p.Singles(x.Block[:])
@@ -112,9 +114,10 @@ func packRuns(p *analysis.Packing, b []byte) {
 // check refuses what no series leaves behind, and puts the window in order.
 func (c *core) check() error {
 	bad := c.N < 0 || c.Since < 0 || c.WindowN < 0 || c.WindowN > int64(c.width) || c.Missing < 0 ||
-		!(c.MissRate >= 0 && c.MissRate <= 1) || c.Said < 0 || c.SaidSilence < 0
+		!(c.MissRate >= 0 && c.MissRate <= 1) || c.Said < 0 || c.Told < 0 || c.SaidSilence < 0
 	if c.levels != nil {
-		bad = bad || c.WindowAt < 0 || c.Points.Closed < 0 || c.Levels.Closed < 0
+		bad = bad || c.WindowAt < 0 || c.Points.Closed < 0 || c.Levels.Closed < 0 ||
+			c.Hours.At < 0 || c.Hours.At >= int64(len(c.Hours.Most))
 	}
 	if bad {
 		return errors.New("saved state of a detector: counts that no series leaves behind")

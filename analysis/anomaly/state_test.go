@@ -54,6 +54,7 @@ func TestAStateHoldsAllThatWasLearnt(t *testing.T) {
 		d.core.WindowN, d.core.MissRate = int64(d.core.width), 0.5
 		if l := d.core.levels; l != nil {
 			fill(reflect.ValueOf(l).Elem(), r)
+			l.Hours.At = 7
 			l.window = window{} // made of the ring
 			l.window.restore(l.Window[:d.core.width], l.WindowAt, d.core.WindowN)
 		}
