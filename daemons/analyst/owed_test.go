@@ -14,8 +14,8 @@ func TestAnAlertThatCannotBeRaisedStopsNoOtherAndIsRaisedLater(t *testing.T) {
 	b.exec(`CREATE TRIGGER refuse BEFORE INSERT ON alerts FOR EACH ROW WHEN (NEW.rule IN ('loss', 'gap')) EXECUTE FUNCTION refuse()`)
 	b.exec(`UPDATE rules SET enabled = false WHERE name = 'no data'`) // it would speak of the gap too
 	stop := b.judge()
-	b.runs(1, 0, "......")
-	b.exec(`UPDATE pingdata SET loss_pct = 40 WHERE toolspec_id = 1 AND due_at >= $1`, b.start.Add(2*time.Minute))
+	b.runs(1, 0, "..")
+	b.pings(1, 2, 4, 12, 40)
 	b.exec(`INSERT INTO gaps (toolspec_id, from_at, until_at, runs, reason) VALUES (3, $1, $2, 9, 'the scheduler was down')`, b.start, b.start.Add(9*time.Minute))
 	b.runs(2, 0, ".LLL")
 	b.await("n2 no answer", alerts)
