@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -54,6 +55,44 @@ func TestClockChanges(t *testing.T) {
 		if got := times(t, c.expr, c.zone, c.from, c.to); !slices.Equal(got, c.want) {
 			t.Errorf("%q in %s from %s to %s:\n got %q\nwant %q", c.expr, c.zone, c.from, c.to, got, c.want)
 		}
+	}
+}
+
+// Go gives the last day of a leap year that no zone file knows any more an end
+// before its beginning. It must not be looked for for ever.
+func TestLastDayOfALeapYearEnds(t *testing.T) {
+	ended := make(chan string, 1)
+	go func() {
+		for _, zone := range []string{"UTC", "Europe/Berlin", "America/New_York", "Australia/Sydney"} {
+			for _, expr := range []string{"0 5 * * *", "0 4 * * 0", "0 0 1 * *", "0 0 1 1 *", "0 0 29 2 *"} {
+				s := Spec{RunAt: expr, TimeZone: zone}
+				if usual := Usual(s); usual < 23*time.Hour {
+					ended <- fmt.Sprintf("%q in %s is usually run %s apart", expr, zone, usual)
+					return
+				}
+				for _, year := range []int{2028, 2040, 2096} {
+					from := time.Date(year, 12, 30, 12, 0, 0, 0, time.UTC)
+					to := from.AddDate(0, 0, 400)
+					n := int64(0)
+					for range Between(s, from, to) {
+						n++
+					}
+					if counted := Count(s, from, to); int64(counted) != n {
+						ended <- fmt.Sprintf("%q in %s from %s: %d instants, counted %d", expr, zone, from, n, counted)
+						return
+					}
+				}
+			}
+		}
+		ended <- ""
+	}()
+	select {
+	case problem := <-ended:
+		if problem != "" {
+			t.Error(problem)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("it looks for ever")
 	}
 }
 

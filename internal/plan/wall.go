@@ -29,6 +29,11 @@ func segmentAt(sec int64, zone *time.Location) segment {
 	if !end.IsZero() {
 		s.end = end.Unix()
 	}
+	if s.end <= sec {
+		// Behind its last stored change Go takes a year to have 365 days, and gives
+		// 31 December of a leap year an end that has gone by.
+		s.end = (floorDiv(sec, 86400) + 1) * 86400
+	}
 	return s
 }
 
