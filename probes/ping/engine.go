@@ -62,6 +62,7 @@ type engine struct {
 	stamping bool          // the kernel gives stamps of sending
 	spread   int64         // the longest that a batch took to send before it did
 	burst    int           // packets sent since we slept
+	nearest  int           // runs whose packets are near to each other
 	wait     time.Duration // how long what is due next waits for company
 	strange  strange
 	said     strange
@@ -79,6 +80,8 @@ const (
 	// longer, the fewer packets there are, so that no burst is longer than a batch or two.
 	leastWait = 2 * time.Millisecond
 	mostWait  = 8 * time.Millisecond
+	// A run whose packets are nearer to each other keeps everybody at the least.
+	near = 4 * mostWait
 	// often is how long replies may lie in the kernel while we send anyway. They
 	// carry their time, and nobody waits for one; but the buffer is limited.
 	often = 10 * time.Millisecond
@@ -436,6 +439,9 @@ func (e *engine) begin(r *run, now int64) {
 	r.due += now // its own start, counted from now
 	r.total = int32(r.count)
 	e.socketOf(r).roomFor(r.size)
+	if r.interval < near {
+		e.nearest++
+	}
 	e.agenda.push(entry{r.due, r.slot, r.no})
 }
 
@@ -446,6 +452,9 @@ func (e *engine) end(r *run, err error) {
 		e.table[r.slot] = nil
 		e.free = append(e.free, r.slot)
 		e.socketOf(r).under -= int(r.next - r.answered)
+		if r.interval < near {
+			e.nearest--
+		}
 		switch {
 		case r.before != nil:
 			r.before.same = r.same
@@ -514,6 +523,7 @@ func (e *engine) sleep() error {
 		return nil
 	}
 	// Nothing to send for a while: replies may wake us.
+	e.burst = 0
 	fds := [1 + 2*(1+spares)]unix.PollFd{{Fd: int32(e.wake), Events: unix.POLLIN}}
 	sockets := [len(fds)]*socket{}
 	n := 1
@@ -547,8 +557,8 @@ func (e *engine) sleep() error {
 	return nil
 }
 
-// company is how long to wait for what is due next and what comes with it; a run
-// keeps the distance of its packets to a quarter.
+// company is how long to wait for what is due next and what comes with it: a
+// quarter of what lies between the packets of a run at most, but for the nearest.
 func (e *engine) company() time.Duration {
 	switch {
 	case e.burst >= batch:
@@ -556,12 +566,11 @@ func (e *engine) company() time.Duration {
 	case e.burst < batch/2:
 		e.wait *= 2
 	}
-	e.wait, e.burst = min(max(e.wait, leastWait), mostWait), 0
-	if len(e.agenda) > 0 {
-		if r := e.table[e.agenda[0].slot]; r != nil {
-			return min(e.wait, max(r.interval/4, leastWait))
-		}
+	most := mostWait
+	if e.nearest > 0 {
+		most = leastWait
 	}
+	e.wait, e.burst = min(max(e.wait, leastWait), most), 0
 	return e.wait
 }
 

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -343,16 +344,11 @@ func TestStepOfTheWallClockMovesNoRoundTripTime(t *testing.T) {
 // processor away in the middle of a batch.
 func TestBusyMachineCostsNoStamp(t *testing.T) {
 	src, _ := crowd(t)
-	done := make(chan struct{})
-	defer close(done)
+	var over atomic.Bool
+	defer over.Store(true)
 	for range 2 * runtime.NumCPU() {
 		go func() {
-			for {
-				select {
-				case <-done:
-					return
-				default:
-				}
+			for n := 0; !over.Load(); n++ {
 			}
 		}()
 	}
