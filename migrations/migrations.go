@@ -111,7 +111,8 @@ func Up(ctx context.Context, dsn string, catalog Catalog) (Report, error) {
 // oldestProgram may use the schema that these migrations make.
 const oldestProgram = "0.1.0"
 
-// digest is the SHA-256 of the text of all migrations up to a version.
+// digest is the SHA-256 of the text of all migrations up to a version. Once a
+// version is released their text stays as it is, comments included.
 func digest(version int64) (string, error) {
 	names, err := fs.Glob(files, "*.sql") // sorted
 	if err != nil {
@@ -133,6 +134,17 @@ func digest(version int64) (string, error) {
 		sum.Write(text)
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// Foreign says whether the database at dsn was made by other migrations of the
+// same numbers than these; nil when it was not, or has no schema yet.
+func Foreign(ctx context.Context, dsn string) error {
+	db, err := sql.Open("pgx", dsn)
+	if err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	defer db.Close()
+	return foreign(ctx, db)
 }
 
 // foreign refuses a schema that was made by other migrations of the same

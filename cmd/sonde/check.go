@@ -14,6 +14,7 @@ import (
 	"sonde/config"
 	"sonde/internal/spool"
 	"sonde/internal/store"
+	"sonde/migrations"
 )
 
 // finding is one line of `sonde check`.
@@ -168,6 +169,14 @@ func (e *examination) database(ctx context.Context, most int) {
 	clock, err := st.ReadClock(ctx)
 	if err != nil {
 		failed("start it, or mend its address and password", err)
+		return
+	}
+	dsn, err := databaseOf(e.Config)
+	if err == nil {
+		err = migrations.Foreign(ctx, dsn)
+	}
+	if err != nil {
+		failed("see why", err)
 		return
 	}
 	server, err := st.Examine(ctx)

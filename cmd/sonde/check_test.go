@@ -170,6 +170,14 @@ func TestCheckNamesTheDatabasesTroubleAndWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	demand(t, examined(t, hostWith(t, dsn)), "FAIL version: ", "at least 99.0")
+	if _, err := pool.Exec(t.Context(), `UPDATE schema_info SET oldest_program = '0.1.0', sha256 = 'of other migrations'`); err != nil {
+		t.Fatal(err)
+	}
+	const other = "made by another state of Sonde"
+	demand(t, examined(t, hostWith(t, dsn)), "FAIL database: ", other)
+	if err := (asDaemon{DSN: dsn}).register(store.New(pool))(t.Context()); err == nil || !strings.Contains(err.Error(), other) {
+		t.Errorf("a worker enters a database of other migrations: %v", err)
+	}
 	c := hostWith(t, "")
 	demand(t, examined(t, c), "FAIL database: ", "sonde up", " disk: ") // a full one is a reason not to answer
 }

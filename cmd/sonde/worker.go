@@ -12,6 +12,7 @@ import (
 	"sonde/internal/machine"
 	"sonde/internal/spool"
 	"sonde/internal/store"
+	"sonde/migrations"
 	"sonde/probes/catalog"
 )
 
@@ -65,6 +66,9 @@ func runWorker(ctx context.Context, args []string) error {
 func (d asDaemon) register(st *store.Store) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if err := st.CheckVersion(ctx, version); err != nil {
+			return err
+		}
+		if err := migrations.Foreign(ctx, d.DSN); err != nil {
 			return err
 		}
 		h, err := thisHost(d.Config)
