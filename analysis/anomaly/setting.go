@@ -78,8 +78,10 @@ func newSetting(kind string) setting {
 	case "throughput":
 		s.rises, s.silence = false, true
 		s.points = false
-		s.level, s.levelUsual, s.levelRare, s.drift = 1.8, 0.8, 1.5, 1.6
-		s.once, s.onceSteps, s.again, s.sharp = 4*time.Hour, 12, 2, 4
+		s.level, s.levelUsual, s.levelRare, s.drift = 2.4, 0.4, 1.5, 1.6
+		// Transfers are few: busy hours must not make quiet ones wide, nor one outage hide lesser falls for weeks.
+		s.hourly, s.hourDays, s.cap = 0.5, 20, 1.5
+		s.once, s.again, s.sharp = 4*time.Hour, 2, 4
 	case "counter":
 		s.logs, s.points = true, false
 		s.level, s.levelUsual, s.levelRare = 1.9, 0.75, 1.5
