@@ -104,7 +104,11 @@ func AlertWords(kind string, a Alert, at time.Time) Words {
 		line("ended", since.UTC().Format(zoneFull))
 	}
 	if n := len(a.Parts); n > 0 {
-		fmt.Fprintf(&b, "\nIt stands for %d more:\n", n)
+		alerts := "alerts"
+		if n == 1 {
+			alerts = "alert"
+		}
+		fmt.Fprintf(&b, "\nIt stands for %d more %s:\n", n, alerts)
 		for _, part := range a.Parts[:min(n, mostParts)] {
 			fmt.Fprintf(&b, "  %s: %s, since %s (%s from %s)\n", part.Node, FirstLine(part.Text), part.BeganAt.UTC().Format(zoneFull), part.Tool, part.Monhost)
 		}

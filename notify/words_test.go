@@ -59,13 +59,16 @@ func TestATextWithRoomNamesAllThatAnAlertStandsForAndTheShortOneStaysOneSegment(
 		a.Parts = append(a.Parts, notify.Part{Node: fmt.Sprintf("n%d", i+1), Tool: "ping", Monhost: "pi1", Text: "no answer, 3 runs in a row", BeganAt: began})
 	}
 	w := notify.AlertWords("raise", a, began)
-	for _, line := range []string{"\nIt stands for 150 more:\n  n1: no answer, 3 runs in a row, since 2026-11-20 03:12 UTC (ping from pi1)\n", "\n  n100: ", "\n  and 50 more\n\nWhy: "} {
+	for _, line := range []string{"\nIt stands for 150 more alerts:\n  n1: no answer, 3 runs in a row, since 2026-11-20 03:12 UTC (ping from pi1)\n", "\n  n100: ", "\n  and 50 more\n\nWhy: "} {
 		if !strings.Contains(w.Text, line) {
 			t.Errorf("%q is not in\n%s", line, w.Text)
 		}
 	}
 	if strings.Contains(w.Text, "n101:") || strings.Contains(w.Short, "stands for") || notify.Septets(w.Short) > 160 {
 		t.Errorf("%+v", w)
+	}
+	if a.Parts = a.Parts[:1]; !strings.Contains(notify.AlertWords("raise", a, began).Text, "\nIt stands for 1 more alert:\n  n1: ") {
+		t.Error(notify.AlertWords("raise", a, began).Text)
 	}
 }
 

@@ -27,7 +27,7 @@ func runAnalyst(ctx context.Context, args []string) error {
 		}
 		a := &analyst.Analyst{Store: st, Tools: tools.All(), Methods: analyses.All(), Log: d.Log, Report: d.Progress.Report}
 		defer d.reportTo(st, func(r *store.DaemonReport) {
-			r.Lag, r.Facts = a.Lag(), map[string]any{"works": a.Works(), "findings": a.Findings()}
+			r.Lag, r.Facts = a.Lag(), map[string]any{"works": a.Works(), "findings": a.Findings(), "unraised_rules": a.Unraised()}
 		})()
 		return a.Run(d.Stopping)
 	})

@@ -51,6 +51,7 @@ type Analyst struct {
 	lag      atomic.Int64
 	judged   atomic.Int64
 	busy     atomic.Int64
+	unraised atomic.Int64
 }
 
 // Works reports whether this analyst is the one that works.
@@ -64,6 +65,9 @@ func (a *Analyst) Findings() int64 { return a.findings.Load() }
 func (a *Analyst) Judged() (samples int64, busy time.Duration) {
 	return a.judged.Load(), time.Duration(a.busy.Load())
 }
+
+// Unraised is of how many rules alerts cannot be raised.
+func (a *Analyst) Unraised() int64 { return a.unraised.Load() }
 
 // Lag is how long the data that are read now have waited while it catches up.
 func (a *Analyst) Lag() time.Duration { return time.Duration(a.lag.Load()) }
@@ -94,7 +98,7 @@ type session struct {
 	platform platform
 	mesh     map[string]*mesh  // by rule
 	hidden   map[int64]hiding  // by alert, as of the last pass
-	unraised map[string]string // by rule: why its alerts cannot be raised, as it was logged
+	unraised map[string]string // as of the last pass
 	behind   bool
 	markedAt time.Time
 	caughtUp time.Time
@@ -169,7 +173,7 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 	s := newSession(a, db, changed)
 	a.Log.Info("this analyst works")
 	a.works.Store(true)
-	defer a.works.Store(false)
+	defer func() { a.works.Store(false); a.unraised.Store(0) }()
 	if err := s.restore(ctx); err != nil {
 		return err
 	}
@@ -178,7 +182,7 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 		pause = every
 	}
 	for {
-		a.report("judging", reports)
+		a.report(s.doing(), reports)
 		passing, cancel := passContext(ctx)
 		var wrote int
 		began := time.Now()
@@ -188,6 +192,7 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 			return err
 		}
 		a.findings.Add(int64(wrote))
+		a.unraised.Store(int64(len(s.unraised)))
 		if s.fed > 0 {
 			a.busy.Add(int64(time.Since(began)))
 			a.judged.Add(s.fed)
@@ -225,7 +230,7 @@ func passContext(ctx context.Context) (context.Context, context.CancelFunc) {
 
 func newSession(a *Analyst, db *store.Analyst, changed *atomic.Bool) *session {
 	s := &session{Analyst: a, db: db, caughtUp: time.Now(), changed: changed,
-		series: map[string]store.Series{}, methods: map[string]analysis.Method{}, specs: map[int64]*spec{}, restless: map[int64]bool{}, options: map[string]measure.Options{}, gone: map[int64]map[string]savedEpisode{}, hidden: map[int64]hiding{}, unraised: map[string]string{}, mesh: map[string]*mesh{}}
+		series: map[string]store.Series{}, methods: map[string]analysis.Method{}, specs: map[int64]*spec{}, restless: map[int64]bool{}, options: map[string]measure.Options{}, gone: map[int64]map[string]savedEpisode{}, hidden: map[int64]hiding{}, mesh: map[string]*mesh{}}
 	seen := map[string]bool{}
 	for _, t := range a.Tools {
 		series := store.Series{Table: t.Table, Routes: judge.FindsRoutes(t.Columns)}
@@ -251,7 +256,7 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	p := &pass{session: s, ctx: ctx, j: j, now: mark.Now, changes: map[int64]*store.AlertChange{}, closed: map[string]*store.AlertChange{}}
+	p := &pass{session: s, ctx: ctx, j: j, now: mark.Now, changes: map[int64]*store.AlertChange{}, closed: map[string]*store.AlertChange{}, unraised: map[string]string{}}
 	p.ahead = p.stepped(asked)
 	if mark.Read.Xmax > mark.Seen.Xmax {
 		// The database was restored into another server, where transactions count anew.
@@ -315,6 +320,7 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 	if err := p.write(); err != nil {
 		return 0, err
 	}
+	s.unraised = p.unraised
 	if p.found.Empty() && !p.kept && !p.moved && !s.platform.dirty && !s.behind && time.Since(s.markedAt) < markAtLeast {
 		return 0, nil // nothing to say: not even a row version
 	}

@@ -34,6 +34,7 @@ type bench struct {
 	db    *pgxpool.Pool
 	start time.Time // due_at of minute 0
 	rows  int       // Rows of the analyst
+	says  func(doing string, next time.Duration)
 }
 
 func setUp(t *testing.T, nodes int) *bench {
@@ -118,7 +119,7 @@ func (b *bench) runs(spec, minute int, letters string, late ...bool) {
 }
 
 func (b *bench) analyst() *analyst.Analyst {
-	return &analyst.Analyst{Store: store.New(b.db), Tools: tools(), Methods: catalog.All(), Log: slog.New(slog.NewTextHandler(logs{b}, nil)), Every: 20 * time.Millisecond, Rows: b.rows}
+	return &analyst.Analyst{Store: store.New(b.db), Tools: tools(), Methods: catalog.All(), Log: slog.New(slog.NewTextHandler(logs{b}, nil)), Every: 20 * time.Millisecond, Rows: b.rows, Report: b.says}
 }
 
 // judge runs an analyst until the test ends or stop is called.

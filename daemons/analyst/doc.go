@@ -14,7 +14,9 @@
 // once: docs/decisions/detector-state.md.
 //
 // An alert that cannot be raised stops no other: what its detector said is owed,
-// saved with the episode, and folded by a later pass.
+// saved with the episode, and folded by a later pass. What is over by then is
+// recorded and told to nobody. A change or the end of an alert that cannot be
+// written gives the pass up.
 //
 // What is new is told by transaction: all that the snapshot of the last pass
 // could not see. So nothing slips by that was committed out of order, and a

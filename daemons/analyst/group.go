@@ -440,7 +440,7 @@ func (p *pass) standingVerdict(row store.Alert, mute string, policy alert.Policy
 	due, said := true, *v
 	switch {
 	case v.Kind == measure.Bad && (before.Phase != alert.Open || alert.Graver(before.Severity, v.Severity) != before.Severity),
-		v.Kind == measure.Good && before.Phase == alert.Open:
+		v.Kind == measure.Good && (before.Phase == alert.Open || before.Phase == alert.Waiting):
 		next, d = before.Verdict(policy, f, *v)
 	default:
 		next, d, due = before.Tick(policy, f, p.now)
@@ -465,7 +465,7 @@ func (p *pass) standingVerdict(row store.Alert, mute string, policy alert.Policy
 	}
 	st.Episode, st.Monhost = next, row.Monhost
 	p.platform.Episodes[key] = st
-	if d.Action == measure.Clear {
+	if next.Phase == alert.Nothing {
 		st.Alert = 0
 		if len(next.Starts) == 0 {
 			delete(p.platform.Episodes, key)

@@ -38,6 +38,8 @@ type pass struct {
 	company   map[int64]string  // what they stand for
 	outages   map[string]outage // by monitoring host, of the gaps read
 	effects   int               // of how many routes it was asked what came with them
+	unraised  map[string]string // by rule: why its alerts cannot be raised
+	locked    bool              // an alert has been waited for in vain
 }
 
 // feedNew reads what is new and feeds it, spec by spec, in order of due_at.
@@ -270,13 +272,15 @@ func (p *pass) verdict(sp *spec, w *watch, v measure.Verdict, late bool) error {
 		w.owed = owe(w.owed, v, late) // behind what came before
 		return nil
 	}
-	return p.fold(sp, w, v, late)
+	return p.fold(sp, w, v, late, "")
 }
 
-// fold folds a verdict into its episode; what cannot be raised is owed.
-func (p *pass) fold(sp *spec, w *watch, v measure.Verdict, late bool) error {
-	before := w.episode
-	next, d := judge.Fold(w.rule, before, p.facts(sp, w, v.At, late), &v)
+// fold folds a verdict into its episode; what cannot be raised is owed. mute says
+// why nobody hears of it, "" when people do.
+func (p *pass) fold(sp *spec, w *watch, v measure.Verdict, late bool, mute string) error {
+	before, f := w.episode, p.facts(sp, w, v.At, late)
+	f.Mute = cmp.Or(f.Mute, mute)
+	next, d := judge.Fold(w.rule, before, f, &v)
 	switch err := p.decide(sp, w, before, next, d, &v, late); {
 	case errors.Is(err, errOwed):
 		w.owed = owe(nil, v, late)
@@ -354,7 +358,12 @@ func (p *pass) tickEpisodes() error {
 				continue
 			}
 			sp.dirty = true
-			if err := p.decide(sp, w, before, next, d, nil, false); err != nil && !errors.Is(err, errOwed) { // the next pass finds it due again
+			err := p.decide(sp, w, before, next, d, nil, false)
+			if errors.Is(err, errOwed) { // a good verdict that comes first must not make it undone
+				v := measure.Verdict{Kind: measure.Bad, Severity: before.Base, At: p.now, Since: before.Since, Text: before.Text}
+				w.owed, err = owe(nil, v, false), nil
+			}
+			if err != nil {
 				return err
 			}
 		}

@@ -39,6 +39,23 @@ func TestTheAlertOfAMeshEndsWithItsRule(t *testing.T) {
 	b.await("rule mesh was switched off", `SELECT coalesce((SELECT close_text FROM alerts WHERE rule = 'mesh' AND closed_at IS NOT NULL), '')`)
 }
 
+// What was owed on trial is not told because the rule that says so is gone.
+func TestWhatAMeshIsOwedGoesWithItsRule(t *testing.T) {
+	b := setUp(t, 12)
+	b.swing()
+	b.exec(`INSERT INTO rules (name, method, tool, metric, shadow, options) VALUES ('mesh', 'joint', 'ping', 'rtt_median_ms', true, '{"step": "10s", "past": "1h30m", "instants": 1}')`)
+	b.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not now'; END $$`)
+	b.exec(`CREATE TRIGGER refuse BEFORE INSERT ON alerts FOR EACH ROW EXECUTE FUNCTION refuse()`)
+	b.judge()
+	b.await("1", `SELECT jsonb_array_length(coalesce(state #> '{episodes,mesh/ping.rtt_median_ms,owed}', '[]'))::text FROM analyst_mark`)
+	b.exec(`UPDATE rules SET enabled = name = 'cannot be measured'`)
+	b.await("false", `SELECT (state -> 'episodes' ? 'mesh/ping.rtt_median_ms')::text FROM (SELECT coalesce(state, '{}') || jsonb_build_object('episodes', coalesce(state -> 'episodes', '{}')) AS state FROM analyst_mark) x`)
+	b.exec(`DROP TRIGGER refuse ON alerts`)
+	b.settled()
+	b.await("", alerts)
+	b.await("", sent)
+}
+
 func TestAMeshThatIsNoLongerJudgedHasNoStandingAlert(t *testing.T) {
 	b := setUp(t, 12)
 	b.swing()

@@ -1,6 +1,7 @@
 package analyst
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,26 +41,55 @@ func owe(list []owed, v measure.Verdict, late bool) []owed {
 
 // open writes an alert within a savepoint. What goes wrong is logged when it is new.
 func (p *pass) open(row store.Alert) (id int64, err error) {
-	failed, err := p.try(func() (err error) {
+	write := func() (err error) {
 		if err := p.closeFirst(row); err != nil {
 			return err
 		}
 		id, err = p.j.OpenAlert(p.ctx, row)
 		return err
+	}
+	failed, err := p.try(func() error {
+		if p.locked { // a pass has not the time to wait for each
+			return p.j.Hurry(p.ctx, write)
+		}
+		return write()
 	})
 	if err != nil {
 		return 0, fmt.Errorf("alert of rule %q: %w", row.Rule, err)
 	}
 	if failed == nil {
 		p.closedFirst(row)
-		delete(p.session.unraised, row.Rule)
 		return id, nil
 	}
-	if said := failed.Error(); p.session.unraised[row.Rule] != said {
-		p.session.unraised[row.Rule] = said
-		p.Log.Error("an alert cannot be raised; it is kept for the next pass", "rule", row.Rule, "node", row.Node, "subject", row.Subject, "error", failed)
+	p.locked = p.locked || store.IsLockTimeout(failed)
+	if _, known := p.unraised[row.Rule]; !known {
+		said := failed.Error()
+		p.unraised[row.Rule] = said
+		if p.session.unraised[row.Rule] != said {
+			p.Log.Error("an alert cannot be raised; it is kept for the next pass", "rule", row.Rule, "node", row.Node, "subject", row.Subject, "error", failed)
+		}
 	}
 	return 0, errOwed
+}
+
+// doing says what a pass does, and what the last one could not.
+func (s *session) doing() string {
+	rules := slices.Sorted(maps.Keys(s.unraised))
+	switch len(rules) {
+	case 0:
+		return "judging"
+	case 1:
+		return fmt.Sprintf("judging; alerts of rule %q cannot be raised: %s", rules[0], s.unraised[rules[0]])
+	}
+	return fmt.Sprintf("judging; alerts of %d rules cannot be raised, of %q: %s", len(rules), rules[0], s.unraised[rules[0]])
+}
+
+// overBy is why nobody hears of a verdict that is paid: it is over by what is owed behind it.
+func overBy(behind []owed) string {
+	if slices.ContainsFunc(behind, func(o owed) bool { return o.Verdict.Kind == measure.Good }) {
+		return "it was over before it could be raised"
+	}
+	return ""
 }
 
 // pay folds what passes before owe.
@@ -69,7 +99,7 @@ func (p *pass) pay() error {
 			list := w.owed
 			w.owed = nil
 			for i, o := range list {
-				if err := p.fold(sp, w, o.Verdict, o.Late); err != nil {
+				if err := p.fold(sp, w, o.Verdict, o.Late, overBy(list[i+1:])); err != nil {
 					return err
 				}
 				if len(w.owed) > 0 { // again
@@ -89,13 +119,18 @@ func (p *pass) pay() error {
 		st.Owed = nil
 		row, mute, policy := store.Alert{Monhost: st.Monhost}, "", alert.Usual()
 		row.Rule, row.Subject, _ = strings.Cut(key, "/")
-		for i := range p.config.Rules {
-			if r := &p.config.Rules[i]; st.Mesh && r.Name == row.Rule {
-				mute, policy, row.Shadow = muteOf(r), judge.Policy(r), r.Shadow
+		if st.Mesh {
+			at := slices.IndexFunc(p.config.Rules, func(r store.Rule) bool { return r.Name == row.Rule })
+			if at < 0 { // it has no alert to end, and nothing says who may hear of it
+				delete(p.platform.Episodes, key)
+				p.session.platform.dirty = true
+				continue
 			}
+			r := &p.config.Rules[at]
+			mute, policy, row.Shadow = muteOf(r), judge.Policy(r), r.Shadow
 		}
 		for i, o := range list {
-			if err := p.standingVerdict(row, mute, policy, &o.Verdict); err != nil {
+			if err := p.standingVerdict(row, cmp.Or(mute, overBy(list[i+1:])), policy, &o.Verdict); err != nil {
 				return err
 			}
 			if st = p.platform.Episodes[key]; st != nil && len(st.Owed) > 0 {

@@ -40,7 +40,7 @@ func (s *Store) alone(ctx context.Context, daemon string) (*pgx.Conn, error) {
 	var got bool
 	// Data tables have hundreds of partitions: plan the look at them once.
 	for _, set := range []string{`SET tcp_keepalives_idle = 5`, `SET tcp_keepalives_interval = 5`, `SET tcp_keepalives_count = 3`,
-		`SET lock_timeout = '5s'`, `SET jit = off`, `SET plan_cache_mode = force_generic_plan`} {
+		`SET lock_timeout = '` + lockWait + `'`, `SET jit = off`, `SET plan_cache_mode = force_generic_plan`} {
 		if err == nil {
 			_, err = conn.Exec(ctx, set)
 		}
@@ -59,6 +59,9 @@ func (s *Store) alone(ctx context.Context, daemon string) (*pgx.Conn, error) {
 	}
 	return nil, nil
 }
+
+// lockWait is how long a daemon that works alone waits for a lock.
+const lockWait = "5s"
 
 // Close gives the right to judge back.
 func (a *Analyst) Close(ctx context.Context) { _ = a.conn.Close(ctx) }
@@ -85,6 +88,21 @@ func (j Judging) Try(ctx context.Context, f func(Judging) error) (failed, err er
 		return failed, tx.Rollback(ctx)
 	}
 	return nil, tx.Commit(ctx)
+}
+
+// Hurry does f, which is all of a Try, with hardly any wait for locks.
+func (j Judging) Hurry(ctx context.Context, f func() error) error {
+	const set = `SELECT set_config('lock_timeout', $1, true)` // a rollback takes it back
+	if _, err := j.tx.Exec(ctx, set, "1ms"); err != nil {
+		return fmt.Errorf("wait no longer for locks: %w", err)
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	if _, err := j.tx.Exec(ctx, set, lockWait); err != nil {
+		return fmt.Errorf("wait for locks again: %w", err)
+	}
+	return nil
 }
 
 // Mark is how far has been read, and what belongs to no single spec.

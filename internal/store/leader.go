@@ -374,7 +374,7 @@ func (l *Leader) Partitions(ctx context.Context) (made, dropped int, err error) 
 	for _, lim := range limits {
 		for tries < 10 {
 			n, err := l.dropOne(ctx, lim.Table, lim.Before)
-			if isLockTimeout(err) {
+			if IsLockTimeout(err) {
 				tries++
 				continue
 			}
@@ -419,7 +419,8 @@ func (l *Leader) dropOne(ctx context.Context, table string, before time.Time) (n
 	return n, err
 }
 
-func isLockTimeout(err error) bool {
+// IsLockTimeout reports whether a lock was waited for in vain.
+func IsLockTimeout(err error) bool {
 	var pg interface{ SQLState() string }
 	return errors.As(err, &pg) && pg.SQLState() == "55P03"
 }

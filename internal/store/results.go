@@ -186,7 +186,7 @@ func (s *Store) Finish(ctx context.Context, t Table, ends []*RunEnd, w Claimant)
 	if errors.Is(err, errMoved) {
 		err = byKey(byIndexSoon, "OFFSET 0")
 	}
-	if isLockTimeout(err) {
+	if IsLockTimeout(err) {
 		err = byKey(byIndex, "FOR UPDATE SKIP LOCKED")
 	}
 	switch {

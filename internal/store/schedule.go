@@ -63,7 +63,7 @@ func (s *Store) Claim(ctx context.Context, w Claimant, tolerance, ahead time.Dur
 	// Locking each row before it is updated is a second record in the log. Two
 	// who claim the same row wait a moment, and the state tells the second.
 	c, err := s.claim(ctx, byIndexSoon, "", args)
-	if isLockTimeout(err) {
+	if IsLockTimeout(err) {
 		c, err = s.claim(ctx, byIndex, "FOR UPDATE SKIP LOCKED", args)
 	}
 	if err != nil {
