@@ -182,6 +182,7 @@ type world struct {
 	dsn  string
 	pool *pgxpool.Pool
 	dns  *nameServer
+	born time.Time // runs are due before it, a millisecond apart
 	runs int
 }
 
@@ -192,7 +193,7 @@ func newWorld(t *testing.T) *world {
 
 func worldOn(t *testing.T, dsn string) *world {
 	t.Helper()
-	w := &world{T: t, dsn: dsn, dns: newNameServer(t)}
+	w := &world{T: t, dsn: dsn, dns: newNameServer(t), born: time.Now()}
 	var err error
 	if w.pool, err = pgxpool.New(t.Context(), w.dsn); err != nil {
 		t.Fatal(err)
@@ -225,8 +226,8 @@ func (w *world) traced(target string, hops ...string) {
 	w.runs++
 	list := strings.ReplaceAll(strings.Join(hops, ","), "-", "NULL")
 	w.exec(`INSERT INTO routedata (toolspec_id, due_at, outcome, address, hops, hop_addresses, reached)
-		SELECT 1, now() - $1 * interval '1 ms', 'ok', $2::text::inet, $3::text::inet[], (SELECT array_agg(ARRAY[h, h, NULL] ORDER BY n) FROM unnest($3::text::inet[]) WITH ORDINALITY AS x (h, n)), true`,
-		w.runs, target, "{"+list+"}")
+		SELECT 1, $4::timestamptz - $1 * interval '1 ms', 'ok', $2::text::inet, $3::text::inet[], (SELECT array_agg(ARRAY[h, h, NULL] ORDER BY n) FROM unnest($3::text::inet[]) WITH ORDINALITY AS x (h, n)), true`,
+		w.runs, target, "{"+list+"}", w.born)
 }
 
 // start runs an annotator until stop, or the end of the test.
