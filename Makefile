@@ -59,7 +59,7 @@ bench: need-bench
 # Somebody who names a database of their own, or has server programs that
 # Debian's packages know nothing of, needs no package.
 need-run:
-	@if [ -z "$$SONDE_DATABASE" ] && ! command -v postgres >/dev/null && ! command -v pg_config >/dev/null && \
+	@if [ -z "$$SONDE_DATABASE" ] && ! command -v postgres >/dev/null && ! [ -x "$$(pg_config --bindir 2>/dev/null)/postgres" ] && \
 		! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then tools/need $(RUN_PACKAGES); fi
 
 need-test:

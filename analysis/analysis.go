@@ -82,6 +82,10 @@ type Method struct {
 	Meaning string           // a sentence for people
 	Options []measure.Option // its parameters, checked like tool options
 
+	// Outcomes: it looks at how runs end, or at their routes, and not at a
+	// number, so its rules name no metric.
+	Outcomes bool
+
 	// New builds a detector for one series from its parameters and its saved
 	// state; no state means a fresh start.
 	New func(params measure.Options, state []byte) (Detector, error)

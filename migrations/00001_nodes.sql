@@ -15,6 +15,37 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sonde_refuse IS 'Refuses a row with a sentence that begins with table.column.';
 
+-- Called only when a column is NULL that may not be (the WHEN of each trigger), so it may take its time.
+CREATE FUNCTION sonde_refuse_null() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    col    text;
+    usual  text;
+BEGIN
+    FOREACH col IN ARRAY TG_ARGV LOOP
+        IF to_jsonb(NEW) -> col = 'null' THEN
+            SELECT pg_get_expr(d.adbin, d.adrelid) INTO usual FROM pg_attribute a JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+            WHERE a.attrelid = TG_RELID AND a.attname = col;
+            PERFORM sonde_refuse(TG_TABLE_NAME, col, 'NULL is no value here', 'leave it out, or write DEFAULT, to have ' || usual);
+        END IF;
+    END LOOP;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION sonde_refuse_null IS 'Row trigger: refuses NULL in the columns that it names, with a sentence.';
+
+-- Daemons hold instants in types that know no infinity, and write them as dates of four digits.
+CREATE FUNCTION sonde_check_instant(tab text, col text, at timestamptz, hint text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF at NOT BETWEEN '2000-01-01Z' AND '2200-01-01Z' THEN
+        PERFORM sonde_refuse(tab, col, format('"%s" is not between the years 2000 and 2200', at), hint);
+    END IF;
+END $$;
+COMMENT ON FUNCTION sonde_check_instant IS 'Refuses infinity, and instants that are none people mean, with a sentence.';
+
+-- Letters that nobody sees and that turn round or break what is written after them, on pages and telephones.
+CREATE FUNCTION sonde_has_hidden(given text) RETURNS boolean LANGUAGE sql IMMUTABLE AS
+    $$ SELECT given ~ E'[[:cntrl:]\u200B\u2028-\u202E\u2066-\u2069\uFEFF]' $$;
+COMMENT ON FUNCTION sonde_has_hidden IS 'Whether a text has control characters, or others that change how the text around them is shown.';
+
 -- Tells the daemons that configuration changed. The payload is the table; what
 -- changed is read by changed_xid, so one notification per statement is enough.
 CREATE FUNCTION sonde_config_changed() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -112,6 +143,10 @@ BEGIN
     IF TG_OP = 'UPDATE' AND (NEW.name, NEW.kind) IS DISTINCT FROM (OLD.name, OLD.kind) THEN
         PERFORM sonde_refuse('settings', 'name', format('setting "%s" keeps its name and kind', OLD.name));
     END IF;
+    IF NEW.kind IS NULL THEN
+        PERFORM sonde_refuse('settings', 'name', format('there is no setting "%s"', NEW.name),
+            'settings are there already, UPDATE one of ' || array_to_string(ARRAY(SELECT name FROM settings ORDER BY name), ', '));
+    END IF;
     IF NEW.value IS NULL THEN
         PERFORM sonde_refuse('settings', 'value', format('setting "%s" needs a value', NEW.name));
     END IF;
@@ -185,7 +220,7 @@ COMMENT ON FUNCTION sonde_setting_seconds IS 'A setting of kind duration, in sec
 
 CREATE TABLE nodes (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name        text NOT NULL CONSTRAINT nodes_name_key UNIQUE,
+    name        text NOT NULL CONSTRAINT "nodes.name is taken: UPDATE that node, or choose another name" UNIQUE,
     address     text NOT NULL,
     site        text NOT NULL DEFAULT '',
     latitude    double precision,
@@ -241,6 +276,20 @@ BEGIN
     IF coalesce(btrim(NEW.text), '') = '' THEN
         PERFORM sonde_refuse('comments', 'text', 'a comment needs words');
     END IF;
+    PERFORM sonde_check_instant('comments', 'at', NEW.at, 'leave it out to mean now');
+    -- A change notes itself while it is made; what is about an alert or a spec may have the name of its time.
+    IF TG_OP = 'INSERT' AND NOT NEW.change THEN
+        IF NOT EXISTS (SELECT FROM alerts WHERE id = NEW.alert_id) AND NEW.alert_id IS NOT NULL THEN
+            PERFORM sonde_refuse('comments', 'alert_id', format('there is no alert %s', NEW.alert_id), 'SELECT id, node, text FROM alerts ORDER BY id DESC LIMIT 20');
+        END IF;
+        IF NOT EXISTS (SELECT FROM toolspecs WHERE id = NEW.toolspec_id) AND NEW.toolspec_id IS NOT NULL AND NEW.alert_id IS NULL THEN
+            PERFORM sonde_refuse('comments', 'toolspec_id', format('there is no spec %s', NEW.toolspec_id), 'SELECT id, node, tool FROM toolspecs');
+        END IF;
+        IF NOT EXISTS (SELECT FROM nodes WHERE name = NEW.node) AND NEW.node IS NOT NULL AND NEW.alert_id IS NULL AND NEW.toolspec_id IS NULL THEN
+            PERFORM sonde_refuse('comments', 'node', format('there is no node "%s"', NEW.node),
+                'known nodes: ' || sonde_some(ARRAY(SELECT name FROM nodes ORDER BY name LIMIT 200)));
+        END IF;
+    END IF;
     -- Pages show them whole.
     IF length(NEW.text) > 10000 THEN
         PERFORM sonde_refuse('comments', 'text', format('%s characters are too many', length(NEW.text)), 'at most 10000');
@@ -249,6 +298,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sonde_check_comment IS 'Row trigger of comments: refuses an empty one with a sentence.';
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON comments FOR EACH ROW EXECUTE FUNCTION sonde_check_comment();
+CREATE TRIGGER check_given BEFORE INSERT OR UPDATE ON comments FOR EACH ROW WHEN (NEW.at IS NULL OR NEW.author IS NULL OR NEW.change IS NULL)
+    EXECUTE FUNCTION sonde_refuse_null('at', 'author', 'change');
 
 CREATE FUNCTION sonde_check_node() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -258,8 +309,11 @@ BEGIN
     IF coalesce(NEW.name, '') = '' THEN
         PERFORM sonde_refuse('nodes', 'name', 'a node needs a name', 'for example ''cern''');
     END IF;
-    IF NEW.name <> btrim(NEW.name) OR NEW.name ~ '[[:cntrl:]]' OR length(NEW.name) > 100 THEN
+    IF NEW.name <> btrim(NEW.name) OR sonde_has_hidden(NEW.name) OR length(NEW.name) > 100 THEN
         PERFORM sonde_refuse('nodes', 'name', format('"%s" is no good name', left(NEW.name, 120)), 'at most 100 characters, no blanks at either end, no control characters');
+    END IF;
+    IF NEW.name IN ('.', '..') THEN -- browsers take /node/.. for /
+        PERFORM sonde_refuse('nodes', 'name', format('"%s" cannot be the end of the address of a page', NEW.name), 'for example ''cern''');
     END IF;
     IF coalesce(NEW.address, '') = '' THEN
         PERFORM sonde_refuse('nodes', 'address', format('node "%s" needs an address', NEW.name), 'a host name or an IP address');
@@ -303,6 +357,12 @@ BEGIN
     IF NEW.labels IS NULL OR array_position(NEW.labels, NULL) IS NOT NULL OR '' = ANY (NEW.labels) THEN
         PERFORM sonde_refuse('nodes', 'labels', 'labels are words that are not empty', 'for example ''{core,backup}''');
     END IF;
+    IF sonde_has_hidden(array_to_string(NEW.labels, ' ')) THEN
+        PERFORM sonde_refuse('nodes', 'labels', 'a label has control characters', 'for example ''{core,backup}''');
+    END IF;
+    IF sonde_has_hidden(NEW.site) THEN
+        PERFORM sonde_refuse('nodes', 'site', 'it has control characters', 'one line, for example ''Geneva''');
+    END IF;
     -- Every daemon reads all nodes, and pages show them.
     IF cardinality(NEW.labels) > 100 OR EXISTS (SELECT FROM unnest(NEW.labels) l WHERE length(l) > 100) THEN
         PERFORM sonde_refuse('nodes', 'labels', format('%s labels, the longest of %s characters, are too much', cardinality(NEW.labels),
@@ -323,10 +383,12 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sonde_check_node IS 'Row trigger of nodes: refuses wrong rows with a sentence, notes a changed address in comments.';
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON nodes FOR EACH ROW EXECUTE FUNCTION sonde_check_node();
+CREATE TRIGGER check_given BEFORE INSERT OR UPDATE ON nodes FOR EACH ROW WHEN (NEW.site IS NULL OR NEW.enabled IS NULL OR NEW.created_at IS NULL)
+    EXECUTE FUNCTION sonde_refuse_null('site', 'enabled', 'created_at');
 CREATE TRIGGER tell_daemons AFTER INSERT OR UPDATE OR DELETE ON nodes FOR EACH STATEMENT EXECUTE FUNCTION sonde_config_changed();
 
 CREATE TABLE monhosts (
-    name          text PRIMARY KEY REFERENCES nodes (name) ON UPDATE CASCADE,
+    name          text CONSTRAINT "monhosts.name is taken: a monitoring host enters itself" PRIMARY KEY REFERENCES nodes (name) ON UPDATE CASCADE,
     tools         text[] NOT NULL DEFAULT '{}',
     version       text NOT NULL DEFAULT '',
     instance      text NOT NULL DEFAULT '',
@@ -345,17 +407,21 @@ COMMENT ON COLUMN monhosts.created_at IS 'When the row was inserted.';
 
 CREATE FUNCTION sonde_check_monhost() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NEW.name IS NULL OR NOT EXISTS (SELECT FROM nodes WHERE name = NEW.name) THEN
+    IF NEW.name IS NULL THEN
+        PERFORM sonde_refuse('monhosts', 'name', 'a monitoring host needs the name of its node', 'start sonde there: it enters itself');
+    END IF;
+    IF NOT EXISTS (SELECT FROM nodes WHERE name = NEW.name) THEN
         PERFORM sonde_refuse('monhosts', 'name', format('there is no node "%s"', NEW.name), 'insert it into nodes first; or start sonde there: it enters itself');
     END IF;
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION sonde_check_monhost IS 'Row trigger of monhosts: a monitoring host is a node.';
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE OF name ON monhosts FOR EACH ROW EXECUTE FUNCTION sonde_check_monhost();
+CREATE TRIGGER check_given BEFORE INSERT OR UPDATE ON monhosts FOR EACH ROW WHEN (NEW.tools IS NULL) EXECUTE FUNCTION sonde_refuse_null('tools');
 CREATE TRIGGER tell_daemons AFTER INSERT OR DELETE ON monhosts FOR EACH STATEMENT EXECUTE FUNCTION sonde_config_changed();
 
 CREATE TABLE nodespecs (
-    node        text PRIMARY KEY REFERENCES nodes (name) ON UPDATE CASCADE,
+    node        text PRIMARY KEY REFERENCES nodes (name) ON UPDATE CASCADE ON DELETE CASCADE,
     os          text NOT NULL DEFAULT '',
     kernel      text NOT NULL DEFAULT '',
     cpu         text NOT NULL DEFAULT '',

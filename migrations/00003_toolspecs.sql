@@ -283,13 +283,20 @@ BEGIN
         PERFORM sonde_refuse('toolspecs', 'monhost', format('there is no monitoring host "%s"', NEW.monhost),
             'known monitoring hosts: ' || sonde_some(ARRAY(SELECT name FROM monhosts ORDER BY name)));
     END IF;
-    IF NEW.label IS NULL OR NEW.label <> btrim(NEW.label) OR NEW.label ~ '[[:cntrl:]]' OR length(NEW.label) > 100 THEN
+    IF NEW.label IS NULL OR NEW.label <> btrim(NEW.label) OR sonde_has_hidden(NEW.label) OR length(NEW.label) > 100 THEN
         PERFORM sonde_refuse('toolspecs', 'label', CASE WHEN NEW.label IS NULL THEN 'NULL is no good label' ELSE format('"%s" is no good label', left(NEW.label, 120)) END, 'at most 100 characters, no blanks at either end; '''' is right');
     END IF;
 
     IF NOT is_new AND (NEW.node, NEW.monhost, NEW.tool) IS DISTINCT FROM (OLD.node, OLD.monhost, OLD.tool) AND sonde_is_measured(OLD.id) THEN
         PERFORM sonde_refuse('toolspecs', CASE WHEN NEW.node <> OLD.node THEN 'node' WHEN NEW.tool <> OLD.tool THEN 'tool' ELSE 'monhost' END,
             format('spec %s has results, so its node, monhost and tool stay what they are', OLD.id),
+            format('UPDATE toolspecs SET enabled = false WHERE id = %s, and insert a new spec', OLD.id));
+    END IF;
+
+    IF NOT is_new AND (NEW.node, NEW.monhost, NEW.tool) IS DISTINCT FROM (OLD.node, OLD.monhost, OLD.tool)
+       AND EXISTS (SELECT FROM schedule WHERE monhost = OLD.monhost AND tool = OLD.tool AND toolspec_id = OLD.id AND state = 'claimed') THEN
+        PERFORM sonde_refuse('toolspecs', CASE WHEN NEW.node <> OLD.node THEN 'node' WHEN NEW.tool <> OLD.tool THEN 'tool' ELSE 'monhost' END,
+            format('a run of spec %s is under way, and its result is of %s to %s from %s', OLD.id, OLD.tool, OLD.node, OLD.monhost),
             format('UPDATE toolspecs SET enabled = false WHERE id = %s, and insert a new spec', OLD.id));
     END IF;
 
@@ -432,6 +439,15 @@ BEGIN
     IF used IS NULL AND EXISTS (SELECT FROM monhosts WHERE name = OLD.name) THEN
         used := 'monhosts';
     END IF;
+    IF used IS NULL THEN
+        SELECT format('rule "%s"', name) INTO used FROM rules WHERE node = OLD.name LIMIT 1;
+    END IF;
+    IF used IS NULL THEN
+        SELECT format('policy %s', id) INTO used FROM policies WHERE node = OLD.name LIMIT 1;
+    END IF;
+    IF used IS NULL THEN
+        SELECT format('maintenance %s', id) INTO used FROM maintenance WHERE node = OLD.name LIMIT 1;
+    END IF;
     IF used IS NOT NULL THEN
         PERFORM sonde_refuse('nodes', 'name', format('node "%s" is used by %s and cannot be deleted', OLD.name, used),
             format('UPDATE nodes SET enabled = false WHERE name = %L', OLD.name));
@@ -440,6 +456,31 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sonde_node_deleted IS 'Row trigger of nodes: a node that specs use is not deleted.';
 CREATE TRIGGER check_delete BEFORE DELETE ON nodes FOR EACH ROW EXECUTE FUNCTION sonde_node_deleted();
+
+CREATE FUNCTION sonde_monhost_deleted() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    spec bigint;
+BEGIN
+    SELECT id INTO spec FROM toolspecs WHERE monhost = OLD.name ORDER BY id LIMIT 1;
+    IF FOUND THEN
+        PERFORM sonde_refuse('monhosts', 'name', format('monitoring host "%s" is used by spec %s and cannot be deleted', OLD.name, spec),
+            format('UPDATE toolspecs SET enabled = false WHERE monhost = %L, and stop sonde there', OLD.name));
+    END IF;
+    RETURN OLD;
+END $$;
+COMMENT ON FUNCTION sonde_monhost_deleted IS 'Row trigger of monhosts: a monitoring host that specs use is not deleted.';
+CREATE TRIGGER check_delete BEFORE DELETE ON monhosts FOR EACH ROW EXECUTE FUNCTION sonde_monhost_deleted();
+
+-- TRUNCATE asks no row trigger, and with CASCADE it takes rules and everybody's ladders along.
+CREATE FUNCTION sonde_refuse_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '%: what is configured is not truncated', TG_TABLE_NAME USING HINT = 'DELETE FROM ' || TG_TABLE_NAME || ' says of each row whether it may go';
+END $$;
+COMMENT ON FUNCTION sonde_refuse_truncate IS 'Statement trigger of configuration: refuses TRUNCATE.';
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON nodes EXECUTE FUNCTION sonde_refuse_truncate();
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON monhosts EXECUTE FUNCTION sonde_refuse_truncate();
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON toolspecs EXECUTE FUNCTION sonde_refuse_truncate();
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON settings EXECUTE FUNCTION sonde_refuse_truncate();
 
 CREATE VIEW tool_options AS
     SELECT t.name AS tool, e ->> 'name' AS option, e ->> 'type' AS type, e ->> 'default' AS default_value,

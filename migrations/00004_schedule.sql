@@ -23,7 +23,7 @@ CREATE TABLE schedule (
     monhost     text NOT NULL,
     tool        text NOT NULL,
     claimed_by  text,
-    PRIMARY KEY (monhost, tool, due_at, toolspec_id),
+    CONSTRAINT "schedule.due_at is taken: this run is planned already" PRIMARY KEY (monhost, tool, due_at, toolspec_id),
     CONSTRAINT schedule_state CHECK (state IN ('due', 'claimed'))
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
         autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 100000);

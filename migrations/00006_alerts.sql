@@ -1,17 +1,19 @@
 -- +goose Up
 -- +goose StatementBegin
 CREATE TABLE methods (
-    name    text PRIMARY KEY,
-    meaning text NOT NULL,
-    options jsonb NOT NULL DEFAULT '[]'
+    name     text PRIMARY KEY,
+    meaning  text NOT NULL,
+    options  jsonb NOT NULL DEFAULT '[]',
+    outcomes boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE methods IS 'The detectors this version knows. Written by sonde migrate.';
 COMMENT ON COLUMN methods.name IS 'Name of the method, as in rules.method.';
 COMMENT ON COLUMN methods.meaning IS 'What it finds.';
 COMMENT ON COLUMN methods.options IS 'Its parameters, described like tools.options.';
+COMMENT ON COLUMN methods.outcomes IS 'True: it looks at how runs end, or at their routes, and not at a number: rules.metric is NULL.';
 
 CREATE TABLE rules (
-    name         text PRIMARY KEY,
+    name         text CONSTRAINT "rules.name is taken: UPDATE that rule, or choose another name" PRIMARY KEY,
     method       text NOT NULL REFERENCES methods (name),
     tool         text,
     metric       text,
@@ -47,6 +49,7 @@ COMMENT ON COLUMN rules.changed_xid IS 'Transaction that changed the row last.';
 CREATE FUNCTION sonde_check_rule() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     parameters jsonb;
+    outcome    boolean;
     problem    text;
 BEGIN
     IF TG_OP = 'DELETE' THEN
@@ -56,24 +59,37 @@ BEGIN
         END IF;
         RETURN OLD;
     END IF;
+    IF coalesce(NEW.name, '') = '' THEN
+        PERFORM sonde_refuse('rules', 'name', 'a rule needs a name', 'alerts carry it; for example ''loss to partners''');
+    END IF;
+    IF NEW.name <> btrim(NEW.name) OR sonde_has_hidden(NEW.name) OR length(NEW.name) > 100 THEN
+        PERFORM sonde_refuse('rules', 'name', format('"%s" is no good name', left(NEW.name, 120)), 'at most 100 characters, no blanks at either end, no control characters');
+    END IF;
+    IF TG_OP = 'UPDATE' AND OLD.shipped AND (NEW.name, NEW.shipped) IS DISTINCT FROM (OLD.name, OLD.shipped) THEN -- sonde migrate would insert it again
+        PERFORM sonde_refuse('rules', CASE WHEN NEW.name = OLD.name THEN 'shipped' ELSE 'name' END, format('rule "%s" came with Sonde and stays under that name', OLD.name),
+            format('UPDATE rules SET enabled = false WHERE name = %L, and insert another', OLD.name));
+    END IF;
     IF NEW.name LIKE '%/%' THEN
         PERFORM sonde_refuse('rules', 'name', format('"%s" contains a "/"', NEW.name), 'alerts are kept by "rule/subject": write "-" instead');
     END IF;
-    IF NEW.name IN ('shared hop', 'many nodes', 'monitoring host', 'overload', 'gap', 'clock') THEN
+    IF NEW.name IN ('shared hop', 'many nodes', 'monitoring host', 'overload', 'gap', 'clock', 'medium fails', 'nothing is judged') THEN
         PERFORM sonde_refuse('rules', 'name', format('"%s" is what Sonde names its own alerts', NEW.name), 'choose another name');
     END IF;
-    SELECT options INTO parameters FROM methods WHERE name = NEW.method;
+    SELECT options, outcomes INTO parameters, outcome FROM methods WHERE name = NEW.method;
     IF NOT FOUND THEN
         PERFORM sonde_refuse('rules', 'method', format('there is no method "%s"', NEW.method), 'known methods: ' || sonde_some(ARRAY(SELECT name FROM methods ORDER BY name)));
     END IF;
     problem := sonde_options_problem(parameters, NEW.options);
     IF problem IS NOT NULL THEN
-        PERFORM sonde_refuse('rules', 'options', problem);
+        PERFORM sonde_refuse('rules', 'options', problem, format('SELECT jsonb_pretty(options) FROM methods WHERE name = %L shows what is right', NEW.method));
     END IF;
     IF NEW.tool IS NOT NULL AND NOT EXISTS (SELECT FROM tools WHERE name = NEW.tool) THEN
         PERFORM sonde_refuse('rules', 'tool', format('there is no tool "%s"', NEW.tool), 'known tools: ' || sonde_some(ARRAY(SELECT name FROM tools WHERE known ORDER BY name)));
     END IF;
-    IF NEW.metric IS NOT NULL AND (NEW.tool IS NULL OR NOT EXISTS (SELECT FROM tools, jsonb_array_elements(metrics) m WHERE name = NEW.tool AND m ->> 'name' = NEW.metric)) THEN
+    IF NEW.metric IS NOT NULL AND NEW.tool IS NULL THEN
+        PERFORM sonde_refuse('rules', 'tool', format('say whose metric "%s" is', NEW.metric), 'known tools: ' || sonde_some(ARRAY(SELECT name FROM tools WHERE known ORDER BY name)));
+    END IF;
+    IF NEW.metric IS NOT NULL AND (NOT EXISTS (SELECT FROM tools, jsonb_array_elements(metrics) m WHERE name = NEW.tool AND m ->> 'name' = NEW.metric)) THEN
         PERFORM sonde_refuse('rules', 'metric', format('tool "%s" has no metric "%s"', NEW.tool, NEW.metric),
             'known metrics: ' || sonde_some(ARRAY(SELECT m ->> 'name' FROM tools, jsonb_array_elements(metrics) m WHERE name = NEW.tool)));
     END IF;
@@ -81,11 +97,18 @@ BEGIN
         PERFORM sonde_refuse('rules', 'node', format('there is no node "%s"', NEW.node),
             'known nodes: ' || sonde_some(ARRAY(SELECT name FROM nodes ORDER BY name LIMIT 200)));
     END IF;
+    IF NEW.label = '' THEN
+        PERFORM sonde_refuse('rules', 'label', 'a label is a word that is not empty', 'leave it out to mean every node');
+    END IF;
     IF NEW.severity IS NULL OR NEW.severity NOT IN ('info', 'warning', 'critical') THEN
         PERFORM sonde_refuse('rules', 'severity', format('"%s" is none', NEW.severity), 'one of info, warning, critical');
     END IF;
-    IF NEW.tolerance IS NULL OR NEW.tolerance < interval '0' OR extract(year FROM NEW.tolerance) <> 0 OR extract(month FROM NEW.tolerance) <> 0 THEN
-        PERFORM sonde_refuse('rules', 'tolerance', format('"%s" is no length of time', NEW.tolerance), 'for example ''5 minutes''');
+    IF NEW.tolerance IS NULL OR NEW.tolerance < interval '0' OR extract(year FROM NEW.tolerance) <> 0 OR extract(month FROM NEW.tolerance) <> 0
+       OR NEW.tolerance > interval '366 days' THEN
+        PERFORM sonde_refuse('rules', 'tolerance', format('"%s" is no length of time', NEW.tolerance), 'for example ''5 minutes'', at most ''366 days''');
+    END IF;
+    IF extract(year FROM NEW.repeat_limit) <> 0 OR extract(month FROM NEW.repeat_limit) <> 0 OR NEW.repeat_limit > interval '366 days' THEN
+        PERFORM sonde_refuse('rules', 'repeat_limit', format('"%s" has no fixed length, or is too long', NEW.repeat_limit), 'write days or hours, at most ''366 days''');
     END IF;
     IF NEW.repeat_limit < interval '1 minute' THEN
         PERFORM sonde_refuse('rules', 'repeat_limit', format('"%s" is too short', NEW.repeat_limit), 'at least ''1 minute''');
@@ -93,11 +116,21 @@ BEGIN
     IF NEW.second_look AND NEW.metric IS NULL THEN
         PERFORM sonde_refuse('rules', 'second_look', format('rule "%s" watches no metric, so an extra run has nothing to compare', NEW.name), 'leave second_look false');
     END IF;
+    IF NEW.metric IS NULL AND NOT outcome THEN
+        PERFORM sonde_refuse('rules', 'metric', format('method "%s" judges a number, and none is named', NEW.method),
+            'known metrics: ' || sonde_some(ARRAY(SELECT format('%s of %s', m ->> 'name', name) FROM tools, jsonb_array_elements(metrics) m WHERE name = coalesce(NEW.tool, name))));
+    END IF;
+    IF NEW.metric IS NOT NULL AND outcome THEN
+        PERFORM sonde_refuse('rules', 'metric', format('method "%s" looks at how runs end and at no metric', NEW.method), 'leave metric out');
+    END IF;
     NEW.changed_xid := pg_current_xact_id();
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION sonde_check_rule IS 'Row trigger of rules: refuses wrong rows with a sentence.';
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE OR DELETE ON rules FOR EACH ROW EXECUTE FUNCTION sonde_check_rule();
+CREATE TRIGGER check_given BEFORE INSERT OR UPDATE ON rules FOR EACH ROW WHEN (NEW.second_look IS NULL OR NEW.shadow IS NULL OR NEW.enabled IS NULL OR NEW.shipped IS NULL)
+    EXECUTE FUNCTION sonde_refuse_null('second_look', 'shadow', 'enabled', 'shipped');
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON rules EXECUTE FUNCTION sonde_refuse_truncate();
 CREATE TRIGGER tell_daemons AFTER INSERT OR UPDATE OR DELETE ON rules FOR EACH STATEMENT EXECUTE FUNCTION sonde_config_changed();
 
 CREATE TABLE analyst_mark (
@@ -181,6 +214,17 @@ CREATE UNIQUE INDEX alerts_one_open ON alerts (toolspec_id, subject, metric, rul
 CREATE INDEX alerts_node ON alerts (node, began_at);
 CREATE INDEX alerts_began ON alerts (began_at);
 CREATE INDEX alerts_spec ON alerts (toolspec_id, began_at);
+
+-- What people write here; all else is the analyst's.
+CREATE FUNCTION sonde_check_alert() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM sonde_check_instant('alerts', 'silent_until', NEW.silent_until, 'for example now() + interval ''2 hours''; acked_at = now() is for good');
+    PERFORM sonde_check_instant('alerts', 'acked_at', NEW.acked_at, 'for example now()');
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION sonde_check_alert IS 'Row trigger of alerts: refuses instants that cannot be, with a sentence.';
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON alerts FOR EACH ROW WHEN (NEW.silent_until IS NOT NULL OR NEW.acked_at IS NOT NULL)
+    EXECUTE FUNCTION sonde_check_alert();
 COMMENT ON TABLE alerts IS 'Episodes: something is wrong with a series, a node or the platform, from its start to its end.';
 COMMENT ON COLUMN alerts.id IS 'Number of the alert; messages carry it.';
 COMMENT ON COLUMN alerts.toolspec_id IS 'The spec it is about; 0 when it is about no single spec.';
@@ -344,9 +388,11 @@ BEGIN
     IF NEW.from_at IS NULL OR NOT isfinite(NEW.from_at) THEN
         PERFORM sonde_refuse('incidents', 'from_at', 'say when it began', 'for example now() - interval ''2 hours''');
     END IF;
+    PERFORM sonde_check_instant('incidents', 'from_at', NEW.from_at, 'for example now() - interval ''2 hours''');
     IF NOT isfinite(NEW.until_at) THEN
         PERFORM sonde_refuse('incidents', 'until_at', format('"%s" is no end', NEW.until_at), 'leave it out while it lasts');
     END IF;
+    PERFORM sonde_check_instant('incidents', 'until_at', NEW.until_at, 'leave it out while it lasts');
     IF NEW.until_at < NEW.from_at THEN
         PERFORM sonde_refuse('incidents', 'until_at', format('%s is before from_at, %s', NEW.until_at, NEW.from_at), 'leave it out while it lasts');
     END IF;
@@ -354,6 +400,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sonde_check_incident IS 'Row trigger of incidents: fills in what an alert or a spec says itself, refuses wrong rows with a sentence.';
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON incidents FOR EACH ROW EXECUTE FUNCTION sonde_check_incident();
+CREATE TRIGGER check_given BEFORE INSERT OR UPDATE ON incidents FOR EACH ROW WHEN (NEW.author IS NULL OR NEW.text IS NULL OR NEW.written_at IS NULL)
+    EXECUTE FUNCTION sonde_refuse_null('author', 'text', 'written_at');
 
 CREATE TABLE maintenance (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -392,6 +440,8 @@ BEGIN
     IF NEW.until_at IS NULL THEN
         PERFORM sonde_refuse('maintenance', 'until_at', 'say when it ends', 'for example now() + interval ''2 hours''');
     END IF;
+    PERFORM sonde_check_instant('maintenance', 'from_at', NEW.from_at, 'leave it out to begin now');
+    PERFORM sonde_check_instant('maintenance', 'until_at', NEW.until_at, 'for example now() + interval ''2 hours''; a rule that is to be silent for good has rules.enabled');
     IF NEW.until_at <= NEW.from_at THEN
         PERFORM sonde_refuse('maintenance', 'until_at', format('%s is not after from_at, %s', NEW.until_at, NEW.from_at), 'for example now() + interval ''2 hours''');
     END IF;
@@ -399,5 +449,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sonde_check_maintenance IS 'Row trigger of maintenance: refuses wrong rows with a sentence.';
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON maintenance FOR EACH ROW EXECUTE FUNCTION sonde_check_maintenance();
+CREATE TRIGGER check_given BEFORE INSERT OR UPDATE ON maintenance FOR EACH ROW WHEN (NEW.author IS NULL OR NEW.text IS NULL)
+    EXECUTE FUNCTION sonde_refuse_null('author', 'text');
 CREATE TRIGGER tell_daemons AFTER INSERT OR UPDATE OR DELETE ON maintenance FOR EACH STATEMENT EXECUTE FUNCTION sonde_config_changed();
 -- +goose StatementEnd

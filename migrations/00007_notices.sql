@@ -14,7 +14,7 @@ COMMENT ON COLUMN medium_types.known IS 'False: a type of an older or newer vers
 
 CREATE TABLE mediums (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name       text NOT NULL CONSTRAINT mediums_name_key UNIQUE,
+    name       text NOT NULL CONSTRAINT "mediums.name is taken: UPDATE that medium, or choose another" UNIQUE,
     type       text NOT NULL REFERENCES medium_types (name),
     options    jsonb NOT NULL DEFAULT '{}',
     enabled    boolean NOT NULL DEFAULT true,
@@ -33,8 +33,8 @@ DECLARE
     known_options jsonb;
     problem       text;
 BEGIN
-    IF coalesce(NEW.name, '') = '' OR NEW.name ~ '[[:cntrl:]]' THEN
-        PERFORM sonde_refuse('mediums', 'name', 'a medium needs a name', 'for example ''sms''');
+    IF coalesce(NEW.name, '') = '' OR NEW.name <> btrim(NEW.name) OR sonde_has_hidden(NEW.name) OR length(NEW.name) > 100 THEN
+        PERFORM sonde_refuse('mediums', 'name', 'a medium needs a name', 'at most 100 characters, no blanks at either end; for example ''sms''');
     END IF;
     SELECT options INTO known_options FROM medium_types WHERE name = NEW.type AND (known OR TG_OP = 'UPDATE');
     IF NOT FOUND THEN
@@ -43,16 +43,18 @@ BEGIN
     END IF;
     problem := sonde_options_problem(known_options, NEW.options);
     IF problem IS NOT NULL THEN
-        PERFORM sonde_refuse('mediums', 'options', problem);
+        PERFORM sonde_refuse('mediums', 'options', problem, format('SELECT jsonb_pretty(options) FROM medium_types WHERE name = %L shows what is right', NEW.type));
     END IF;
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION sonde_check_medium IS 'Row trigger of mediums: refuses wrong rows with a sentence.';
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON mediums FOR EACH ROW EXECUTE FUNCTION sonde_check_medium();
+CREATE TRIGGER check_given BEFORE INSERT OR UPDATE ON mediums FOR EACH ROW WHEN (NEW.enabled IS NULL OR NEW.created_at IS NULL)
+    EXECUTE FUNCTION sonde_refuse_null('enabled', 'created_at');
 CREATE TRIGGER tell_daemons AFTER INSERT OR UPDATE OR DELETE ON mediums FOR EACH STATEMENT EXECUTE FUNCTION sonde_config_changed();
 
 CREATE TABLE recipients (
-    name       text PRIMARY KEY,
+    name       text CONSTRAINT "recipients.name is taken: UPDATE that row, or choose another" PRIMARY KEY,
     time_zone  text,
     enabled    boolean NOT NULL DEFAULT true,
     daily      boolean NOT NULL DEFAULT true,
@@ -69,7 +71,7 @@ CREATE FUNCTION sonde_check_recipient() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     problem text;
 BEGIN
-    IF coalesce(NEW.name, '') = '' OR NEW.name <> btrim(NEW.name) OR NEW.name ~ '[[:cntrl:]]' OR length(NEW.name) > 100 THEN
+    IF coalesce(NEW.name, '') = '' OR NEW.name <> btrim(NEW.name) OR sonde_has_hidden(NEW.name) OR length(NEW.name) > 100 THEN
         PERFORM sonde_refuse('recipients', 'name', format('"%s" is no good name', left(NEW.name, 120)), 'at most 100 characters, no blanks at either end; for example ''anna''');
     END IF;
     IF NEW.time_zone IS NOT NULL THEN
@@ -82,6 +84,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sonde_check_recipient IS 'Row trigger of recipients: refuses wrong rows with a sentence.';
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON recipients FOR EACH ROW EXECUTE FUNCTION sonde_check_recipient();
+CREATE TRIGGER check_given BEFORE INSERT OR UPDATE ON recipients FOR EACH ROW WHEN (NEW.enabled IS NULL OR NEW.daily IS NULL OR NEW.created_at IS NULL)
+    EXECUTE FUNCTION sonde_refuse_null('enabled', 'daily', 'created_at');
 CREATE TRIGGER tell_daemons AFTER INSERT OR UPDATE OR DELETE ON recipients FOR EACH STATEMENT EXECUTE FUNCTION sonde_config_changed();
 
 CREATE TABLE ladders (
@@ -90,7 +94,7 @@ CREATE TABLE ladders (
     medium    text NOT NULL REFERENCES mediums (name) ON UPDATE CASCADE,
     address   text NOT NULL,
     visible   boolean NOT NULL DEFAULT true,
-    PRIMARY KEY (recipient, step)
+    CONSTRAINT "ladders.step is taken: UPDATE that step, or choose another" PRIMARY KEY (recipient, step)
 );
 CREATE INDEX ladders_medium ON ladders (medium);
 COMMENT ON TABLE ladders IS 'The ordered mediums of each recipient. The first visible one that succeeds ends the climb; invisible ones are always sent to as well.';
@@ -120,6 +124,21 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sonde_check_ladder IS 'Row trigger of ladders: refuses wrong rows with a sentence, enters an unknown recipient.';
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON ladders FOR EACH ROW EXECUTE FUNCTION sonde_check_ladder();
+CREATE TRIGGER check_given BEFORE INSERT OR UPDATE ON ladders FOR EACH ROW WHEN (NEW.visible IS NULL) EXECUTE FUNCTION sonde_refuse_null('visible');
+
+CREATE FUNCTION sonde_medium_deleted() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    who text;
+BEGIN
+    SELECT recipient INTO who FROM ladders WHERE medium = OLD.name ORDER BY recipient LIMIT 1;
+    IF FOUND THEN
+        PERFORM sonde_refuse('mediums', 'name', format('medium "%s" is on the ladder of %s and cannot be deleted', OLD.name, who),
+            format('UPDATE mediums SET enabled = false WHERE name = %L, or DELETE FROM ladders WHERE medium = %L first', OLD.name, OLD.name));
+    END IF;
+    RETURN OLD;
+END $$;
+COMMENT ON FUNCTION sonde_medium_deleted IS 'Row trigger of mediums: one that a ladder uses is not deleted.';
+CREATE TRIGGER check_delete BEFORE DELETE ON mediums FOR EACH ROW EXECUTE FUNCTION sonde_medium_deleted();
 CREATE TRIGGER tell_daemons AFTER INSERT OR UPDATE OR DELETE ON ladders FOR EACH STATEMENT EXECUTE FUNCTION sonde_config_changed();
 
 CREATE TABLE policies (
@@ -147,12 +166,33 @@ BEGIN
     IF NEW.node IS NOT NULL AND NOT EXISTS (SELECT FROM nodes WHERE name = NEW.node) THEN
         PERFORM sonde_refuse('policies', 'node', format('there is no node "%s"', NEW.node));
     END IF;
+    IF NEW.label = '' THEN
+        PERFORM sonde_refuse('policies', 'label', 'a label is a word that is not empty', 'leave it out to mean every node');
+    END IF;
     IF NEW.severity IS NULL OR NEW.severity NOT IN ('info', 'warning', 'critical') THEN
         PERFORM sonde_refuse('policies', 'severity', format('"%s" is none', NEW.severity), 'one of info, warning, critical');
     END IF;
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION sonde_check_policy IS 'Row trigger of policies: refuses wrong rows with a sentence.';
+CREATE TRIGGER check_given BEFORE INSERT OR UPDATE ON policies FOR EACH ROW WHEN (NEW.enabled IS NULL) EXECUTE FUNCTION sonde_refuse_null('enabled');
+
+CREATE FUNCTION sonde_recipient_deleted() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    used text;
+BEGIN
+    SELECT 'a ladder' INTO used FROM ladders WHERE recipient = OLD.name LIMIT 1;
+    IF used IS NULL THEN
+        SELECT format('policy %s', id) INTO used FROM policies WHERE recipient = OLD.name LIMIT 1;
+    END IF;
+    IF used IS NOT NULL THEN
+        PERFORM sonde_refuse('recipients', 'name', format('recipient "%s" has %s and cannot be deleted', OLD.name, used),
+            format('UPDATE recipients SET enabled = false WHERE name = %L, or delete their rows of ladders and policies first', OLD.name));
+    END IF;
+    RETURN OLD;
+END $$;
+COMMENT ON FUNCTION sonde_recipient_deleted IS 'Row trigger of recipients: one with a ladder or a policy is not deleted.';
+CREATE TRIGGER check_delete BEFORE DELETE ON recipients FOR EACH ROW EXECUTE FUNCTION sonde_recipient_deleted();
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON policies FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION sonde_check_policy();
 CREATE TRIGGER tell_daemons AFTER INSERT OR UPDATE OR DELETE ON policies FOR EACH STATEMENT EXECUTE FUNCTION sonde_config_changed();
 

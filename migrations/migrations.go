@@ -41,6 +41,7 @@ type Tool struct {
 type Described struct {
 	Name, Meaning string
 	Options       json.RawMessage // array
+	Outcomes      bool            // of a method: it judges no metric
 }
 
 // Rule is a row of RULES that comes with the program. It is inserted once;
@@ -215,9 +216,9 @@ func fill(ctx context.Context, db *sql.DB, c Catalog, version int64) error {
 			m.Name, m.Meaning, array(m.Options))
 	}
 	for _, m := range c.Methods {
-		exec(`INSERT INTO methods (name, meaning, options) VALUES ($1, $2, $3)
-			ON CONFLICT (name) DO UPDATE SET meaning = excluded.meaning, options = excluded.options`,
-			m.Name, m.Meaning, array(m.Options))
+		exec(`INSERT INTO methods (name, meaning, options, outcomes) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (name) DO UPDATE SET meaning = excluded.meaning, options = excluded.options, outcomes = excluded.outcomes`,
+			m.Name, m.Meaning, array(m.Options), m.Outcomes)
 	}
 	for _, r := range c.Rules {
 		options := string(r.Options)

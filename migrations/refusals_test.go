@@ -1,7 +1,11 @@
 package migrations_test
 
 import (
+	"errors"
+	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // spec is an INSERT of a ping to cern with these columns besides.
@@ -94,6 +98,10 @@ func TestOtherWrongRowsAreRefusedWithASentence(t *testing.T) {
 	d := newDB(t)
 	d.exec(`INSERT INTO mediums (name, type, options) VALUES ('sms', 'smstools', '{"spool":"/var/spool/sms"}')`)
 	d.exec(`INSERT INTO ladders (recipient, step, medium, address) VALUES ('anna', 1, 'sms', '4915112345678')`)
+	d.exec(every("", ""))
+	d.exec(`INSERT INTO alerts (rule, severity, text, began_at, raised_at) VALUES ('loss', 'info', 'x', now(), now())`)
+	d.exec(`INSERT INTO nodes (name, address) VALUES ('quiet', '192.0.2.9')`)
+	d.exec(`INSERT INTO maintenance (node, until_at) VALUES ('quiet', now() + interval '1 h')`)
 	for _, c := range []struct {
 		sql, column string
 		words       []string
@@ -146,7 +154,7 @@ func TestOtherWrongRowsAreRefusedWithASentence(t *testing.T) {
 		{`INSERT INTO policies (recipient, severity) VALUES ('anna', 'bad')`, "policies.severity", []string{`"bad"`, "critical"}},
 
 		{`INSERT INTO rules (name, method) VALUES ('a/b', 'plateau')`, "rules.name", []string{`"a/b" contains a "/"`, `write "-"`}},
-		{`UPDATE rules SET name = 'a/b'`, "rules.name", []string{`"a/b" contains a "/"`}},
+		{`UPDATE rules SET name = 'a/b'`, "rules.name", []string{"came with Sonde", "enabled = false"}},
 		{`INSERT INTO rules (name, method) VALUES ('many nodes', 'plateau')`, "rules.name", []string{`"many nodes"`, "another name"}},
 		{`INSERT INTO rules (name, method) VALUES ('gap', 'plateau')`, "rules.name", []string{`"gap"`}},
 		{`INSERT INTO rules (name, method) VALUES ('x', 'guess')`, "rules.method", []string{`"guess"`, "plateau"}},
@@ -158,6 +166,19 @@ func TestOtherWrongRowsAreRefusedWithASentence(t *testing.T) {
 		{`INSERT INTO rules (name, method, severity) VALUES ('x', 'plateau', 'high')`, "rules.severity", []string{`"high"`}},
 		{`INSERT INTO rules (name, method, tolerance) VALUES ('x', 'plateau', '-1 s')`, "rules.tolerance", []string{"-00:00:01"}},
 		{`INSERT INTO rules (name, method, repeat_limit) VALUES ('x', 'plateau', '1 s')`, "rules.repeat_limit", []string{"too short"}},
+		{`INSERT INTO rules (name, method) VALUES ('', 'no-data')`, "rules.name", []string{"needs a name"}},
+		{`INSERT INTO rules (method) VALUES ('no-data')`, "rules.name", []string{"needs a name"}},
+		{`INSERT INTO rules (name, method) VALUES (E'x\ny', 'no-data')`, "rules.name", []string{"no good name"}},
+		{`INSERT INTO rules (name, method) VALUES ('x', 'limit')`, "rules.metric", []string{`method "limit" judges a number`, "loss_pct of ping"}},
+		{`INSERT INTO rules (name, method, tool) VALUES ('x', 'anomaly', 'traceroute')`, "rules.metric", []string{"judges a number", "hop_count of traceroute"}},
+		{`INSERT INTO rules (name, method, metric) VALUES ('x', 'limit', 'loss_pct')`, "rules.tool", []string{`say whose metric "loss_pct" is`, "ping"}},
+		{`INSERT INTO rules (name, method, tool, metric) VALUES ('x', 'no-data', 'ping', 'loss_pct')`, "rules.metric", []string{"at no metric", "leave metric out"}},
+		{`INSERT INTO rules (name, method, label) VALUES ('x', 'no-data', '')`, "rules.label", []string{"not empty"}},
+		{`INSERT INTO rules (name, method, enabled) VALUES ('x', 'no-data', NULL)`, "rules.enabled", []string{"NULL is no value", "to have true"}},
+		{`INSERT INTO rules (name, method, repeat_limit) VALUES ('x', 'no-data', '1 month')`, "rules.repeat_limit", []string{"1 mon"}},
+		{`INSERT INTO rules (name, method, repeat_limit) VALUES ('x', 'no-data', '290000 years')`, "rules.repeat_limit", nil},
+		{`INSERT INTO rules (name, method, tolerance) VALUES ('x', 'no-data', '2000000 days')`, "rules.tolerance", []string{"2000000 days", "at most"}},
+		{`UPDATE rules SET shipped = false WHERE name = 'loss'`, "rules.shipped", []string{"came with Sonde"}},
 		{`DELETE FROM rules WHERE shipped`, "rules.name", []string{"came with Sonde", "enabled = false"}},
 
 		{`INSERT INTO maintenance (node, until_at) VALUES ('x', now() + interval '1 h')`, "maintenance.node", []string{`no node "x"`, "cern"}},
@@ -165,10 +186,40 @@ func TestOtherWrongRowsAreRefusedWithASentence(t *testing.T) {
 		{`INSERT INTO maintenance (node) VALUES ('cern')`, "maintenance.until_at", []string{"say when it ends"}},
 		{`INSERT INTO maintenance (node, label, until_at) VALUES ('cern', 'core', now() + interval '1 h')`, "maintenance.label", []string{"both node (cern) and label (core)"}},
 		{`INSERT INTO maintenance (label, until_at) VALUES ('', now() + interval '1 h')`, "maintenance.label", []string{"not empty"}},
+		{`INSERT INTO maintenance (until_at) VALUES ('infinity')`, "maintenance.until_at", []string{`"infinity"`, "years 2000 and 2200"}},
+		{`INSERT INTO maintenance (from_at, until_at) VALUES ('-infinity', now() + interval '1 h')`, "maintenance.from_at", []string{`"-infinity"`, "leave it out"}},
+		{`INSERT INTO maintenance (from_at, until_at) VALUES ('4713-01-01 BC', now() + interval '1 h')`, "maintenance.from_at", []string{"BC"}},
+		{`INSERT INTO maintenance (until_at) VALUES ('20000-01-01')`, "maintenance.until_at", []string{"20000"}},
+		{`INSERT INTO maintenance (node, until_at, text) VALUES ('cern', now() + interval '1 h', NULL)`, "maintenance.text", []string{"NULL is no value"}},
+		{`UPDATE alerts SET silent_until = 'infinity'`, "alerts.silent_until", []string{`"infinity"`, "acked_at"}},
+		{`UPDATE alerts SET acked_at = '-infinity'`, "alerts.acked_at", []string{`"-infinity"`}},
 
 		{`INSERT INTO schedule (toolspec_id) VALUES (4711)`, "schedule.toolspec_id", []string{"there is no spec 4711"}},
 		{`INSERT INTO schedule DEFAULT VALUES`, "schedule.toolspec_id", []string{"say which spec"}},
 		{`INSERT INTO comments (node, text) VALUES ('cern', ' ')`, "comments.text", []string{"needs words"}},
+		{`INSERT INTO comments (node, text) VALUES ('cren', 'x')`, "comments.node", []string{`no node "cren"`, "cern"}},
+		{`INSERT INTO comments (alert_id, text) VALUES (99, 'x')`, "comments.alert_id", []string{"no alert 99"}},
+		{`INSERT INTO comments (toolspec_id, text) VALUES (99, 'x')`, "comments.toolspec_id", []string{"no spec 99"}},
+		{`INSERT INTO comments (at, text) VALUES ('infinity', 'x')`, "comments.at", []string{`"infinity"`}},
+
+		{`INSERT INTO settings (name, value) VALUES ('keep_days', '3')`, "settings.name", []string{`no setting "keep_days"`, "keep_days_pingdata"}},
+		{`INSERT INTO nodes (name, address, site) VALUES ('x', '192.0.2.1', NULL)`, "nodes.site", []string{"NULL is no value"}},
+		{`UPDATE nodes SET enabled = NULL`, "nodes.enabled", []string{"NULL is no value", "to have true"}},
+		{`INSERT INTO nodes (name, address) VALUES ('..', '192.0.2.1')`, "nodes.name", []string{"address of a page"}},
+		{`INSERT INTO nodes (name, address) VALUES (U&'a\202Eb', '192.0.2.1')`, "nodes.name", []string{"no good name"}},
+		{`INSERT INTO nodes (name, address) VALUES (U&'a\2028b', '192.0.2.1')`, "nodes.name", []string{"no good name"}},
+		{`INSERT INTO nodes (name, address, labels) VALUES ('x', '192.0.2.1', ARRAY[E'a\nb'])`, "nodes.labels", []string{"control characters"}},
+		{`INSERT INTO nodes (name, address, site) VALUES ('x', '192.0.2.1', E'a\nb')`, "nodes.site", []string{"control characters"}},
+		{`INSERT INTO monhosts (name) VALUES (NULL)`, "monhosts.name", []string{"needs the name of its node"}},
+		{`INSERT INTO policies (recipient, label) VALUES ('anna', '')`, "policies.label", []string{"not empty"}},
+		{`INSERT INTO mediums (name, type, enabled) VALUES ('x', 'log', NULL)`, "mediums.enabled", []string{"NULL is no value"}},
+		{`INSERT INTO ladders (recipient, step, medium, address, visible) VALUES ('anna', 2, 'sms', '49', NULL)`, "ladders.visible", []string{"NULL is no value"}},
+		{`INSERT INTO recipients (name, daily) VALUES ('carl', NULL)`, "recipients.daily", []string{"NULL is no value"}},
+
+		{`DELETE FROM mediums WHERE name = 'sms'`, "mediums.name", []string{"on the ladder of anna", "enabled = false"}},
+		{`DELETE FROM recipients WHERE name = 'anna'`, "recipients.name", []string{"has a ladder", "enabled = false"}},
+		{`DELETE FROM monhosts WHERE name = 'm1'`, "monhosts.name", []string{"used by spec 1", "stop sonde there"}},
+		{`DELETE FROM nodes WHERE name = 'quiet'`, "nodes.name", []string{"used by maintenance 1"}},
 	} {
 		d.refused(c.sql, c.column, c.words...)
 	}
@@ -186,4 +237,49 @@ func TestRunAskedForByHandIsDueNow(t *testing.T) {
 	for _, due := range []string{"infinity", "-infinity", "0044-03-15 BC", "1999-12-31"} {
 		d.refused(`INSERT INTO schedule (toolspec_id, due_at, monhost, tool, start_by) SELECT id, '`+due+`', monhost, tool, '`+due+`' FROM toolspecs`, "schedule.due_at", "more than a day away")
 	}
+}
+
+// The name of a unique constraint is all that its message says. A trigger could
+// say more, but it would refuse INSERT … ON CONFLICT as well.
+func TestATakenNameIsRefusedByASentenceAndOnConflictWorks(t *testing.T) {
+	d := newDB(t)
+	d.exec(`INSERT INTO mediums (name, type) VALUES ('log', 'log')`)
+	d.exec(`INSERT INTO ladders (recipient, step, medium, address) VALUES ('anna', 1, 'log', 'x')`)
+	d.exec(every("", ""))
+	d.exec(`INSERT INTO schedule (toolspec_id, due_at) VALUES (1, date_trunc('hour', now()))`)
+	for _, c := range []struct{ sql, key, words string }{
+		{`INSERT INTO nodes (name, address) VALUES ('cern', '192.0.2.1')`, "(name)", "nodes.name is taken: UPDATE that node"},
+		{`INSERT INTO monhosts (name) VALUES ('m1')`, "(name)", "monhosts.name is taken"},
+		{`INSERT INTO mediums (name, type) VALUES ('log', 'log')`, "(name)", "mediums.name is taken: UPDATE that medium"},
+		{`INSERT INTO recipients (name) VALUES ('anna')`, "(name)", "recipients.name is taken: UPDATE that row"},
+		{`INSERT INTO ladders (recipient, step, medium, address) VALUES ('anna', 1, 'log', 'y')`, "(recipient, step)", "ladders.step is taken: UPDATE that step"},
+		{`INSERT INTO rules (name, method) VALUES ('no data', 'no-data')`, "(name)", "rules.name is taken: UPDATE that rule"},
+		{`INSERT INTO schedule (toolspec_id, due_at) VALUES (1, date_trunc('hour', now()))`, "(monhost, tool, due_at, toolspec_id)", "schedule.due_at is taken: this run is planned already"},
+	} {
+		var pg *pgconn.PgError
+		if _, err := d.Exec(d.Context(), c.sql); !errors.As(err, &pg) || !strings.Contains(pg.Message, c.words) {
+			t.Errorf("%s\nwas answered by %v, want %q", c.sql, err, c.words)
+		}
+		d.exec(c.sql + ` ON CONFLICT ` + c.key + ` DO NOTHING`)
+	}
+}
+
+func TestConfigurationIsNotTruncated(t *testing.T) {
+	d := newDB(t)
+	for _, table := range []string{"nodes", "monhosts", "toolspecs", "rules", "settings"} {
+		if _, err := d.Exec(d.Context(), `TRUNCATE `+table+` CASCADE`); err == nil || !strings.Contains(err.Error(), "is not truncated") {
+			t.Errorf("TRUNCATE %s: %v", table, err)
+		}
+	}
+}
+
+// A run that is under way brings a result of the node it was claimed for.
+func TestSpecWhoseRunIsUnderWayIsNotMoved(t *testing.T) {
+	d := newDB(t)
+	d.exec(every("", ""))
+	d.exec(`INSERT INTO schedule (toolspec_id) VALUES (1)`)
+	d.exec(`UPDATE schedule SET state = 'claimed', attempt = 1`)
+	d.refused(`UPDATE toolspecs SET node = 'm1'`, "toolspecs.node", "a run of spec 1 is under way", "ping to cern from m1")
+	d.refused(`UPDATE toolspecs SET tool = 'traceroute'`, "toolspecs.tool", "under way")
+	d.exec(`UPDATE toolspecs SET run_interval = '2 minutes'`)
 }

@@ -18,8 +18,9 @@ const leastRuns = 10
 // Method finds changes of a route.
 func Method() analysis.Method {
 	return analysis.Method{
-		Name:    "route",
-		Meaning: "The route is another one than before, hop by hop: noted. It leaves all that its history knows, by its AS path: an alarm.",
+		Name:     "route",
+		Meaning:  "The route is another one than before, hop by hop: noted. It leaves all that its history knows, by its AS path: an alarm.",
+		Outcomes: true,
 		Options: []measure.Option{
 			{Name: "least", Type: measure.EnumOption, Default: "minor", Values: []string{"minor", "significant", "major"},
 				Meaning: "The least change that is noted: minor (any other address), significant (one hop to another network), major (more than one)."},

@@ -44,9 +44,10 @@ func NoAnswer() analysis.Method {
 // CannotMeasure finds a spec whose runs fail N times in a row.
 func CannotMeasure() analysis.Method {
 	return analysis.Method{
-		Name:    "cannot-measure",
-		Meaning: "N runs in a row failed, so nothing is known of the target; says why.",
-		Options: streakOptions(3, 1, "fail"),
+		Name:     "cannot-measure",
+		Meaning:  "N runs in a row failed, so nothing is known of the target; says why.",
+		Outcomes: true,
+		Options:  streakOptions(3, 1, "fail"),
 		New: func(p measure.Options, state []byte) (analysis.Detector, error) {
 			return newStreak(p, state, &streak{
 				effect: func(s measure.Sample) effect {
@@ -71,8 +72,9 @@ func CannotMeasure() analysis.Method {
 // missed runs, gaps, or nothing at all.
 func NoData() analysis.Method {
 	return analysis.Method{
-		Name:    "no-data",
-		Meaning: "N runs in a row were missed, or nothing has come for as long as N runs take.",
+		Name:     "no-data",
+		Meaning:  "N runs in a row were missed, or nothing has come for as long as N runs take.",
+		Outcomes: true,
 		Options: append(streakOptions(3, 1, "are missed"),
 			measure.Option{Name: "interval", Type: measure.DurationOption, Min: "10ms", Max: "400d", Meaning: "How far apart the runs are, to find by the clock that nothing comes; usually the spec's run_interval."}),
 		New: func(p measure.Options, state []byte) (analysis.Detector, error) {

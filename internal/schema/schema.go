@@ -55,7 +55,7 @@ func Catalog(all []probes.Tool) (migrations.Catalog, error) {
 		if err != nil {
 			return c, fmt.Errorf("options of detector %s: %w", m.Name, err)
 		}
-		c.Methods = append(c.Methods, migrations.Described{Name: m.Name, Meaning: m.Meaning, Options: options})
+		c.Methods = append(c.Methods, migrations.Described{Name: m.Name, Meaning: m.Meaning, Options: options, Outcomes: m.Outcomes})
 	}
 	for _, r := range analyses.Rules() {
 		c.Rules = append(c.Rules, migrations.Rule{Name: r.Name, Method: r.Method, Tool: r.Tool, Metric: r.Metric,
