@@ -52,6 +52,7 @@ type Analyst struct {
 	judged   atomic.Int64
 	busy     atomic.Int64
 	unraised atomic.Int64
+	wellAt   time.Time // end of the last pass that was committed; Run's own
 }
 
 // Works reports whether this analyst is the one that works.
@@ -69,7 +70,8 @@ func (a *Analyst) Judged() (samples int64, busy time.Duration) {
 // Unraised is of how many rules alerts cannot be raised.
 func (a *Analyst) Unraised() int64 { return a.unraised.Load() }
 
-// Lag is how long the data that are read now have waited while it catches up.
+// Lag is how long the data that are read now have waited while it catches up, or
+// for how long no pass has succeeded.
 func (a *Analyst) Lag() time.Duration { return time.Duration(a.lag.Load()) }
 
 // session is what an analyst knows while it holds the lock. It ends with the
@@ -115,6 +117,7 @@ func (a *Analyst) Run(ctx context.Context) error {
 	defer listening.Wait()
 	listening.Go(func() { a.listen(ctx, changed) })
 	pause, last := time.Duration(0), ""
+	a.wellAt = time.Now()
 	for {
 		err := a.work(ctx, changed)
 		if ctx.Err() != nil {
@@ -122,6 +125,8 @@ func (a *Analyst) Run(ctx context.Context) error {
 		}
 		if err == nil {
 			pause, last = every, "" // another analyst works
+			a.wellAt = time.Now()
+			a.lag.Store(0)
 			a.report("waiting: another analyst works", 30*time.Second)
 		} else {
 			pause = min(max(2*pause, 200*time.Millisecond), 5*time.Second)
@@ -129,7 +134,13 @@ func (a *Analyst) Run(ctx context.Context) error {
 				a.Log.Warn("the pass is given up and everything read anew", "error", err)
 				last = err.Error()
 			}
-			a.report("waiting for the database", 30*time.Second)
+			// It is tried again and again, so it is progress; but nobody may take it for health.
+			a.lag.Store(int64(time.Since(a.wellAt)))
+			doing := "waiting for the database"
+			if !store.IsAway(err) {
+				doing = "the pass fails: " + err.Error()
+			}
+			a.report(doing, 30*time.Second)
 		}
 		select {
 		case <-ctx.Done():
@@ -191,6 +202,7 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 		if err != nil {
 			return err
 		}
+		a.wellAt = time.Now()
 		a.findings.Add(int64(wrote))
 		a.unraised.Store(int64(len(s.unraised)))
 		if s.fed > 0 {

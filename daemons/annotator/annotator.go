@@ -84,7 +84,11 @@ func (a *Annotator) Run(ctx context.Context) error {
 				a.Log.Warn("the pass is given up", "error", err)
 				last = err.Error()
 			}
-			a.report("waiting for the database", promise)
+			doing := "waiting for the database"
+			if !store.IsAway(err) {
+				doing = "the pass fails: " + err.Error()
+			}
+			a.report(doing, promise)
 		}
 		wait(ctx, pause)
 	}

@@ -27,5 +27,6 @@
 // there is one while it lasts, so nothing chases its own tail. A daily message
 // says that all is well, or what is not.
 //
-// The notifier does not decide what is worth a message: the analyst does.
+// The notifier does not decide what is worth a message: the analyst does. That
+// nothing is judged at all, for a quarter of an hour, it says itself.
 package notifier

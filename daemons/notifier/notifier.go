@@ -38,6 +38,7 @@ type Notifier struct {
 
 	PerMedium int           // messages one medium has in hand at the same time; 0: 8
 	Lease     time.Duration // 0: 20 s
+	Judging   time.Duration // for how long nothing may be judged; 0: 15 minutes
 
 	mu      sync.Mutex
 	flying  map[int64]string // deliveries in the hands of a medium, by id
@@ -46,6 +47,8 @@ type Notifier struct {
 	flights sync.WaitGroup
 	daily   map[string]bool // recipient and day: done, or being written
 	tidyAt  time.Time
+
+	judgedTo, judged time.Time // the analyst's mark, and when we saw it move last; zero: not since the database answers
 }
 
 // Run sends until ctx ends, and then waits a little for what is under way. What
@@ -79,7 +82,12 @@ func (n *Notifier) Run(ctx context.Context) error {
 				n.Log.Warn("the database does not do what is asked", "error", err)
 				reason = err.Error()
 			}
-			n.Report("waiting for the database", promise)
+			n.judged = time.Time{}
+			doing := "waiting for the database"
+			if !store.IsAway(err) {
+				doing = "the pass fails: " + err.Error()
+			}
+			n.Report(doing, promise)
 			pause(ctx, retry, nil, nil)
 			continue
 		case err == nil && reason != "":
@@ -164,6 +172,9 @@ func (n *Notifier) pass(ctx, hard context.Context) (wake time.Duration, err erro
 		}
 	}
 	n.tellTheDay(ctx, hard, box)
+	if err := n.watchAnalyst(ctx); err != nil {
+		return 0, err
+	}
 	if err := n.tidy(ctx); err != nil {
 		return 0, err
 	}

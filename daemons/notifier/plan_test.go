@@ -257,6 +257,9 @@ func TestDailyMessageSaysWhatIsNotWell(t *testing.T) {
 	if !strings.HasPrefix(ill.Short, "Sonde 03:15 UTC: NOT all is well.") || !strings.Contains(ill.Short, "1 open alert: cern") || !strings.Contains(ill.Short, "worker-ping on pi1") || !strings.HasSuffix(ill.Short, "24h: 1 runs made, 0 missed") {
 		t.Errorf("%q", ill.Short)
 	}
+	if blind := dailyNotice("anna", store.Day{Counted: true, OK: 1, DaemonsBehind: []string{"analyst on pi1"}}, now); !strings.Contains(blind.Short, "NOT all is well. daemons that are behind: analyst on pi1") {
+		t.Errorf("%q", blind.Short)
+	}
 	if idle := dailyNotice("anna", store.Day{Counted: true}, now); !strings.Contains(idle.Short, "NOT") || !strings.Contains(idle.Short, "nothing was measured") {
 		t.Errorf("%q", idle.Short)
 	}

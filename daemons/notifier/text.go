@@ -32,16 +32,8 @@ func message(n store.Notice, d store.Delivery, zone *time.Location) notify.Messa
 }
 
 // mediumWords makes the message of an alert about a medium.
-func mediumWords(kind string, a store.MediumAlert) (subject, text, short string) {
-	at := a.BeganAt
-	if kind == "clear" {
-		at = a.EndedAt
-	}
-	w := notify.AlertWords(kind, notify.Alert{
-		ID: a.ID, Severity: measure.Warning, Rule: store.MediumFails, Subject: a.Subject,
-		Text: a.Text, CloseText: a.CloseText, BeganAt: a.BeganAt, EndedAt: a.EndedAt,
-	}, at)
-	return w.Subject, w.Text, w.Short
+func mediumWords(kind string, a store.OwnAlert) (subject, text, short string) {
+	return ownWords(kind, measure.Warning, store.MediumFails, a)
 }
 
 // digestNotice tells of many notices in one: what is still wrong first.
@@ -134,6 +126,9 @@ func dailyNotice(recipient string, day store.Day, until time.Time) store.Notice 
 	}
 	if len(day.DaemonsLate) > 0 {
 		wrong = append(wrong, "daemons that do not report: "+strings.Join(day.DaemonsLate, ", "))
+	}
+	if len(day.DaemonsBehind) > 0 {
+		wrong = append(wrong, "daemons that are behind: "+strings.Join(day.DaemonsBehind, ", "))
 	}
 	if day.Counted && day.OK+day.Failed == 0 {
 		wrong = append(wrong, "nothing was measured")

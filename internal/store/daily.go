@@ -19,6 +19,7 @@ type Day struct {
 	AlertsInTheDay int64    // begun in the day, over or not
 	UnsentInTheDay int64    // deliveries that failed
 	DaemonsLate    []string // daemons that broke their promise
+	DaemonsBehind  []string // daemons that are a quarter of an hour and more behind their work
 }
 
 // CountDay counts what happened between two instants. Counting many runs may
@@ -34,8 +35,10 @@ func (s *Store) CountDay(ctx context.Context, from, until time.Time, patience ti
 		       (SELECT count(*) FROM alerts WHERE began_at >= $1 AND began_at < $2 AND NOT late AND NOT shadow),
 		       (SELECT count(*) FROM deliveries WHERE began_at >= $1 AND began_at < $2 AND state = 'failed'),
 		       ARRAY(SELECT name || ' on ' || monhost FROM daemons WHERE promised_at < now() - interval '1 minute' AND reported_at > now() - interval '7 days'
+		             ORDER BY monhost, name LIMIT 20),
+		       ARRAY(SELECT name || ' on ' || monhost FROM daemons WHERE promised_at >= now() - interval '1 minute' AND lag >= interval '15 minutes'
 		             ORDER BY monhost, name LIMIT 20)`, from, until).
-		Scan(&day.Nodes, &day.OpenAlerts, &day.Worst, &day.AlertsInTheDay, &day.UnsentInTheDay, &day.DaemonsLate)
+		Scan(&day.Nodes, &day.OpenAlerts, &day.Worst, &day.AlertsInTheDay, &day.UnsentInTheDay, &day.DaemonsLate, &day.DaemonsBehind)
 	if err != nil {
 		return day, fmt.Errorf("count the day: %w", err)
 	}

@@ -152,10 +152,10 @@ type DeliveryEnd struct {
 // MediumFails is the rule of alerts about mediums.
 const MediumFails = "medium fails"
 
-// MediumAlert is the alert about a medium, for who makes words of it.
-type MediumAlert struct {
+// OwnAlert is an alert about ourselves, for who makes words of it.
+type OwnAlert struct {
 	ID               int64
-	Subject          string // "medium sms"
+	Subject          string // "medium sms", "analyst"
 	Text, CloseText  string
 	BeganAt, EndedAt time.Time
 }
@@ -165,7 +165,7 @@ type MediumAlert struct {
 // it works again, the alert ends. It says false when the
 // delivery is another's meanwhile. words makes the message of an alert, of kind
 // raise or clear.
-func (s *Store) EndDelivery(ctx context.Context, d Delivery, owner string, end DeliveryEnd, words func(kind string, a MediumAlert) (subject, text, short string)) (bool, error) {
+func (s *Store) EndDelivery(ctx context.Context, d Delivery, owner string, end DeliveryEnd, words func(kind string, a OwnAlert) (subject, text, short string)) (bool, error) {
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			UPDATE deliveries SET state = $4, reference = nullif($5, ''), answer = $6, ended_at = clock_timestamp(),
@@ -189,8 +189,8 @@ func (s *Store) EndDelivery(ctx context.Context, d Delivery, owner string, end D
 	return true, nil
 }
 
-func mediumFails(ctx context.Context, tx pgx.Tx, d Delivery, end DeliveryEnd, words func(string, MediumAlert) (string, string, string)) error {
-	a := MediumAlert{Subject: "medium " + d.Medium, Text: end.Answer}
+func mediumFails(ctx context.Context, tx pgx.Tx, d Delivery, end DeliveryEnd, words func(string, OwnAlert) (string, string, string)) error {
+	a := OwnAlert{Subject: "medium " + d.Medium, Text: end.Answer}
 	var isNew bool
 	err := tx.QueryRow(ctx, `
 		INSERT INTO alerts (subject, rule, severity, text, began_at, raised_at, evidence)
@@ -215,8 +215,8 @@ func mediumFails(ctx context.Context, tx pgx.Tx, d Delivery, end DeliveryEnd, wo
 	return mediumNotice(ctx, tx, "raise", a, words)
 }
 
-func mediumWorks(ctx context.Context, tx pgx.Tx, d Delivery, words func(string, MediumAlert) (string, string, string)) error {
-	a := MediumAlert{Subject: "medium " + d.Medium, CloseText: "works again"}
+func mediumWorks(ctx context.Context, tx pgx.Tx, d Delivery, words func(string, OwnAlert) (string, string, string)) error {
+	a := OwnAlert{Subject: "medium " + d.Medium, CloseText: "works again"}
 	err := tx.QueryRow(ctx, `
 		UPDATE alerts SET closed_at = clock_timestamp(), ended_at = clock_timestamp(), close_text = $3
 		WHERE rule = $1 AND subject = $2 AND closed_at IS NULL RETURNING id, text, began_at, ended_at`,
@@ -246,7 +246,7 @@ func (s *Store) CloseUnusedMediums(ctx context.Context) error {
 	return nil
 }
 
-func finding(ctx context.Context, tx pgx.Tx, a MediumAlert, d Delivery, kind, decision, text string) error {
+func finding(ctx context.Context, tx pgx.Tx, a OwnAlert, d Delivery, kind, decision, text string) error {
 	_, err := tx.Exec(ctx, `
 		INSERT INTO newalerts (alert_id, rule, kind, severity, at, since, decision, reason, text, evidence)
 		VALUES ($1, $2, $3, 'warning', clock_timestamp(), $4, $5, $6, $7, jsonb_build_object('delivery', $8::bigint, 'notice', $9::bigint))`,
@@ -254,7 +254,7 @@ func finding(ctx context.Context, tx pgx.Tx, a MediumAlert, d Delivery, kind, de
 	return err
 }
 
-func mediumNotice(ctx context.Context, tx pgx.Tx, kind string, a MediumAlert, words func(string, MediumAlert) (string, string, string)) error {
+func mediumNotice(ctx context.Context, tx pgx.Tx, kind string, a OwnAlert, words func(string, OwnAlert) (string, string, string)) error {
 	subject, text, short := words(kind, a)
 	_, err := tx.Exec(ctx, "INSERT INTO notices (alert_id, kind, severity, subject, text, short) VALUES ($1, $2, 'warning', $3, $4, $5)", a.ID, kind, subject, text, short)
 	return err
