@@ -1,6 +1,7 @@
 package web
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -54,9 +55,19 @@ func judgeDaemon(d store.PageDaemon, now time.Time) (state, string) {
 	case late > grace:
 		return stale, "its report is " + ago(late) + " late"
 	case d.Lag > behind:
-		return warning, ago(d.Lag) + " behind"
+		return warning, ago(d.Lag) + " behind: " + d.Doing
+	case unraised(d):
+		return warning, d.Doing
 	}
 	return fine, d.Doing
+}
+
+// unraised reports whether it is an analyst that cannot raise alerts.
+func unraised(d store.PageDaemon) bool {
+	var f struct {
+		Rules int64 `json:"unraised_rules"`
+	}
+	return json.Unmarshal([]byte(d.Facts), &f) == nil && f.Rules > 0
 }
 
 // daemons makes the page of daemons and lag.

@@ -105,10 +105,15 @@ func TestDaemonThatBrokeItsPromiseIsNotGreen(t *testing.T) {
 		{store.PageDaemon{PromisedAt: asOf.Add(time.Second)}, fine},
 		{store.PageDaemon{PromisedAt: asOf.Add(-6 * time.Second)}, stale},
 		{store.PageDaemon{PromisedAt: asOf.Add(time.Second), Lag: 2 * time.Minute}, warning},
+		{store.PageDaemon{PromisedAt: asOf.Add(time.Second), Facts: `{"works": true, "unraised_rules": 1}`}, warning},
+		{store.PageDaemon{PromisedAt: asOf.Add(time.Second), Facts: `{"works": true, "unraised_rules": 0}`}, fine},
 	} {
 		if got, _ := judgeDaemon(c.d, asOf); got != c.want {
 			t.Errorf("%+v: %s", c.d, got.Word())
 		}
+	}
+	if _, says := judgeDaemon(store.PageDaemon{PromisedAt: asOf, Lag: 2 * time.Minute, Doing: "the pass fails: no room"}, asOf); says != "2m behind: the pass fails: no room" {
+		t.Errorf("who is behind says %q", says)
 	}
 }
 

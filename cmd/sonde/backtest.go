@@ -222,6 +222,15 @@ func (f *backtestFlags) asItIs(plan store.ReplayPlan) (store.Rule, error) {
 			return store.Rule{}, usageError("%s has no metric %q; metrics: %s", f.tool, f.metric, strings.Join(names, ", "))
 		}
 	}
+	// An unknown method is refused where the detectors are made.
+	if i := slices.IndexFunc(analyses.All(), func(m analysis.Method) bool { return m.Name == f.method }); i >= 0 {
+		switch outcomes := analyses.All()[i].Outcomes; {
+		case !outcomes && f.metric == "":
+			return store.Rule{}, usageError("method %q judges a number: --tool and --metric say which", f.method)
+		case outcomes && f.metric != "":
+			return store.Rule{}, usageError("method %q looks at how runs end, and at no metric", f.method)
+		}
+	}
 	return store.Rule{Name: "tried", Method: f.method, Tool: f.tool, Metric: f.metric, Severity: string(measure.Warning)}, nil
 }
 

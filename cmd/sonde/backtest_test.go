@@ -323,6 +323,8 @@ func TestWrongUseOfBacktestIsToldInASentence(t *testing.T) {
 		{[]string{"--method", "limit", "--tool", "pign"}, 2, `there is no tool "pign"`},
 		{[]string{"--method", "limit", "--tool", "ping", "--metric", "rtt"}, 2, `ping has no metric "rtt"; metrics: `},
 		{[]string{"--method", "limit", "--metric", "rtt"}, 2, "--metric needs --tool"},
+		{[]string{"--method", "limit", "--tool", "ping"}, 2, `method "limit" judges a number: --tool and --metric say which`},
+		{[]string{"--method", "no-data", "--tool", "ping", "--metric", "loss_pct"}, 2, `method "no-data" looks at how runs end, and at no metric`},
 		{[]string{"--method", "limit", "--rule", "loss"}, 2, "name one"},
 		{[]string{"--rule", "loss", "-o", "limit=5"}, 2, "--set changes a rule"},
 	} {

@@ -238,7 +238,7 @@ func TestStatusNamesEveryDaemonAlsoWithoutTheDatabase(t *testing.T) {
 	if err := printStatus(&out, s); err != nil {
 		t.Fatal(err)
 	}
-	demand(t, out.String(), "database  answers", "1m30s", "stands still, overdue by 2s", "loader on m2", "silent for 1h")
+	demand(t, out.String(), "database  answers", "behind                                   1m30s", "stands still, overdue by 2s", "loader on m2", "silent for 1h")
 
 	c.Database = "postgresql://127.0.0.1:1/none"
 	s = statusOf(t.Context(), c)

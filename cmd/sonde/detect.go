@@ -186,8 +186,9 @@ func (f *detectFlags) detector(kind string, step time.Duration) (analysis.Detect
 	return m.New(options, nil)
 }
 
-// score writes one row for each row of the series.
-func (f *detectFlags) score(in io.Reader, name, out, kind string, step time.Duration) error {
+// score writes one row for each row of the series. A file appears whole or not at
+// all: scores of half a series would be taken for those of all.
+func (f *detectFlags) score(in io.Reader, name, out, kind string, step time.Duration) (failed error) {
 	d, err := f.detector(kind, step)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -197,9 +198,24 @@ func (f *detectFlags) score(in io.Reader, name, out, kind string, step time.Dura
 		if read, isFile := in.(*os.File); isFile && same(read, out) {
 			return usageError("%s: the scores would be written over the series: give another --out", name)
 		}
-		if file, err = os.Create(out); err != nil {
+		part := out
+		if is, err := os.Stat(out); err != nil || is.Mode().IsRegular() { // a pipe or a device is written as it is
+			part = out + ".part"
+		}
+		if file, err = os.Create(part); err != nil {
 			return fmt.Errorf("write the scores: %w", err)
 		}
+		defer func() {
+			switch {
+			case part == out:
+			case failed != nil:
+				_ = os.Remove(part)
+			default:
+				if err := os.Rename(part, out); err != nil {
+					failed = fmt.Errorf("write the scores: %w", err)
+				}
+			}
+		}()
 	}
 	w := bufio.NewWriterSize(file, 1<<16)
 	err = scoreRows(in, w, d)
@@ -233,10 +249,10 @@ func scoreRows(in io.Reader, w *bufio.Writer, d analysis.Detector) error {
 	r.ReuseRecord = true
 	scorer, _ := d.(analysis.Scorer)
 	fmt.Fprintln(w, "timestamp,score")
-	for line := 1; ; line++ {
+	for first := true; ; first = false {
 		row, err := r.Read()
 		if errors.Is(err, io.EOF) {
-			if line == 1 {
+			if first {
 				return errors.New("the file is empty: wanted the header timestamp,value and one row a sample")
 			}
 			return nil
@@ -246,8 +262,12 @@ func scoreRows(in io.Reader, w *bufio.Writer, d analysis.Detector) error {
 		}
 		at, err := readInstant(row[0])
 		if err != nil {
-			if line == 1 && isHeader(row[0]) {
+			if first && isHeader(row[0]) {
 				continue
+			}
+			line, _ := r.FieldPos(0) // blank lines are no rows
+			if len(row) == 1 && strings.ContainsAny(row[0], ";\t ") {
+				err = fmt.Errorf("%w; and a comma between the columns", err)
 			}
 			return fmt.Errorf("line %d: %w", line, err)
 		}
@@ -255,6 +275,7 @@ func scoreRows(in io.Reader, w *bufio.Writer, d analysis.Detector) error {
 		if len(row) > 1 {
 			if text := strings.TrimSpace(row[1]); text != "" {
 				if s.Value, err = strconv.ParseFloat(text, 64); err != nil {
+					line, _ := r.FieldPos(1)
 					return fmt.Errorf("line %d: %q is no number; an empty field says that there is none", line, row[1])
 				}
 			}

@@ -196,6 +196,8 @@ func TestDetectSaysWhatIsWrongWithItsInput(t *testing.T) {
 		"--in " + write("empty.csv", "") + " --out " + out + " --interval 60":                                                       "the file is empty",
 		"--in " + write("time.csv", "timestamp,value\nyesterday,1\n") + " --out " + out + " --interval 60":                          "line 2: \"yesterday\" is no time",
 		"--in " + write("word.csv", "timestamp,value\n2016-09-23 20:00:00,much\n") + " --out " + out + " --interval 60":             "line 2: \"much\" is no number",
+		"--in " + write("blank.csv", "timestamp,value\n\n\n2016-09-23 20:00:00,much\n") + " --out " + out + " --interval 60":        "line 4: \"much\"",
+		"--in " + write("semi.csv", "timestamp;value\n1700000000;5\n") + " --out " + out + " --interval 60":                         "line 2: \"1700000000;5\" is no time: wanted 2006-01-02 15:04:05, UTC, or seconds since 1970; and a comma",
 		"--in " + good + " --out " + good + " --interval 60":                                                                        "written over the series",
 		"--in " + write("bare.csv", "2016-99-23 20:00:00,1\n") + " --out " + out + " --interval 60":                                 "line 1",
 		"--in " + write("void.csv", ",\n") + " --out " + out + " --interval 60":                                                     "line 1",
@@ -214,5 +216,28 @@ func TestDetectSaysWhatIsWrongWithItsInput(t *testing.T) {
 	}
 	if rows := detected(t, "--in", good, "--interval", "60"); len(rows) != 4 {
 		t.Errorf("repeated, missing and earlier rows: %q", rows)
+	}
+}
+
+// Scores of half a series would be taken for those of all.
+func TestScoresOfASeriesThatCannotBeReadLeaveNoFile(t *testing.T) {
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "in.csv"), filepath.Join(dir, "out.csv")
+	if err := os.WriteFile(in, []byte("timestamp,value\n1700000000,5\n1700000060,much\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if code, says := call(t, "detect", "--in", in, "--out", out, "--interval", "60"); code != 1 || !strings.Contains(says, "line 3") {
+		t.Errorf("exit code %d and %q", code, says)
+	}
+	if err := os.WriteFile(out, []byte("scores of yesterday\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	call(t, "detect", "--in", in, "--out", out, "--interval", "60")
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 2 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	if got, err := os.ReadFile(out); string(got) != "scores of yesterday\n" {
+		t.Errorf("the scores of before are %q, %v", got, err)
 	}
 }

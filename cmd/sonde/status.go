@@ -61,6 +61,9 @@ type daemonStatus struct {
 	Error      string    `json:"error,omitempty"` // the file cannot be read
 }
 
+// behind is how much lag is no health any more, as on the page of daemons.
+const behind = time.Minute
+
 func (d daemonStatus) well() bool { return d.Alive && d.Promised >= 0 && d.Error == "" }
 
 func runStatus(ctx context.Context, args []string) error {
@@ -199,6 +202,8 @@ func (d daemonStatus) state() string {
 		return "dead"
 	case d.Promised < 0:
 		return "stands still, overdue by " + seconds(-d.Promised)
+	case d.Lag > behind.Seconds():
+		return "behind"
 	}
 	return "ok"
 }

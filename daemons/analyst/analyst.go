@@ -53,6 +53,7 @@ type Analyst struct {
 	busy     atomic.Int64
 	unraised atomic.Int64
 	wellAt   time.Time // end of the last pass that was committed; Run's own
+	failing  string    // why the last one failed, until one succeeds; Run's own
 }
 
 // Works reports whether this analyst is the one that works.
@@ -125,7 +126,7 @@ func (a *Analyst) Run(ctx context.Context) error {
 		}
 		if err == nil {
 			pause, last = every, "" // another analyst works
-			a.wellAt = time.Now()
+			a.wellAt, a.failing = time.Now(), ""
 			a.lag.Store(0)
 			a.report("waiting: another analyst works", 30*time.Second)
 		} else {
@@ -136,9 +137,11 @@ func (a *Analyst) Run(ctx context.Context) error {
 			}
 			// It is tried again and again, so it is progress; but nobody may take it for health.
 			a.lag.Store(int64(time.Since(a.wellAt)))
+			a.failing = ""
 			doing := "waiting for the database"
 			if !store.IsAway(err) {
-				doing = "the pass fails: " + err.Error()
+				a.failing = err.Error()
+				doing = "waiting to try again"
 			}
 			a.report(doing, 30*time.Second)
 		}
@@ -162,6 +165,9 @@ func (a *Analyst) listen(ctx context.Context, changed *atomic.Bool) {
 }
 
 func (a *Analyst) report(doing string, next time.Duration) {
+	if a.failing != "" { // first, and as long as it lasts: trying again looks like work
+		doing = "the pass fails: " + a.failing + "; " + doing
+	}
 	if a.Report != nil {
 		a.Report(doing, next)
 	}
@@ -202,7 +208,7 @@ func (a *Analyst) work(ctx context.Context, changed *atomic.Bool) error {
 		if err != nil {
 			return err
 		}
-		a.wellAt = time.Now()
+		a.wellAt, a.failing = time.Now(), ""
 		a.findings.Add(int64(wrote))
 		a.unraised.Store(int64(len(s.unraised)))
 		if s.fed > 0 {
