@@ -80,7 +80,7 @@ func (a *Analyst) Lag() time.Duration { return time.Duration(a.lag.Load()) }
 type session struct {
 	*Analyst
 	db      *store.Analyst
-	series  map[string]store.Series // by tool
+	sources map[string]*source // by tool
 	tables  []string
 	methods map[string]analysis.Method
 
@@ -248,14 +248,15 @@ func passContext(ctx context.Context) (context.Context, context.CancelFunc) {
 
 func newSession(a *Analyst, db *store.Analyst, changed *atomic.Bool) *session {
 	s := &session{Analyst: a, db: db, caughtUp: time.Now(), changed: changed,
-		series: map[string]store.Series{}, methods: map[string]analysis.Method{}, specs: map[int64]*spec{}, restless: map[int64]bool{}, options: map[string]measure.Options{}, gone: map[int64]map[string]savedEpisode{}, hidden: map[int64]hiding{}, mesh: map[string]*mesh{}}
+		sources: map[string]*source{}, methods: map[string]analysis.Method{}, specs: map[int64]*spec{}, restless: map[int64]bool{}, options: map[string]measure.Options{}, gone: map[int64]map[string]savedEpisode{}, hidden: map[int64]hiding{}, mesh: map[string]*mesh{}}
 	seen := map[string]bool{}
 	for _, t := range a.Tools {
-		series := store.Series{Table: t.Table, Routes: judge.FindsRoutes(t.Columns)}
+		from := &source{tool: t.Name, Series: store.Series{Table: t.Table, Routes: judge.FindsRoutes(t.Columns)}}
 		for _, m := range t.Metrics {
-			series.Columns = append(series.Columns, m.Column)
+			from.Columns = append(from.Columns, m.Column)
 		}
-		s.series[t.Name] = series
+		s.sources[t.Name] = from
+		from.loss = s.column(t.Name, "loss_pct")
 		if !seen[t.Table] {
 			seen[t.Table] = true
 			s.tables = append(s.tables, t.Table)

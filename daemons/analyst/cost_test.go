@@ -56,7 +56,7 @@ func BenchmarkPing(b *testing.B) {
 		p := &pass{session: s, now: at}
 		clear(s.specs)
 		for id, w := range watched {
-			sp := &spec{Watched: w}
+			sp := &spec{Watched: w, source: s.sources["ping"]}
 			if err := p.fit(sp); err != nil {
 				b.Fatal(err)
 			}
@@ -69,8 +69,11 @@ func BenchmarkPing(b *testing.B) {
 				for id := range int64(specs) {
 					r := store.Run{Values: []float64{0, 12, 12.4 + random.Float64(), 12.5, 13, 0.1, 0.2}}
 					r.ToolspecID, r.DueAt, r.Outcome = id, at, measure.OK
-					s.judge(s.specs[id], &r)
-					p.note(s.specs[id])
+					sp := s.specs[id]
+					for _, one := range sp.judge(&r) {
+						p.keepRecords(sp, one)
+					}
+					sp.noteJudging()
 				}
 				p.found.Stretches = nil
 			}

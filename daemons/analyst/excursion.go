@@ -5,19 +5,24 @@ import (
 	"sonde/internal/store"
 )
 
-// note keeps what the detectors of a spec that has just been fed say beside
-// their verdicts: their grids and forecasts, and why they do not judge.
-func (p *pass) note(sp *spec) {
+// keepRecords keeps what a detector recorded: its grid and forecasts.
+func (p *pass) keepRecords(sp *spec, one said) {
+	rule := one.watch.rule
+	for _, s := range one.records {
+		p.found.Stretches = append(p.found.Stretches, store.Stretch{ToolspecID: sp.ID, Metric: rule.Metric, Rule: rule.Name,
+			From: s.From, Step: s.Step, Values: s.Values, Forecast: s.Forecast, Low: s.Low, High: s.High})
+	}
+}
+
+// noteJudging notes which detectors of a spec that has just been fed do not judge.
+func (sp *spec) noteJudging() {
 	for _, w := range sp.watches {
-		for _, s := range w.records {
-			p.found.Stretches = append(p.found.Stretches, store.Stretch{ToolspecID: sp.ID, Metric: w.rule.Metric, Rule: w.rule.Name,
-				From: s.From, Step: s.Step, Values: s.Values, Forecast: s.Forecast, Low: s.Low, High: s.High})
+		if w.decliner == nil {
+			continue
 		}
-		if w.decliner != nil {
-			// A sentence that only counts on is written when something else is.
-			if declines := !w.decliner.Judges(); declines != w.declines {
-				w.declines, sp.dirty = declines, true
-			}
+		// A sentence that only counts on is written when something else is.
+		if declines := !w.decliner.Judges(); declines != w.declines {
+			w.declines, sp.dirty = declines, true
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sonde/internal/alert"
@@ -44,17 +45,19 @@ type pass struct {
 
 // feedNew reads what is new and feeds it, spec by spec, in order of due_at.
 func (p *pass) feedNew(part store.Part) error {
-	var fed []int64
+	var fed []*spec
 	give := func(sp *spec, r store.Run) {
 		if len(sp.runs) == 0 {
-			fed = append(fed, sp.ID)
+			fed = append(fed, sp)
 		}
 		sp.runs = append(sp.runs, r)
+		p.session.fed++
 	}
 	read := func(part store.Part, specs []int64, keep func(*spec) bool) error {
 		for _, t := range p.Tools {
-			err := p.j.Runs(p.ctx, p.series[t.Name], part, specs, func(r store.Run) {
-				if sp := p.specs[r.ToolspecID]; sp != nil && sp.Tool == t.Name && keep(sp) {
+			source := p.sources[t.Name]
+			err := p.j.Runs(p.ctx, source.Series, part, specs, func(r store.Run) {
+				if sp := p.specs[r.ToolspecID]; sp != nil && sp.source == source && keep(sp) {
 					give(sp, r)
 				}
 			})
@@ -68,7 +71,7 @@ func (p *pass) feedNew(part store.Part) error {
 		}
 		for _, g := range gaps {
 			if sp := p.specs[g.ToolspecID]; sp != nil && keep(sp) {
-				g.Values = make([]float64, len(p.series[sp.Tool].Columns))
+				g.Values = make([]float64, len(sp.source.Columns))
 				for i := range g.Values {
 					g.Values[i] = math.NaN()
 				}
@@ -96,86 +99,98 @@ func (p *pass) feedNew(part store.Part) error {
 	if err := read(part, nil, func(sp *spec) bool { return !p.held(sp.Monhost) }); err != nil {
 		return err
 	}
-	slices.Sort(fed)
-	for ids := range slices.Chunk(fed, specsTogether) {
-		p.takeFirst(ids)
-		for _, id := range ids {
-			sp := p.specs[id]
-			runs := sp.runs
-			if sp.runs = nil; len(runs) == 1 {
-				sp.runs = runs[:0] // most have one a pass: the next needs no new memory
-			}
-			if err := p.feed(sp, runs); err != nil {
-				return err
-			}
+	slices.SortFunc(fed, func(a, b *spec) int { return cmp.Compare(a.ID, b.ID) })
+	p.moved = p.moved || len(fed) > 0
+	for i, t := range p.feedAll(fed) {
+		if t == nil {
+			continue
+		}
+		if err := p.hear(fed[i], t.said); err != nil {
+			return err
+		}
+		if len(t.late) > 0 {
+			p.noteLate(fed[i], t.late)
 		}
 	}
 	return nil
 }
 
-// specsTogether are fed on all cores, then their verdicts are folded: few enough
-// that what they say is still near.
-const specsTogether = 512
+// taken is what came of the runs of a spec: what its detectors said, and which were late.
+type taken struct {
+	said []said
+	late []store.Run
+}
 
-// takeFirst puts the runs of specs in order and feeds the first of each, which is
-// most often the only one. No detector knows of another, so that it is the same in
-// which order, and on how many cores; what they say is folded in order afterwards.
-func (p *pass) takeFirst(ids []int64) {
-	cores := runtime.GOMAXPROCS(0)
+// specsTogether are fed by one core before it asks for more.
+const specsTogether = 64
+
+// feedAll feeds specs their runs on all cores. No detector knows of another, nor of
+// what is made of its verdicts: so it is the same in which order, and they are
+// heard in order afterwards. Most say nothing, and are not looked at again.
+func (p *pass) feedAll(specs []*spec) []*taken {
+	out := make([]*taken, len(specs))
+	var next atomic.Int64
 	var feeding sync.WaitGroup
-	for part := range slices.Chunk(ids, (len(ids)+cores-1)/cores) {
+	for range runtime.GOMAXPROCS(0) {
 		feeding.Go(func() {
-			for _, id := range part {
-				sp := p.specs[id]
-				if len(sp.runs) > 1 {
-					slices.SortStableFunc(sp.runs, func(a, b store.Run) int { return a.DueAt.Compare(b.DueAt) })
+			for {
+				to := int(next.Add(specsTogether))
+				for i := to - specsTogether; i < min(to, len(specs)); i++ {
+					out[i] = specs[i].feed(p.now)
 				}
-				sp.firstLate = !p.take(sp, &sp.runs[0])
+				if to >= len(specs) {
+					return
+				}
 			}
 		})
 	}
 	feeding.Wait()
+	return out
 }
 
-// take feeds a run to the detectors of its spec; false for one that is late.
-func (s *session) take(sp *spec, r *store.Run) bool {
-	if !r.DueAt.After(sp.judgedTo) {
-		return false
+// feed gives the runs of a spec to its detectors, in order of due_at; nil when
+// nothing came of them.
+func (sp *spec) feed(now time.Time) *taken {
+	var t taken
+	runs := sp.runs
+	if sp.runs = nil; len(runs) == 1 {
+		sp.runs = runs[:0] // most have one a pass: the next needs no new memory
+	} else {
+		slices.SortStableFunc(runs, func(a, b store.Run) int { return a.DueAt.Compare(b.DueAt) })
 	}
-	sp.keep = sp.keep || sp.judgedTo.IsZero() || unrepeatable(r)
-	s.judge(sp, r)
-	return true
-}
-
-// feed gives the runs of one spec, but for the first, to its detectors, and folds
-// what they say of all.
-func (p *pass) feed(sp *spec, runs []store.Run) error {
-	var late []store.Run
-	p.moved = true
-	p.session.fed += int64(len(runs))
 	for i := range runs {
 		r := &runs[i]
-		if i == 0 && sp.firstLate || i > 0 && !p.take(sp, r) {
-			late = append(late, *r)
+		if !r.DueAt.After(sp.judgedTo) {
+			t.late = append(t.late, *r)
 			continue
 		}
-		p.note(sp)
+		sp.keep = sp.keep || sp.judgedTo.IsZero() || unrepeatable(r)
+		for _, one := range sp.judge(r) {
+			one.late = r.Late
+			t.said = append(t.said, one)
+		}
+		sp.noteJudging()
 		if r.Outcome == measure.Missed && !r.Gap {
 			sp.missed = append(sp.missed, missed{r.DueAt, r.Reason})
 			sp.dirty = true
 		}
-		for _, w := range sp.watches {
-			for _, v := range w.says {
-				if err := p.verdict(sp, w, v, r.Late); err != nil {
-					return err
-				}
+	}
+	sp.keep = sp.keep || len(t.late) > 0 || sp.due(now) // late runs are read, and never to be fed
+	if len(t.said)+len(t.late) == 0 {
+		return nil
+	}
+	return &taken{t.said, t.late}
+}
+
+// hear folds what the detectors of a spec said, run by run.
+func (p *pass) hear(sp *spec, all []said) error {
+	for _, one := range all {
+		p.keepRecords(sp, one)
+		for _, v := range one.verdicts {
+			if err := p.verdict(sp, one.watch, v, one.late); err != nil {
+				return err
 			}
 		}
-	}
-	sp.keep = sp.keep || sp.due(p.now)
-	if len(late) > 0 {
-		sp.keep = true // they are read, and never to be fed
-		p.noteLate(sp, late)
 	}
 	return nil
 }

@@ -233,7 +233,7 @@ func (p *pass) endLook(sp *spec, w *watch) error {
 // readLook reads the runs that have ended and says what they show, when all have,
 // the time is up, or there is no more to wait for.
 func (p *pass) readLook(sp *spec, w *watch, l *look, atOnce bool) error {
-	table, column := p.series[sp.Tool].Table, p.series[sp.Tool].Columns[w.column]
+	table, column := sp.source.Table, sp.source.Columns[w.column]
 	all := true
 	for i := range l.Runs {
 		r := &l.Runs[i]

@@ -128,7 +128,7 @@ func (p *pass) mesh(r *store.Rule, m *mesh) (*measure.Verdict, error) {
 			specs = append(specs, id)
 		}
 	}
-	series := p.series[r.Tool]
+	series := p.sources[r.Tool]
 	column := p.column(r.Tool, r.Metric)
 	if column < 0 {
 		return p.unjudged(r, m, fmt.Sprintf("tool %q has no metric %q", r.Tool, r.Metric)), nil

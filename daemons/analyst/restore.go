@@ -8,7 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"sonde/analysis"
 	"sonde/internal/judge"
+	"sonde/internal/measure"
 	"sonde/internal/store"
 )
 
@@ -44,7 +46,7 @@ func (s *session) restore(ctx context.Context) error {
 		}
 		watched = make(map[int64]store.Watched, len(s.config.Specs))
 		for _, w := range s.config.Specs {
-			if _, known := s.series[w.Tool]; known {
+			if s.sources[w.Tool] != nil {
 				watched[w.ID] = w
 			}
 		}
@@ -120,7 +122,7 @@ func (s *session) revive(row store.DetectorState, watched map[int64]store.Watche
 		s.gone[row.ToolspecID] = episodes
 		return nil
 	}
-	sp := &spec{Watched: w, judgedTo: row.JudgedTo, well: state.Well, keptAt: row.KeptAt, left: episodes, missed: gone}
+	sp := &spec{Watched: w, source: s.sources[w.Tool], judgedTo: row.JudgedTo, well: state.Well, keptAt: row.KeptAt, left: episodes, missed: gone}
 	for i := range s.config.Rules {
 		r := &s.config.Rules[i]
 		m, column, ours := s.method(r, sp)
@@ -185,20 +187,20 @@ func (s *session) replay(ctx context.Context, j store.Judging, list []*restored)
 				from = r.judgedTo
 			}
 		}
-		columns, noted := len(s.series[at.tool].Columns), make(map[int64]int, len(list))
+		columns, noted := len(s.sources[at.tool].Columns), make(map[int64]int, len(list))
 		untilNoted := func(to *restored, until time.Time) {
 			for noted[to.ID] < len(to.missed) && !to.missed[noted[to.ID]].DueAt.After(until) {
 				gone := to.missed[noted[to.ID]].run(to.ID, columns)
-				s.judge(to.spec, &gone)
+				to.judge(&gone)
 				noted[to.ID]++
 				again++
 			}
 		}
-		err = j.RunsAgain(ctx, s.series[at.tool], ids, from, read, func(r store.Run) {
+		err = j.RunsAgain(ctx, s.sources[at.tool].Series, ids, from, read, func(r store.Run) {
 			to := byID[r.ToolspecID]
 			untilNoted(to, r.DueAt)
 			if r.DueAt.After(to.judgedTo) && !to.has.Sees(r.XID) {
-				s.judge(to.spec, &r)
+				to.judge(&r)
 				again++
 			}
 		})
@@ -224,20 +226,32 @@ func (s *session) readOf(sp *spec) store.Snapshot {
 	return s.read
 }
 
-// judge feeds one run to the detectors of its spec, and leaves what they say and
-// record in their watches.
-func (s *session) judge(sp *spec, r *store.Run) {
+// said is what a detector said and recorded of a run.
+type said struct {
+	watch    *watch
+	late     bool // the run came by way of the spool
+	verdicts []measure.Verdict
+	records  []analysis.Stretch
+}
+
+// judge feeds one run to the detectors of its spec, and gives what they say: most
+// often nothing.
+func (sp *spec) judge(r *store.Run) (all []said) {
 	sp.judgedTo = r.DueAt
 	sp.fed++
-	if s.answered(sp.Tool, r) && r.DueAt.After(sp.well) {
+	if sp.source.answered(r) && r.DueAt.After(sp.well) {
 		sp.well = r.DueAt
 	}
 	for _, w := range sp.watches {
-		w.says = w.detector.Feed(judge.Sample(r, w.column))
+		one := said{watch: w, verdicts: w.detector.Feed(judge.Sample(r, w.column))}
 		if w.recorder != nil {
-			w.records = w.recorder.Record()
+			one.records = w.recorder.Record()
+		}
+		if len(one.verdicts)+len(one.records) > 0 {
+			all = append(all, one)
 		}
 	}
+	return all
 }
 
 // keepAll writes the states of all detectors at a clean stop, so that the next

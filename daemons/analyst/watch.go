@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
 	"reflect"
 	"slices"
 	"time"
@@ -18,47 +17,54 @@ import (
 	"sonde/internal/store"
 )
 
-// spec is one watched spec with the detectors of its rules.
+// spec is one watched spec with the detectors of its rules. What each sample
+// touches stands first and together: of ten thousands of specs nothing is in the
+// caches any more when the next sample comes, and fetching it is most of its cost.
 type spec struct {
-	store.Watched
+	runs     []store.Run // of this pass
+	source   *source
+	watches  []*watch
 	judgedTo time.Time
 	well     time.Time // due_at of the last run that got an answer
-	watches  []*watch
+	fed      int       // samples since the whole state was written
+	keptAt   time.Time // when that was
+	dirty    bool      // its episodes are to be written in this pass
+	keep     bool      // so is the whole state: stored rows could not bring it back
+	store.Watched
 
-	dirty  bool      // its episodes are to be written in this pass
-	keep   bool      // so is the whole state: stored rows could not bring it back
-	fed    int       // samples since the whole state was written
-	keptAt time.Time // when that was
-	missed []missed  // of those samples, the missed runs
-
-	runs      []store.Run // of this pass
-	firstLate bool        // the first of them came late
+	missed []missed // of the samples since the whole state was written, the missed runs
 
 	// Rules of a restored state that nobody watches any more, until fit drops them.
 	left map[string]savedEpisode
 }
 
-// watch is one rule on one series: a detector and the episode of its verdicts.
+// source is what is read of the runs of a tool.
+type source struct {
+	tool string
+	store.Series
+	loss int // which of Columns is loss_pct, -1 for none
+}
+
+// watch is one rule on one series: a detector and the episode of its verdicts. As
+// in a spec, what each sample touches stands first: a line of the caches.
 type watch struct {
+	detector analysis.Detector
+	recorder analysis.Recorder // the detector, if it is one
+	decliner analysis.Decliner // the detector, if it is one
+	column   int               // of the series; -1 for outcomes only
+	declines bool              // it did not judge the last sample
+
 	rule     *store.Rule   // shared by all specs it covers
 	print    string        // of method, metric and options: another detector has another
 	interval time.Duration // of the spec, as the detector was told
-	column   int           // of the series; -1 for outcomes only
-	detector analysis.Detector
 	episode  alert.Episode
 	alert    int64     // the open one, 0 for none
 	opened   time.Time // when it was opened, by the database's clock
 	partOf   int64     // the alert that hides it
 	reason   string    // of the last run behind the last bad verdict
-	declines bool      // it did not judge the last sample
 	owed     []owed    // verdicts that are not folded yet
 
-	recorder analysis.Recorder // the detector, if it is one
-	decliner analysis.Decliner // the detector, if it is one
 	comparer analysis.Comparer // the detector, if it is one
-
-	says    []measure.Verdict  // of the sample that was fed last
-	records []analysis.Stretch // of that sample
 }
 
 // use sets the detector.
@@ -115,7 +121,8 @@ func (p *pass) configure() error {
 	order := make([]int64, 0, len(c.Specs))
 	s.hosts = map[string]bool{}
 	for _, w := range c.Specs {
-		if _, known := s.series[w.Tool]; !known {
+		source := s.sources[w.Tool]
+		if source == nil {
 			continue // a tool of another version
 		}
 		sp := s.specs[w.ID]
@@ -123,7 +130,7 @@ func (p *pass) configure() error {
 			sp = &spec{left: s.gone[w.ID]}
 			delete(s.gone, w.ID)
 		}
-		sp.Watched = w
+		sp.Watched, sp.source = w, source
 		if err := p.fit(sp); err != nil {
 			return err
 		}
@@ -277,15 +284,15 @@ func (s *session) column(tool, metric string) int {
 
 // answered reports whether a run shows that the target was reached. Loss is what
 // a tool calls loss_pct; a tool without it answers by having a result.
-func (s *session) answered(tool string, r *store.Run) bool {
+func (s *source) answered(r *store.Run) bool {
 	if r.Outcome != measure.OK {
 		return false
 	}
 	if r.Route != nil {
 		return r.Route.Reached
 	}
-	if i := s.column(tool, "loss_pct"); i >= 0 && i < len(r.Values) {
-		return !math.IsNaN(r.Values[i]) && r.Values[i] < 100
+	if s.loss >= 0 && s.loss < len(r.Values) {
+		return r.Values[s.loss] < 100 // NaN is not
 	}
 	return true
 }
