@@ -12,7 +12,9 @@
 -- changes, and a page has room for the second version of each row: a claim stays
 -- in its page (HOT) and writes into no index. What is claimed is stepped over by
 -- later claims. Columns of one length come first: PostgreSQL knows where those
--- lie, and has to look for what comes after the first text.
+-- lie, and has to look for what comes after the first text. Vacuum leaves empty
+-- pages at the end to the next rows, which else would lengthen the table page by
+-- page after every vacuum; sonde_trim_schedule has it give them back if they are many.
 CREATE TABLE schedule (
     toolspec_id bigint NOT NULL,
     due_at      timestamptz NOT NULL DEFAULT now(),
@@ -25,7 +27,7 @@ CREATE TABLE schedule (
     claimed_by  text,
     CONSTRAINT "schedule.due_at is taken: this run is planned already" PRIMARY KEY (monhost, tool, due_at, toolspec_id),
     CONSTRAINT schedule_state CHECK (state IN ('due', 'claimed'))
-) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+) WITH (fillfactor = 50, vacuum_truncate = false, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
         autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 100000);
 COMMENT ON TABLE schedule IS 'One row per scheduled run, from a few seconds before it is due until its end is stored. INSERT INTO schedule (toolspec_id) VALUES (7) means: run it now.';
 COMMENT ON COLUMN schedule.toolspec_id IS 'The spec that runs.';
@@ -75,6 +77,19 @@ COMMENT ON FUNCTION sonde_fill_schedule IS 'Row trigger of schedule for rows ins
 CREATE TRIGGER fill_row BEFORE INSERT ON schedule FOR EACH ROW
     WHEN (NEW.tool IS NULL OR NEW.start_by IS NULL OR NEW.due_at NOT BETWEEN '2000-01-01Z' AND '2200-01-01Z')
     EXECUTE FUNCTION sonde_fill_schedule();
+
+-- Only the owner may change a table's settings, and daemons need not be the owner.
+CREATE FUNCTION sonde_trim_schedule(most bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    trim boolean := pg_relation_size('schedule') > most;
+BEGIN
+    IF trim = EXISTS (SELECT FROM pg_class WHERE oid = 'schedule'::regclass AND 'vacuum_truncate=false' = ANY (reloptions)) THEN
+        EXECUTE format('ALTER TABLE schedule SET (vacuum_truncate = %s)', trim);
+    END IF;
+END $$;
+COMMENT ON FUNCTION sonde_trim_schedule IS 'Has vacuum give the empty end of schedule back to the disk while the table is longer than most bytes, as an old transaction may leave it.';
+REVOKE EXECUTE ON FUNCTION sonde_trim_schedule FROM PUBLIC;
 
 CREATE TABLE schedule_mark (
     only_one   boolean PRIMARY KEY DEFAULT true CHECK (only_one),

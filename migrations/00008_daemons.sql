@@ -72,7 +72,7 @@ BEGIN
         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO sonde_daemon;
         ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO sonde_daemon;
         GRANT USAGE ON SCHEMA public TO sonde_daemon;
-        GRANT EXECUTE ON FUNCTION sonde_make_partitions, sonde_drop_partitions TO sonde_daemon;
+        GRANT EXECUTE ON FUNCTION sonde_make_partitions, sonde_drop_partitions, sonde_trim_schedule TO sonde_daemon;
     END IF;
 END $$;
 -- +goose StatementEnd

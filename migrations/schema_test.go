@@ -216,6 +216,23 @@ func TestDisablingDeletesWhatHasNotStarted(t *testing.T) {
 	}
 }
 
+func TestVacuumShortensScheduleOnlyWhenItIsLong(t *testing.T) {
+	d := newDB(t)
+	d.exec(every("", ""))
+	emptied := func(most int) (pages int) {
+		d.exec(`INSERT INTO schedule (toolspec_id, due_at, start_by, monhost, tool) SELECT id, now() + g * interval '1 ms', now(), monhost, tool FROM toolspecs, generate_series(1, 5000) g`)
+		d.exec(`SELECT sonde_trim_schedule($1)`, most)
+		d.exec(`DELETE FROM schedule`)
+		d.exec(`VACUUM schedule`)
+		return get[int](d, `SELECT (pg_relation_size('schedule') / 8192)::int`)
+	}
+	for _, c := range []struct{ most, least, greatest int }{{64 << 20, 50, 200}, {64 << 10, 0, 0}, {64 << 20, 50, 200}} {
+		if pages := emptied(c.most); pages < c.least || pages > c.greatest {
+			t.Errorf("an empty schedule that may keep %d bytes keeps %d pages", c.most, pages)
+		}
+	}
+}
+
 func TestOneTransactionChangesEverythingAndTellsDaemons(t *testing.T) {
 	d := newDB(t)
 	conn, err := d.Acquire(t.Context())

@@ -42,7 +42,7 @@ func (s *Store) Examine(ctx context.Context) (Server, error) {
 			AND NOT has_table_privilege(c.oid, p)
 		UNION ALL
 		SELECT 'EXECUTE on ' || f.oid::regprocedure FROM pg_proc f
-		WHERE f.pronamespace = 'public'::regnamespace AND f.proname IN ('sonde_make_partitions', 'sonde_drop_partitions') AND NOT has_function_privilege(f.oid, 'EXECUTE')
+		WHERE f.pronamespace = 'public'::regnamespace AND f.proname IN ('sonde_make_partitions', 'sonde_drop_partitions', 'sonde_trim_schedule') AND NOT has_function_privilege(f.oid, 'EXECUTE')
 		ORDER BY 1`)
 	if err != nil {
 		return v, fmt.Errorf("read privileges: %w", err)

@@ -347,7 +347,8 @@ func (l *Leader) Expire(ctx context.Context, now time.Time, most int) (int, erro
 }
 
 // Partitions makes the day partitions of all data and record tables up to 14 days ahead
-// and drops those past retention, and excursions past that of hwgraphs. Dropping
+// and drops those past retention, and excursions past that of hwgraphs; and it has
+// vacuum shorten schedule if that has become long. Dropping
 // waits 200 ms for its lock at most, because every insert queues behind a waiting
 // DROP; what could not be had is left for the next call.
 func (l *Leader) Partitions(ctx context.Context) (made, dropped int, err error) {
@@ -387,7 +388,18 @@ func (l *Leader) Partitions(ctx context.Context) (made, dropped int, err error) 
 			dropped += n
 		}
 	}
-	return made, dropped, l.dropExcursions(ctx)
+	return made, dropped, errors.Join(l.dropExcursions(ctx), l.trimSchedule(ctx))
+}
+
+// scheduleMost is how many bytes of schedule are kept for the next rows: more than
+// 60,000 runs a second need, and quickly read.
+const scheduleMost = 64 << 20
+
+func (l *Leader) trimSchedule(ctx context.Context) error {
+	if _, err := l.conn.Exec(ctx, `SELECT sonde_trim_schedule($1)`, scheduleMost); err != nil {
+		return fmt.Errorf("set whether vacuum shortens schedule: %w", err)
+	}
+	return nil
 }
 
 // dropExcursions deletes excursions that are over and older than the bands they

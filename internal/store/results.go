@@ -124,17 +124,12 @@ func optional(v any, absent bool) any {
 // is lost are given back with ErrLeaseLost and nothing of them is stored; for
 // any other error nothing of the batch is. Either way Load is what comes next.
 func (s *Store) Finish(ctx context.Context, t Table, ends []*RunEnd, w Claimant) (lost []*RunEnd, err error) {
-	places, placed := make(tids, len(ends)), true
-	for i, e := range ends {
-		places[i], placed = e.Place, placed && e.Place.Valid
-	}
 	// All who number routes lock the rows of routeno in one order.
-	sorted := slices.Clone(ends)
-	slices.SortFunc(sorted, func(a, b *RunEnd) int {
+	sorted := slices.SortedFunc(slices.Values(ends), func(a, b *RunEnd) int {
 		return cmp.Or(cmp.Compare(a.ToolspecID, b.ToolspecID), a.DueAt.Compare(b.DueAt))
 	})
-	finish := func(settings, remove string, all bool, args ...any) error {
-		lost = nil
+	keep := sorted
+	finish := func(settings, remove string, see func(pgx.Rows) error, args ...any) error {
 		return s.inTx(ctx, func(tx pgx.Tx) error {
 			batch := &pgx.Batch{}
 			batch.Queue(settings)
@@ -149,17 +144,26 @@ func (s *Store) Finish(ctx context.Context, t Table, ends []*RunEnd, w Claimant)
 			if err != nil {
 				return err
 			}
-			ours, err := leases(rows, len(ends))
-			if err := errors.Join(err, answers.Close()); err != nil {
-				return err
-			}
-			var keep []*RunEnd
-			if keep, lost = leased(sorted, ours); all && len(lost) > 0 {
-				return errMoved // what was deleted instead comes back with the transaction's end
+			err = see(rows)
+			rows.Close()
+			if err := errors.Join(rows.Err(), err, answers.Close()); err != nil {
+				return err // what was deleted comes back with the transaction's end
 			}
 			_, err = tx.CopyFrom(ctx, pgx.Identifier{t.Name}, append(append([]string(nil), runColumns...), t.Columns...), &copied{ends: keep, columns: len(t.Columns)})
 			return err
 		})
+	}
+	// Nearly always every row lies where it was claimed. Another run of ours may lie
+	// there by now: which ones were deleted is compared here. Looking each up in SQL
+	// by place and key asked the kernel for the length of the table each time.
+	err = errMoved
+	if placed := inPlaces(ends); placed != nil {
+		places := make(tids, len(placed))
+		for i, e := range placed {
+			places[i] = e.Place
+		}
+		err = finish(byIndexSoon, `DELETE FROM schedule WHERE ctid = ANY ($1::tid[]) AND state = 'claimed' AND claimed_by = $2`,
+			func(rows pgx.Rows) error { return allDeleted(rows, placed) }, places, w.Name)
 	}
 	byKey := func(settings, lock string) error {
 		ids, dues, attempts := make(bigints, len(ends)), make(instants, len(ends)), make(ints, len(ends))
@@ -172,14 +176,8 @@ func (s *Store) Finish(ctx context.Context, t Table, ends []*RunEnd, w Claimant)
 					WHERE s.monhost = $5 AND s.tool = $6 AND s.due_at = k.due AND s.toolspec_id = k.id AND s.attempt = k.attempt AND s.state = 'claimed' AND s.claimed_by = $4
 					`+lock+`) q))
 				AND state = 'claimed' AND claimed_by = $4`,
-			false, ids, dues, attempts, w.Name, w.Monhost, w.Tool)
-	}
-	// Nearly always every row lies where it was claimed. Another run of ours may lie
-	// there by now: which ones were deleted is compared here. Looking each up in SQL
-	// by place and key asked the kernel for the length of the table each time.
-	err = errMoved
-	if placed {
-		err = finish(byIndexSoon, `DELETE FROM schedule WHERE ctid = ANY ($1::tid[]) AND state = 'claimed' AND claimed_by = $2`, true, places, w.Name)
+			func(rows pgx.Rows) (err error) { keep, lost, err = deleted(rows, sorted); return err },
+			ids, dues, attempts, w.Name, w.Monhost, w.Tool)
 	}
 	// Locking each row before it is deleted writes twice as much into the log.
 	// Only a row that a person holds locked makes it worth while.
@@ -204,33 +202,65 @@ type lease struct {
 	attempt   int
 }
 
-// leases reads (toolspec_id, due_at, attempt) of most rows at most.
-func leases(rows pgx.Rows, most int) (map[lease]bool, error) {
-	defer rows.Close()
-	ours := make(map[lease]bool, most)
+func (e *RunEnd) lease() lease { return lease{e.ToolspecID, e.DueAt.UnixMicro(), e.Attempt} }
+
+// eachLease reads (toolspec_id, due_at, attempt) of each row until see says false.
+func eachLease(rows pgx.Rows, see func(lease) bool) error {
+	var l lease
+	var due time.Time
 	for rows.Next() {
-		var l lease
-		var due time.Time
 		if err := rows.Scan(&l.spec, &due, &l.attempt); err != nil {
-			return nil, err
+			return err
 		}
-		l.due = due.UnixMicro()
-		ours[l] = true
+		if l.due = due.UnixMicro(); !see(l) {
+			break
+		}
 	}
-	return ours, rows.Err()
+	return rows.Err()
 }
 
-// leased tells the ends whose runs were ours from the others.
-func leased(ends []*RunEnd, ours map[lease]bool) (keep, lost []*RunEnd) {
-	keep = make([]*RunEnd, 0, len(ends))
+// inPlaces sorts ends by where their rows were claimed; nil if one has no place.
+func inPlaces(ends []*RunEnd) []*RunEnd {
+	if slices.ContainsFunc(ends, func(e *RunEnd) bool { return !e.Place.Valid }) {
+		return nil
+	}
+	return slices.SortedFunc(slices.Values(ends), func(a, b *RunEnd) int {
+		return cmp.Or(cmp.Compare(a.Place.BlockNumber, b.Place.BlockNumber), cmp.Compare(a.Place.OffsetNumber, b.Place.OffsetNumber))
+	})
+}
+
+// allDeleted gives errMoved unless the rows are those of placed, one by one: rows
+// are deleted in the order of their places. It is cheaper than deleted.
+func allDeleted(rows pgx.Rows, placed []*RunEnd) error {
+	left := placed
+	err := eachLease(rows, func(l lease) bool {
+		if len(left) == 0 || left[0].lease() != l {
+			left = placed
+			return false
+		}
+		left = left[1:]
+		return true
+	})
+	if err == nil && len(left) > 0 {
+		err = errMoved
+	}
+	return err
+}
+
+// deleted tells the ends whose rows were deleted from those whose lease was lost.
+func deleted(rows pgx.Rows, ends []*RunEnd) (keep, lost []*RunEnd, err error) {
+	ours := make(map[lease]bool, len(ends))
+	if err := eachLease(rows, func(l lease) bool { ours[l] = true; return true }); err != nil {
+		return ends, nil, err
+	}
 	for _, e := range ends {
-		if ours[lease{e.ToolspecID, e.DueAt.UnixMicro(), e.Attempt}] {
+		if ours[e.lease()] {
 			keep = append(keep, e)
 		} else {
 			lost = append(lost, e)
 		}
 	}
-	return keep, lost
+	return keep, lost, nil
 }
 
 // SpoolRow is an end as the spool keeps it: table, and the row as an object by
