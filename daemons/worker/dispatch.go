@@ -11,10 +11,6 @@ import (
 	"sonde/internal/store"
 )
 
-// remember is how long an ended run is known, so that it is not made again
-// when the database offers it after an absence.
-const remember = 2 * time.Minute
-
 // nearer is how much later a run may start because the database's clock is
 // known better than when the run was claimed. More would be a step, which moves nothing.
 const nearer = 200 * time.Millisecond
@@ -27,19 +23,14 @@ type dispatcher struct {
 	keep   *keeper
 	link   *link
 
-	mu     sync.Mutex
-	hand   map[name]*run     // waiting, ready or running
-	recent map[name]struct{} // ended lately
-	oldest []memory          // the same in order of time
-
+	hand    *inHand
 	waiting byStart
 	ready   []*run           // their instant has come, room is what they wait for
 	behind  map[int64][]*run // their instant has come, the last run of their spec has not ended
 	expiry  time.Time        // not before this the next of ready and behind is too late
-	running map[int64]*run   // by spec: a spec never overlaps itself
+	running int
 	ended   endings
 	most    int
-	born    time.Time
 
 	clock     store.Clock
 	claimTo   time.Time // every run due up to here was offered to us
@@ -51,22 +42,6 @@ type dispatcher struct {
 	self      *selfPlan
 	lag       time.Duration
 	reported  time.Time
-}
-
-// name is the key of a run without a pointer: hundreds of thousands are
-// remembered, and the garbage collector need not look at them.
-type name struct{ spec, due int64 }
-
-func nameOf(k measure.RunKey) name { return name{k.ToolspecID, k.DueAt.UnixMicro()} }
-
-func (n name) key() measure.RunKey {
-	return measure.RunKey{ToolspecID: n.spec, DueAt: time.UnixMicro(n.due).UTC()}
-}
-
-// memory is a run that has ended, and when it may be forgotten.
-type memory struct {
-	name
-	until time.Duration // since the dispatcher was born
 }
 
 // endings are runs that have ended and whose place is not free yet.
@@ -97,29 +72,12 @@ func (e *endings) take(spare []*run) []*run {
 }
 
 func newDispatcher(w *Worker, e *engine, k *keeper, l *link) *dispatcher {
-	d := &dispatcher{w: w, engine: e, keep: k, link: l,
-		hand: map[name]*run{}, recent: map[name]struct{}{}, running: map[int64]*run{}, behind: map[int64][]*run{},
-		ended: endings{some: make(chan struct{}, 1)}, born: time.Now(), most: atOnce, self: newSelfPlan(w)}
+	d := &dispatcher{w: w, engine: e, keep: k, link: l, hand: newInHand(), behind: map[int64][]*run{},
+		ended: endings{some: make(chan struct{}, 1)}, most: atOnce, self: newSelfPlan(w)}
 	if w.Tool.AtOnce > 0 {
 		d.most = w.Tool.AtOnce
 	}
-	l.holding = func() int {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		return len(d.hand)
-	}
-	l.known = func() []measure.RunKey {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		keys := make([]measure.RunKey, 0, len(d.hand)+len(d.recent))
-		for k := range d.hand {
-			keys = append(keys, k.key())
-		}
-		for k := range d.recent {
-			keys = append(keys, k.key())
-		}
-		return keys
-	}
+	l.hand = d.hand
 	return d
 }
 
@@ -132,7 +90,7 @@ func (d *dispatcher) run(stopping, cancelled context.Context) {
 	defer timer.Stop()
 	done := stopping.Done()
 	var spare []*run
-	for done != nil || len(d.running) > 0 {
+	for done != nil || d.running > 0 {
 		select {
 		case c := <-d.link.claims:
 			d.claimed(c)
@@ -173,20 +131,9 @@ func (d *dispatcher) claimed(c store.Claims) {
 	if !d.nobodyPlans() {
 		d.self.database(false, d.claimTo, d.clock.Now())
 	}
-	var void []measure.RunKey
 	for _, claim := range c.Runs {
-		if spec, known := d.self.spec(claim.ToolspecID); known && !spec.Enabled {
-			void = append(void, claim.RunKey) // disabled a moment ago, and the scheduler has not seen it yet
-			continue
-		}
-		d.mu.Lock()
-		have, made := d.hand[nameOf(claim.RunKey)], false
-		if have == nil {
-			_, made = d.recent[nameOf(claim.RunKey)]
-		}
-		d.mu.Unlock()
-		switch {
-		case made || have != nil && !have.own || have != nil && d.running[claim.ToolspecID] == have:
+		switch have, made := d.hand.find(claim.RunKey); {
+		case made || have != nil && (!have.own || have.spec.running == have):
 			// We made it by our own plan: its result ends the run by way of Load.
 		case have != nil:
 			have.Claim, have.own = claim, false // not started yet: the lease is better
@@ -194,7 +141,6 @@ func (d *dispatcher) claimed(c store.Claims) {
 			d.add(&run{Claim: claim})
 		}
 	}
-	d.drop(void)
 }
 
 const (
@@ -248,9 +194,7 @@ func better(old, read store.Clock) store.Clock {
 // add puts a run in the queue for its instant.
 func (d *dispatcher) add(r *run) {
 	r.start, r.stop = d.clock.Local(r.DueAt), d.clock.Local(r.StartBy)
-	d.mu.Lock()
-	d.hand[nameOf(r.RunKey)] = r
-	d.mu.Unlock()
+	d.hand.add(r)
 	heap.Push(&d.waiting, r)
 }
 
@@ -267,11 +211,7 @@ func (d *dispatcher) selfPlan() {
 		d.self.database(true, d.claimTo, d.clock.Now())
 	}
 	for _, r := range d.self.due(d.clock) {
-		d.mu.Lock()
-		_, have := d.hand[nameOf(r.RunKey)]
-		_, made := d.recent[nameOf(r.RunKey)]
-		d.mu.Unlock()
-		if have || made || len(d.hand) >= holdMost {
+		if have, made := d.hand.find(r.RunKey); have != nil || made || d.hand.holding() >= holdMost {
 			continue
 		}
 		if d.clock.DB.IsZero() {
@@ -295,13 +235,13 @@ func (d *dispatcher) start(ctx context.Context, now time.Time) time.Duration {
 		d.ready = append(d.ready, r)
 		d.watch(r)
 	}
-	for len(d.ready) > 0 && len(d.running) < d.most {
+	for len(d.ready) > 0 && d.running < d.most {
 		r := d.ready[0]
 		d.ready[0], d.ready = nil, d.ready[1:]
-		switch _, busy := d.running[r.ToolspecID]; {
+		switch {
 		case !r.stop.After(now):
 			d.tooLate(r)
-		case busy:
+		case r.spec.running != nil:
 			d.behind[r.ToolspecID] = append(d.behind[r.ToolspecID], r)
 		default:
 			d.begin(ctx, r)
@@ -373,16 +313,17 @@ func (d *dispatcher) expire(now time.Time) {
 // it is why, its end is stored after that one's: the analyst judges a spec's runs
 // in order of due_at, and what comes behind a later one is late.
 func (d *dispatcher) tooLate(r *run) {
-	if before, busy := d.running[r.ToolspecID]; busy {
+	if before := r.spec.running; before != nil {
 		before.overtaken = append(before.overtaken, r)
 		return
 	}
-	d.miss(r, fmt.Sprintf(measure.Overload+": %d runs of %s were under way on %s until it was too late to start", len(d.running), d.w.Tool.Name, d.w.Monhost))
+	d.miss(r, fmt.Sprintf(measure.Overload+": %d runs of %s were under way on %s until it was too late to start", d.running, d.w.Tool.Name, d.w.Monhost))
 }
 
 // begin makes a run in a goroutine of its own.
 func (d *dispatcher) begin(ctx context.Context, r *run) {
-	d.running[r.ToolspecID] = r
+	r.spec.running = r
+	d.running++
 	started := d.clock.Now().Truncate(time.Microsecond)
 	go func() {
 		r.end = d.w.measure(ctx, d.engine, r, started)
@@ -394,7 +335,8 @@ func (d *dispatcher) begin(ctx context.Context, r *run) {
 // end frees the places of runs.
 func (d *dispatcher) end(runs []*run) {
 	for _, r := range runs {
-		delete(d.running, r.ToolspecID)
+		r.spec.running = nil
+		d.running--
 		for _, late := range r.overtaken {
 			d.miss(late, measure.StillRunning+": the run due at "+r.DueAt.UTC().Format("15:04:05.000 UTC")+" had not ended")
 		}
@@ -404,7 +346,7 @@ func (d *dispatcher) end(runs []*run) {
 			delete(d.behind, r.ToolspecID)
 		}
 	}
-	d.forget(runs...)
+	d.hand.forget(runs...)
 	d.w.count(func(t *Totals) { t.Made += len(runs) })
 }
 
@@ -412,26 +354,8 @@ func (d *dispatcher) end(runs []*run) {
 func (d *dispatcher) miss(r *run, why string) {
 	r.end = store.RunEnd{RunKey: r.RunKey, Attempt: r.Attempt, Place: r.Place, Outcome: measure.Missed, Reason: why}
 	d.keep.put(r)
-	d.forget(r)
+	d.hand.forget(r)
 	d.w.count(func(t *Totals) { t.Missed++ })
-}
-
-// forget takes ended runs out of our hand; that they were made is remembered for
-// as long as the database may offer them again.
-func (d *dispatcher) forget(runs ...*run) {
-	now := time.Now()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, r := range runs {
-		until := now
-		if r.stop.After(until) {
-			until = r.stop
-		}
-		n := nameOf(r.RunKey)
-		delete(d.hand, n)
-		d.recent[n] = struct{}{}
-		d.oldest = append(d.oldest, memory{n, until.Add(remember).Sub(d.born)})
-	}
 }
 
 // dropDisabled deletes unstarted runs of specs that are no longer enabled.
@@ -443,9 +367,7 @@ func (d *dispatcher) dropDisabled(p *ownPlan) {
 			if spec, known := p.Specs[r.ToolspecID]; known && !spec.Enabled {
 				gone = append(gone, r.RunKey)
 				// Not remembered as made: the spec may be enabled again before that instant.
-				d.mu.Lock()
-				delete(d.hand, nameOf(r.RunKey))
-				d.mu.Unlock()
+				d.hand.drop(r)
 				continue
 			}
 			kept = append(kept, r)
@@ -491,8 +413,8 @@ func (d *dispatcher) handBack() {
 		if !r.own {
 			keys = append(keys, r.RunKey)
 		}
-		d.forget(r)
 	}
+	d.hand.forget(unstarted...)
 	d.waiting, d.ready = nil, nil
 	clear(d.behind)
 	if len(keys) == 0 {
@@ -505,22 +427,15 @@ func (d *dispatcher) handBack() {
 	}
 }
 
-// report proves progress, and forgets what was long ago.
+// report proves progress.
 func (d *dispatcher) report(stopping bool) {
 	now := time.Now()
 	if now.Sub(d.reported) < 500*time.Millisecond {
 		return
 	}
 	d.reported = now
-	d.mu.Lock()
-	for len(d.oldest) > 0 && d.oldest[0].until < now.Sub(d.born) {
-		delete(d.recent, d.oldest[0].name)
-		d.oldest = d.oldest[1:]
-	}
-	held := len(d.hand)
-	d.mu.Unlock()
 	d.w.count(func(t *Totals) { t.Lag = d.lag })
-	doing := fmt.Sprintf("%d running, %d waiting", len(d.running), held-len(d.running))
+	doing := fmt.Sprintf("%d running, %d waiting", d.running, d.hand.holding()-d.running)
 	switch {
 	case d.alone:
 		doing += "; nobody plans, runs go on by our own plan"
@@ -528,7 +443,7 @@ func (d *dispatcher) report(stopping bool) {
 		doing += "; the database is away, runs go on by our own plan"
 	}
 	if stopping {
-		doing = fmt.Sprintf("stopping, %d runs still under way", len(d.running))
+		doing = fmt.Sprintf("stopping, %d runs still under way", d.running)
 	}
 	if d.link.alive() || stopping {
 		d.w.Report(doing, promise)

@@ -26,8 +26,7 @@ type link struct {
 	beat   atomic.Int64 // when it last went round, by our monotonic clock
 	born   time.Time
 
-	holding func() int              // runs in the dispatcher's hand
-	known   func() []measure.RunKey // claimed runs in its hand
+	hand    *inHand // the dispatcher's
 	mark    uint64
 	copy    *ownPlan
 	away    bool
@@ -110,11 +109,11 @@ func (l *link) round(stopping context.Context) (full bool, err error) {
 		l.look = now.Add(pollEvery)
 		// A claim whose answer was lost is ours in the database and unknown here.
 		// The last one may not have arrived at the dispatcher's hand yet.
-		if err := l.w.Store.HandBackOthers(ctx, append(l.known(), l.last...), l.w.claimant()); err != nil {
+		if err := l.w.Store.HandBackOthers(ctx, append(l.hand.known(), l.last...), l.w.claimant()); err != nil {
 			return false, err
 		}
 	}
-	if l.holding() >= holdMost {
+	if l.hand.holding() >= holdMost {
 		return false, nil
 	}
 	c, err := l.w.Store.Claim(ctx, l.w.claimant(), changes.StartTolerance, ahead, claimMost, l.since())

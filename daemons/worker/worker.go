@@ -78,6 +78,7 @@ func (w *Worker) count(f func(*Totals)) {
 // run is one run in the worker's hand.
 type run struct {
 	*store.Claim
+	spec  *specRuns // while the run is in hand
 	start time.Time // our clock (monotonic) at its instant
 	stop  time.Time // our clock at StartBy
 	own   bool      // planned by ourselves: there is no lease, and there may be a row already

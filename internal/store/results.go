@@ -84,7 +84,9 @@ func (c *copied) Values() ([]any, error) {
 	c.started, c.took = pgtype.Timestamptz{Time: e.StartedAt, Valid: ran}, pgtype.Float8{Float64: float64(e.Took) / 1e6, Valid: ran}
 	c.outcome, c.reason, c.log = text(string(e.Outcome)), text(clean(e.Reason)), text(clean(e.Log))
 	c.late = pgtype.Bool{Valid: true}
-	c.row[8] = optional(e.Address, !e.Address.IsValid())
+	if c.row[8] = nil; e.Address.IsValid() {
+		c.row[8] = e.Address
+	}
 	c.row = e.own(c.row[:len(runColumns)], c.columns)
 	return c.row, nil
 }
@@ -125,7 +127,8 @@ func optional(v any, absent bool) any {
 // any other error nothing of the batch is. Either way Load is what comes next.
 func (s *Store) Finish(ctx context.Context, t Table, ends []*RunEnd, w Claimant) (lost []*RunEnd, err error) {
 	// All who number routes lock the rows of routeno in one order.
-	sorted := slices.SortedFunc(slices.Values(ends), func(a, b *RunEnd) int {
+	sorted := slices.Clone(ends)
+	slices.SortFunc(sorted, func(a, b *RunEnd) int {
 		return cmp.Or(cmp.Compare(a.ToolspecID, b.ToolspecID), a.DueAt.Compare(b.DueAt))
 	})
 	keep := sorted
@@ -208,8 +211,9 @@ func (e *RunEnd) lease() lease { return lease{e.ToolspecID, e.DueAt.UnixMicro(),
 func eachLease(rows pgx.Rows, see func(lease) bool) error {
 	var l lease
 	var due time.Time
+	into := []any{&l.spec, &due, &l.attempt}
 	for rows.Next() {
-		if err := rows.Scan(&l.spec, &due, &l.attempt); err != nil {
+		if err := rows.Scan(into...); err != nil {
 			return err
 		}
 		if l.due = due.UnixMicro(); !see(l) {
@@ -224,9 +228,11 @@ func inPlaces(ends []*RunEnd) []*RunEnd {
 	if slices.ContainsFunc(ends, func(e *RunEnd) bool { return !e.Place.Valid }) {
 		return nil
 	}
-	return slices.SortedFunc(slices.Values(ends), func(a, b *RunEnd) int {
+	placed := slices.Clone(ends)
+	slices.SortFunc(placed, func(a, b *RunEnd) int {
 		return cmp.Or(cmp.Compare(a.Place.BlockNumber, b.Place.BlockNumber), cmp.Compare(a.Place.OffsetNumber, b.Place.OffsetNumber))
 	})
+	return placed
 }
 
 // allDeleted gives errMoved unless the rows are those of placed, one by one: rows

@@ -124,13 +124,15 @@ func (s *Store) claim(ctx context.Context, settings, lock string, args []any) (c
 		return c, err
 	}
 	defer rows.Close()
+	var r Claim
+	into := []any{&r.ToolspecID, &r.DueAt, &r.Attempt, &r.StartBy, &r.LeaseTo, &r.Place}
 	for rows.Next() {
-		r := &Claim{}
-		if err := rows.Scan(&r.ToolspecID, &r.DueAt, &r.Attempt, &r.StartBy, &r.LeaseTo, &r.Place); err != nil {
+		if err := rows.Scan(into...); err != nil {
 			return c, err
 		}
 		r.DueAt, r.StartBy, r.LeaseTo = r.DueAt.UTC(), r.StartBy.UTC(), r.LeaseTo.UTC()
-		c.Runs = append(c.Runs, r)
+		claim := r
+		c.Runs = append(c.Runs, &claim)
 	}
 	rows.Close()
 	// The batch is one transaction, which ends with it.
