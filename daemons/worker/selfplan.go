@@ -29,15 +29,6 @@ func (s *selfPlan) take(p *ownPlan) {
 	}
 }
 
-// spec gives a spec as we know it.
-func (s *selfPlan) spec(id int64) (store.Spec, bool) {
-	if s.copy == nil {
-		return store.Spec{}, false
-	}
-	spec, known := s.copy.Specs[id]
-	return spec, known
-}
-
 // database hears that the database is away or there; everything due up to
 // claimed was given to us. Zero means that we never spoke to it. now is the
 // database's time.
