@@ -28,20 +28,21 @@ func Method() analysis.Method {
 	}
 }
 
+// detector has what each sample touches first: among many series each piece of
+// memory is fetched anew.
 type detector struct {
 	reader    regular.Reader
 	core      core
 	grid      regular.Grid
-	kind      string
-	what      string
-	unit      string
+	apart     int // samples in a row that came after a pause: the step is not theirs
 	threshold float64
 	score     float64
 	odd       bool // the last value for itself is off
 	episode   episode
 
-	apart int           // samples in a row that came after a pause: the step is not theirs
-	after time.Duration // the last came so long after the one before
+	after time.Duration // the last sample after a pause came so long after the one before
+	what  string
+	unit  string
 }
 
 // apartLeast pauses in a row are no pauses.
@@ -72,7 +73,7 @@ func newDetector(o measure.Options, saved []byte) (analysis.Detector, error) {
 	d := &detector{
 		reader: regular.Reader{Step: step, Counter: o.Text("kind") == "counter"},
 		core:   newCore(o.Text("kind"), o.Bool("silence"), step, zone), grid: regular.NewGrid(step),
-		kind: o.Text("kind"), what: o.Text("what"), unit: o.Text("unit"), threshold: o.Float("threshold"),
+		what: o.Text("what"), unit: o.Text("unit"), threshold: o.Float("threshold"),
 	}
 	return d, d.load(saved)
 }
@@ -138,10 +139,11 @@ func (d *detector) follow(p regular.Point, f finding) []measure.Verdict {
 			}
 		}
 	}
-	if f.Deviation < offAt {
-		e.Off = time.Time{}
-	} else if e.Off.IsZero() {
+	switch off := !(f.Deviation < offAt); {
+	case off && e.Off.IsZero():
 		e.Off = p.At
+	case !off && !e.Off.IsZero():
+		e.Off = time.Time{}
 	}
 	if d.score >= d.threshold {
 		if e.Rule == "" {
@@ -228,7 +230,7 @@ func (d *detector) overWords(f finding) string {
 
 // evidence is what led to a verdict. Numbers that are none are left out.
 func (d *detector) evidence(f finding) map[string]any {
-	out := map[string]any{"kind": d.kind, "score": d.score, "threshold": d.threshold}
+	out := map[string]any{"kind": d.core.kind, "score": d.score, "threshold": d.threshold}
 	if f.Rule != "" {
 		out["rule"] = f.Rule
 	}

@@ -9,14 +9,14 @@ import (
 
 // core judges the points of one series.
 type core struct {
-	kind    string
 	set     *setting // of the kind, and the same for all its series
-	silence bool     // answers that do not come are judged here
+	kind    string
 	step    time.Duration
-	cal     regular.Calendar
-	width   int // values of the window
+	*levels      // nil for a loss of probes, which is counted and not foretold
+	silence bool // answers that do not come are judged here
+	width   int  // values of the window
 	learnt
-	*levels // nil for a loss of probes, which is counted and not foretold
+	cal regular.Calendar
 }
 
 // learnt is what the points so far left behind, of every kind of series.
@@ -34,20 +34,20 @@ type learnt struct {
 	SaidSilence float64 // the same of silence: a slow host that dies is silent all the same
 }
 
-// levels are what values left behind: kilobytes.
+// levels are what values left behind: kilobytes, of which a sample touches a part.
+// What every sample touches lies together, from the end of F to the beginning of S.
 type levels struct {
-	Begun          bool // a value was seen
 	F              forecasters
+	BlockFor       float64 // how long the half day has gone on, seconds of measuring
+	WindowAt       int64
+	Window         [windowMost]float32 // residuals of late, a ring
+	window         window
+	day            season
+	Begun          bool // a value was seen
 	S              scales
 	Points, Levels extremes
 	Hours          hours // of the points
 	Drift          drifts
-	BlockFor       float64             // how long the half day has gone on, seconds of measuring
-	Window         [windowMost]float32 // residuals of late, a ring
-	WindowAt       int64
-
-	window window
-	day    season
 }
 
 const (

@@ -26,11 +26,11 @@ const (
 // each at three speeds (exponential smoothing, bounded influence: Gelper, Fried
 // and Croux, Robust forecasting with exponential and Holt-Winters smoothing, 2010).
 type forecasters struct {
+	Week  [weekSlots]float32
+	WeekN [weekSlots]uint8
 	Level [seasons][speeds]float64
 	Error [seasons][speeds]float64 // mean absolute error one step ahead, bounded
 	Base  float64                  // the level of about a day, from which seasons are measured
-	Week  [weekSlots]float32
-	WeekN [weekSlots]uint8
 }
 
 // season is a usual day, in as many slots as there are samples.

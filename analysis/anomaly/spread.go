@@ -6,13 +6,16 @@ import "math"
 type scales struct {
 	Low, High float64 // the range, quick out and slow back
 	Last      float64
-	Change    float64     // mean logarithm of the changes that were not nought
-	Changes   float64     // how many there were
-	Hour      [24]float32 // mean absolute residual of each hour of the day
-	HourN     [24]uint16  // how many there were, up to 60000
-	Level     float64     // mean absolute level of the residuals of late, bounded
-	LevelHour [24]float32 // the same of each hour of the day
-	LevelN    [24]uint16
+	Change    float64 // mean logarithm of the changes that were not nought
+	Changes   float64 // how many there were
+	Level     float64 // mean absolute level of the residuals of late, bounded
+	Hours     [24]hourScale
+}
+
+// hourScale is the spread in an hour of the day.
+type hourScale struct {
+	Point, Level   float32 // mean absolute residual, and mean absolute level of the residuals
+	PointN, LevelN uint16  // how many there were
 }
 
 const (
@@ -50,9 +53,9 @@ func (s *scales) floor(level float64) float64 {
 func (s *scales) point(hour int, err, floor float64) float64 {
 	all := err * perSpread
 	spread := all
-	if s.HourN[hour] > 0 {
-		spread = max(all*hourShare, float64(s.Hour[hour])*perSpread)
-		if s.HourN[hour] < hourKnown {
+	if h := s.Hours[hour]; h.PointN > 0 {
+		spread = max(all*hourShare, float64(h.Point)*perSpread)
+		if h.PointN < hourKnown {
 			spread = max(spread, all)
 		}
 	}
@@ -63,8 +66,8 @@ func (s *scales) point(hour int, err, floor float64) float64 {
 // the level of the series.
 func (s *scales) lasting(set *setting, hour int, base, floor, step float64) float64 {
 	spread := s.Level
-	if set.hourly > 0 && float64(s.LevelN[hour]) > levelKnown/step {
-		spread = max(set.hourly*spread, float64(s.LevelHour[hour]))
+	if h := s.Hours[hour]; set.hourly > 0 && float64(h.LevelN) > levelKnown/step {
+		spread = max(set.hourly*spread, float64(h.Level))
 	}
 	return max(spread*perSpread*set.spreadTimes, floor, set.floorShare*math.Abs(base)+set.floorLeast, tiny)
 }
@@ -81,11 +84,12 @@ const tiny = 1e-9
 // n is how many values there were.
 func (s *scales) learn(set *setting, v, residual, spread float64, hour int, level float64, full bool, floor, step, n float64) {
 	a := min(math.Abs(residual), clipAt*perSpread*spread)
-	mean(&s.Hour[hour], &s.HourN[hour], a, max(20, 5*3600/step))
+	h := &s.Hours[hour]
+	mean(&h.Point, &h.PointN, a, max(20, 5*3600/step))
 	if full {
 		a := math.Abs(level)
-		here := max(s.Level/2, float64(s.LevelHour[hour]))
-		mean(&s.LevelHour[hour], &s.LevelN[hour], min(a, set.spreadClip*max(here, floor)), set.hourDays*3600/step)
+		here := max(s.Level/2, float64(h.Level))
+		mean(&h.Level, &h.LevelN, min(a, set.spreadClip*max(here, floor)), set.hourDays*3600/step)
 		s.Level += (min(a, set.spreadClip*max(s.Level, floor)) - s.Level) / min(n, levelMemory)
 	}
 	back := min(1, step/(2*86400))

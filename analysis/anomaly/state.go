@@ -70,10 +70,7 @@ func (l *levels) pack(p *analysis.Packing) {
 	}
 	p.Singles(l.F.Week[:])
 	p.Bytes(l.F.WeekN[:])
-	p.Singles(l.S.Hour[:])
-	p.Shorts(l.S.HourN[:])
-	p.Singles(l.S.LevelHour[:])
-	p.Shorts(l.S.LevelN[:])
+	packHours(p, &l.S.Hours)
 	p.Singles(l.Hours.Most[:])
 	p.Singles(l.Hours.Now[:])
 	p.Singles(l.Window[:])
@@ -84,6 +81,22 @@ func (l *levels) pack(p *analysis.Packing) {
 		p.Numbers(&x.Usual, &x.Spread, &x.Second)
 	}
 	p.Singles(l.day.mean)
+}
+
+// packHours packs the spreads of the hours, each kind in a row.
+func packHours(p *analysis.Packing, hours *[24]hourScale) {
+	var points, levels [len(hours)]float32
+	var pointsN, levelsN [len(hours)]uint16
+	for i, h := range hours {
+		points[i], levels[i], pointsN[i], levelsN[i] = h.Point, h.Level, h.PointN, h.LevelN
+	}
+	p.Singles(points[:])
+	p.Shorts(pointsN[:])
+	p.Singles(levels[:])
+	p.Shorts(levelsN[:])
+	for i := range hours {
+		hours[i] = hourScale{points[i], levels[i], pointsN[i], levelsN[i]}
+	}
 }
 
 // packRuns packs how often each byte comes in a row, and the byte: of the visits of

@@ -22,13 +22,12 @@ type Point struct {
 type Reader struct {
 	Step    time.Duration
 	Counter bool
-
-	Last  int64   // of the newest point, µs since 1970
-	Raw   float64 // reading of the counter
-	RawAt int64   // when it was read
-	Rate  float64 // the usual rate of the counter, units a second
-	Begun bool
-	Read  bool // a counter has been read
+	Begun   bool
+	Read    bool    // a counter has been read
+	Last    int64   // of the newest point, µs since 1970
+	Raw     float64 // reading of the counter
+	RawAt   int64   // when it was read
+	Rate    float64 // the usual rate of the counter, units a second
 }
 
 // A pause is longer than an hour and than six steps; a clock that goes back by

@@ -18,28 +18,34 @@ const (
 )
 
 // streak counts runs of one kind in a row. The three methods that count so
-// differ in effect and words only.
+// differ in kind. What a run touches that ends what has not begun, as nearly all
+// do, stands first and together.
 type streak struct {
-	runs, clear int
-	effect      func(measure.Sample) effect
-	bad         func(state streakState) string // the sentence
-	good        string
+	kind  *streakKind
+	full  float64 // from what loss on a run is silent
+	state streakState
 
 	// silence is how long nothing may come before a tick counts as N runs
 	// missed; 0 means that ticks say nothing.
-	silence time.Duration
+	silence     time.Duration
+	runs, clear int
+}
 
-	state streakState
+// streakKind is what a method counts, and its words.
+type streakKind struct {
+	effect func(d *streak, s *measure.Sample) effect
+	bad    func(state streakState) string // the sentence
+	good   string
 }
 
 type streakState struct {
 	Count  int       // in a row, while good and while bad
-	Since  time.Time // the first of them
+	Bad    bool      // there were enough of them
+	Heard  time.Time // when anything came last
+	Since  time.Time // the first of those that count
 	Reason string    // of the last of them
-	Bad    bool
 	Ended  int       // ending runs in a row since it was bad
 	Well   time.Time // the first of those
-	Heard  time.Time // when anything came last
 }
 
 func (d *streak) load(saved []byte) error {
@@ -77,26 +83,31 @@ func (d *streak) Feed(s measure.Sample) []measure.Verdict {
 	st := &d.state
 	at := s.DueAt.UTC()
 	st.Heard = at
-	switch d.effect(s) {
+	switch d.kind.effect(d, &s) {
 	case counts:
-		if st.Count == 0 && !st.Bad {
-			st.Since = at
-		}
 		n := 1
 		if s.Gap {
-			n = max(s.Runs, 0)
+			n = s.Runs
+		}
+		if n <= 0 {
+			return nil
+		}
+		if st.Count == 0 && !st.Bad {
+			st.Since = at
 		}
 		st.Count += n
 		st.Reason = s.Reason
 		st.Ended = 0
-		if n == 0 || st.Count < d.runs && !st.Bad {
+		if st.Count < d.runs && !st.Bad {
 			return nil
 		}
 		st.Bad = true
 		return d.verdict(at)
 	case ends:
 		if !st.Bad {
-			st.Count, st.Reason, st.Since = 0, "", time.Time{}
+			if st.Count > 0 {
+				st.Count, st.Reason, st.Since = 0, "", time.Time{}
+			}
 			return nil
 		}
 		if st.Ended == 0 {
@@ -106,7 +117,7 @@ func (d *streak) Feed(s measure.Sample) []measure.Verdict {
 			return nil
 		}
 		v := measure.Verdict{
-			Kind: measure.Good, At: at, Since: st.Well, Text: d.good,
+			Kind: measure.Good, At: at, Since: st.Well, Text: d.kind.good,
 			Evidence: map[string]any{"runs": st.Ended, "bad_runs": st.Count, "bad_since": st.Since},
 		}
 		*st = streakState{Heard: at}
@@ -144,7 +155,7 @@ func (d *streak) verdict(at time.Time) []measure.Verdict {
 	}
 	return []measure.Verdict{{
 		Kind: measure.Bad, At: at, Since: d.state.Since,
-		Text: d.bad(d.state), Evidence: evidence,
+		Text: d.kind.bad(d.state), Evidence: evidence,
 	}}
 }
 
