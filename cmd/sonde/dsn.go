@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"sonde/config"
 	"sonde/internal/embeddedpg"
@@ -16,7 +18,7 @@ func databaseOf(c config.Config) (string, error) {
 	}
 	dsn, err := embeddedpg.DSN(c.DatabaseDir())
 	if err != nil {
-		return "", fmt.Errorf("%w: start it with `sonde up --data %s`, or name a database with --database", err, c.State)
+		return "", noDatabase(err, c.State)
 	}
 	return dsn, nil
 }
@@ -32,4 +34,12 @@ func runDSN(_ context.Context, args []string) error {
 	}
 	fmt.Println(dsn)
 	return nil
+}
+
+// noDatabase says what to do about an embedded database that is not found.
+func noDatabase(err error, state string) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: it belongs to another user: ask as root or as the one that runs sonde, or name the database with --database", err)
+	}
+	return fmt.Errorf("%w: start it with `sonde up --data %s`, or name a database with --database", err, state)
 }

@@ -49,6 +49,13 @@ func instanceOf(state string) (string, error) {
 		if id := strings.TrimSpace(string(raw)); err == nil && id != "" {
 			return id, nil
 		}
+		// Empty since a power cut or a full disk: it names nobody. The supervisor
+		// is the first to read it, and alone.
+		if err == nil {
+			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return "", fmt.Errorf("identity of this state folder: %w", err)
+			}
+		}
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return "", fmt.Errorf("identity of this state folder: %w", err)
 		}

@@ -3,7 +3,9 @@ package embeddedpg
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -29,7 +31,10 @@ func DSN(dir string) (string, error) {
 	}
 	data := filepath.Join(dir, "data")
 	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err != nil {
-		return "", fmt.Errorf("no database in %s yet: %w", dir, err)
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("no database in %s yet: %w", dir, err)
+		}
+		return "", fmt.Errorf("look for the database in %s: %w", dir, err)
 	}
 	if pid, err := readPidfile(data); err == nil && pid.socketDir != "" {
 		return dsnAt(pid.socketDir, Database), nil

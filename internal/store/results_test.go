@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"sonde/internal/measure"
 	"sonde/internal/store"
 	"sonde/probes"
@@ -280,6 +282,12 @@ func TestAwayIsToldFromRefused(t *testing.T) {
 	_, err = w.pool.Exec(t.Context(), "SELECT 1/0")
 	if store.IsAway(err) {
 		t.Errorf("a division by zero counts as away: %v", err)
+	}
+	// A server that answers and lets nobody in: a full disk says XX000, this 22023.
+	refusing := w.pool.Config().ConnConfig.Copy()
+	refusing.RuntimeParams["statement_timeout"] = "soon"
+	if _, err := pgx.ConnectConfig(t.Context(), refusing); err == nil || !store.IsAway(err) {
+		t.Errorf("a server that lets nobody in: %v", err)
 	}
 	w.pool.Close()
 	if _, err := store.New(w.pool).ReadClock(t.Context()); !store.IsAway(err) {

@@ -27,6 +27,12 @@ func IsAway(err error) bool {
 	if err == nil {
 		return false
 	}
+	// Whatever a server says instead of letting us in, such as "could not write
+	// init file" on a full disk: it took nothing.
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return true
+	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch pg.Code[:2] {
@@ -35,9 +41,8 @@ func IsAway(err error) bool {
 		}
 		return pg.Code[:2] == "28" || pg.Code == "3D000" // password or database wrong: a person must act, results must not be lost meanwhile
 	}
-	var connect *pgconn.ConnectError
 	var nerr net.Error
-	return errors.As(err, &connect) || errors.As(err, &nerr) || pgconn.SafeToRetry(err) ||
+	return errors.As(err, &nerr) || pgconn.SafeToRetry(err) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, net.ErrClosed) || isClosed(err)
 }
 
