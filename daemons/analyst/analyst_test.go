@@ -466,6 +466,27 @@ func TestAStepOfTheClockIsAnAlert(t *testing.T) {
 	b.exec(`INSERT INTO clock_steps (seconds, from_at, until_at) VALUES (3600, now() - interval '1 hour', now())`)
 	b.judge()
 	b.await("raise WARNING the database's clock: the clock stepped forward by 1h0m0s", sent)
+	// The next one is another: nobody may be told meanwhile that it is over.
+	b.exec(`INSERT INTO clock_steps (seconds, from_at, until_at) VALUES (-3600, now() - interval '1 hour', now())`)
+	b.await("raise the clock stepped forward by 1h0m0s, clear it stepped again, raise the clock stepped back by 1h0m0s",
+		`SELECT string_agg(decision || ' ' || text, ', ' ORDER BY id) FROM newalerts`)
+	b.await("raise clear raise", `SELECT string_agg(kind, ' ' ORDER BY id) FROM notices`)
+}
+
+// A run that is under way when the clock is set back brings a result of a time
+// that is taken back. Had it been judged, all that comes would be late for an hour.
+func TestResultOfATimeThatWasTakenBackMakesNoOtherLate(t *testing.T) {
+	b := setUp(t, 1)
+	b.runs(1, 0, "..........")
+	stop := b.judge()
+	b.settled()
+	b.exec(`INSERT INTO clock_steps (seconds, from_at, until_at) VALUES (-3600, $1, now() + interval '40 minutes')`, b.start.Add(10*time.Minute))
+	b.await("true", `SELECT (state ->> 'clock_step' = '1')::text FROM analyst_mark`)
+	b.runs(1, 65, ".") // of the time before the step: half an hour ahead of now
+	b.await("it was measured before the clock was set back; it is kept and shown, and was not judged", `SELECT coalesce(max(reason), '') FROM newalerts WHERE rule = 'late'`)
+	b.runs(1, 10, "LLL")
+	b.await("n1 no answer", `SELECT coalesce(string_agg(node || ' ' || rule, ', '), '') FROM alerts WHERE node <> ''`)
+	stop()
 }
 
 func TestASilentMonitoringHostIsAnAlert(t *testing.T) {

@@ -488,6 +488,13 @@ func (p *pass) clockSteps() error {
 		if s.Seconds < 0 {
 			p.judgeAgainFrom(s.From)
 		}
+		// Each step is told: another one is no more of the same.
+		if st := p.platform.Episodes[key]; st != nil && st.Episode.Phase == alert.Open {
+			if err := p.platformVerdict(ClockRule, subject, "", alert.Usual(),
+				&measure.Verdict{Kind: measure.Good, Severity: measure.Info, At: p.now, Since: p.now, Text: "it stepped again"}); err != nil {
+				return err
+			}
+		}
 		way := "forward"
 		if s.Seconds < 0 {
 			way = "back"

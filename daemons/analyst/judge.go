@@ -160,7 +160,9 @@ func (sp *spec) feed(now time.Time) *taken {
 	}
 	for i := range runs {
 		r := &runs[i]
-		if !r.DueAt.After(sp.judgedTo) {
+		// One that is due ahead of now is of a time that was taken back: fed, it
+		// would make late all that comes until that time is there again.
+		if !r.DueAt.After(sp.judgedTo) || ahead(*r, now) {
 			t.late = append(t.late, *r)
 			continue
 		}
@@ -182,6 +184,10 @@ func (sp *spec) feed(now time.Time) *taken {
 	return &taken{t.said, t.late}
 }
 
+// ahead reports whether a run was due at a time that is still to come: it was
+// measured before the clock was set back.
+func ahead(r store.Run, now time.Time) bool { return r.DueAt.Sub(now) > aheadAtMost }
+
 // hear folds what the detectors of a spec said, run by run.
 func (p *pass) hear(sp *spec, all []said) error {
 	for _, one := range all {
@@ -202,10 +208,14 @@ func (p *pass) noteLate(sp *spec, late []store.Run) {
 	if len(late) > 1 {
 		text = fmt.Sprintf("%d results of %s to %s came late", len(late), first.Format(time.RFC3339), last.Format(time.RFC3339))
 	}
+	why := "later results of this spec were judged already; it is kept and shown, and was not judged"
+	if ahead(late[len(late)-1], p.now) {
+		why = "it was measured before the clock was set back; it is kept and shown, and was not judged"
+	}
 	p.found.Findings = append(p.found.Findings, store.NewFinding{
 		ToolspecID: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Tool: sp.Tool, Rule: "late", Kind: string(measure.Note), Severity: string(measure.Info),
 		At: last, Since: first, Decision: "late", Text: text,
-		Reason:   "later results of this spec were judged already; it is kept and shown, and was not judged",
+		Reason:   why,
 		Evidence: map[string]any{"results": len(late), "judged_to": sp.judgedTo},
 	})
 }
@@ -265,7 +275,8 @@ func (p *pass) timeFor(sp *spec) time.Time {
 		at = at.Add(-p.slept)
 	}
 	for _, s := range p.config.Steps {
-		if !sp.judgedTo.IsZero() && sp.judgedTo.Before(s.At) {
+		// One that lies ahead was taken back since.
+		if !sp.judgedTo.IsZero() && sp.judgedTo.Before(s.At) && !s.At.After(p.now) {
 			at = at.Add(-time.Duration(s.Seconds * float64(time.Second)))
 		}
 	}
