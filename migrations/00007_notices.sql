@@ -1,15 +1,19 @@
 -- +goose Up
 -- +goose StatementBegin
 CREATE TABLE medium_types (
-    name    text PRIMARY KEY,
-    meaning text NOT NULL,
-    options jsonb NOT NULL DEFAULT '[]',
-    known   boolean NOT NULL DEFAULT true
+    name         text PRIMARY KEY,
+    meaning      text NOT NULL,
+    options      jsonb NOT NULL DEFAULT '[]',
+    address      text NOT NULL DEFAULT '',
+    address_like text NOT NULL DEFAULT '',
+    known        boolean NOT NULL DEFAULT true
 );
 COMMENT ON TABLE medium_types IS 'The types of medium this version knows. Written by sonde migrate.';
 COMMENT ON COLUMN medium_types.name IS 'Name of the type, as in mediums.type.';
 COMMENT ON COLUMN medium_types.meaning IS 'How it reaches people.';
 COMMENT ON COLUMN medium_types.options IS 'Its options, described like tools.options.';
+COMMENT ON COLUMN medium_types.address IS 'The form of an address on it, a regular expression; empty: any.';
+COMMENT ON COLUMN medium_types.address_like IS 'An address that fits.';
 COMMENT ON COLUMN medium_types.known IS 'False: a type of an older or newer version.';
 
 CREATE TABLE mediums (
@@ -105,6 +109,8 @@ COMMENT ON COLUMN ladders.address IS 'Address on that medium, such as 4915112345
 COMMENT ON COLUMN ladders.visible IS 'False: sent to always, and never ends the climb.';
 
 CREATE FUNCTION sonde_check_ladder() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    of medium_types%ROWTYPE;
 BEGIN
     IF coalesce(NEW.recipient, '') = '' THEN
         PERFORM sonde_refuse('ladders', 'recipient', 'a ladder needs a recipient', 'for example ''anna''');
@@ -112,12 +118,17 @@ BEGIN
     IF NEW.step IS NULL OR NEW.step NOT BETWEEN 1 AND 100 THEN
         PERFORM sonde_refuse('ladders', 'step', format('%s is not between 1 and 100', coalesce(NEW.step::text, 'NULL')));
     END IF;
-    IF NOT EXISTS (SELECT FROM mediums WHERE name = NEW.medium) THEN
+    SELECT t.* INTO of FROM mediums m JOIN medium_types t ON t.name = m.type WHERE m.name = NEW.medium;
+    IF NOT FOUND THEN
         PERFORM sonde_refuse('ladders', 'medium', format('there is no medium "%s"', NEW.medium),
             'insert it into mediums first; known mediums: ' || sonde_some(ARRAY(SELECT name FROM mediums ORDER BY name)));
     END IF;
     IF coalesce(NEW.address, '') = '' OR NEW.address ~ '[[:cntrl:]]' THEN
         PERFORM sonde_refuse('ladders', 'address', 'say where on this medium', 'for example ''4915112345678''');
+    END IF;
+    IF NEW.address !~ of.address THEN
+        PERFORM sonde_refuse('ladders', 'address', format('"%s" is no address on medium "%s", which is %s', left(NEW.address, 120), NEW.medium, of.name),
+            format('write it like %L', of.address_like));
     END IF;
     INSERT INTO recipients (name) VALUES (NEW.recipient) ON CONFLICT DO NOTHING;
     RETURN NEW;

@@ -42,6 +42,8 @@ type Described struct {
 	Name, Meaning string
 	Options       json.RawMessage // array
 	Outcomes      bool            // of a method: it judges no metric
+	Address       string          // of a type of medium: the form of an address, a regular expression; "" for any
+	AddressLike   string          // one that fits
 }
 
 // Rule is a row of RULES that comes with the program. It is inserted once;
@@ -211,9 +213,10 @@ func fill(ctx context.Context, db *sql.DB, c Catalog, version int64) error {
 	}
 	exec(`UPDATE medium_types SET known = false`)
 	for _, m := range c.MediumTypes {
-		exec(`INSERT INTO medium_types (name, meaning, options, known) VALUES ($1, $2, $3, true)
-			ON CONFLICT (name) DO UPDATE SET meaning = excluded.meaning, options = excluded.options, known = true`,
-			m.Name, m.Meaning, array(m.Options))
+		exec(`INSERT INTO medium_types (name, meaning, options, address, address_like, known) VALUES ($1, $2, $3, $4, $5, true)
+			ON CONFLICT (name) DO UPDATE SET meaning = excluded.meaning, options = excluded.options, address = excluded.address,
+				address_like = excluded.address_like, known = true`,
+			m.Name, m.Meaning, array(m.Options), m.Address, m.AddressLike)
 	}
 	for _, m := range c.Methods {
 		exec(`INSERT INTO methods (name, meaning, options, outcomes) VALUES ($1, $2, $3, $4)

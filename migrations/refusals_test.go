@@ -145,6 +145,8 @@ func TestOtherWrongRowsAreRefusedWithASentence(t *testing.T) {
 		{`INSERT INTO mediums (type) VALUES ('log')`, "mediums.name", []string{"needs a name"}},
 		{`INSERT INTO ladders (recipient, step, medium, address) VALUES ('anna', 2, 'smss', '49')`, "ladders.medium", []string{`no medium "smss"`, "known mediums: sms"}},
 		{`INSERT INTO ladders (recipient, step, medium, address) VALUES ('anna', 0, 'sms', '49')`, "ladders.step", []string{"0 is not between 1 and 100"}},
+		{`INSERT INTO ladders (recipient, step, medium, address) VALUES ('anna', 2, 'sms', 'anna@example.org')`, "ladders.address", []string{`"anna@example.org" is no address on medium "sms", which is smstools`, "'4915112345678'"}},
+		{`INSERT INTO ladders (recipient, step, medium, address) VALUES ('anna', 2, 'sms', '0151 12345678')`, "ladders.address", []string{"0151"}},
 		{`INSERT INTO ladders (recipient, step, medium, address) VALUES ('', 1, 'sms', '49')`, "ladders.recipient", []string{"needs a recipient"}},
 		{`INSERT INTO ladders (recipient, step, medium) VALUES ('anna', 2, 'sms')`, "ladders.address", nil},
 		{`INSERT INTO recipients (name) VALUES ('')`, "recipients.name", []string{"anna"}},
@@ -213,7 +215,7 @@ func TestOtherWrongRowsAreRefusedWithASentence(t *testing.T) {
 		{`INSERT INTO monhosts (name) VALUES (NULL)`, "monhosts.name", []string{"needs the name of its node"}},
 		{`INSERT INTO policies (recipient, label) VALUES ('anna', '')`, "policies.label", []string{"not empty"}},
 		{`INSERT INTO mediums (name, type, enabled) VALUES ('x', 'log', NULL)`, "mediums.enabled", []string{"NULL is no value"}},
-		{`INSERT INTO ladders (recipient, step, medium, address, visible) VALUES ('anna', 2, 'sms', '49', NULL)`, "ladders.visible", []string{"NULL is no value"}},
+		{`INSERT INTO ladders (recipient, step, medium, address, visible) VALUES ('anna', 2, 'sms', '+49 151 / 123-45 (67)', NULL)`, "ladders.visible", []string{"NULL is no value"}},
 		{`INSERT INTO recipients (name, daily) VALUES ('carl', NULL)`, "recipients.daily", []string{"NULL is no value"}},
 
 		{`DELETE FROM mediums WHERE name = 'sms'`, "mediums.name", []string{"on the ladder of anna", "enabled = false"}},

@@ -65,6 +65,10 @@ type Type struct {
 	Meaning string
 	Options []measure.Option
 
+	// Address is the regular expression that an address on this medium fits, in
+	// what RE2 and PostgreSQL have in common; empty for any. AddressLike is one.
+	Address, AddressLike string
+
 	// New checks the options and builds the medium; it opens nothing.
 	New func(options json.RawMessage, env Env) (Medium, error)
 }

@@ -48,7 +48,7 @@ func Catalog(all []probes.Tool) (migrations.Catalog, error) {
 		if err != nil {
 			return c, fmt.Errorf("options of medium %s: %w", m.Name, err)
 		}
-		c.MediumTypes = append(c.MediumTypes, migrations.Described{Name: m.Name, Meaning: m.Meaning, Options: options})
+		c.MediumTypes = append(c.MediumTypes, migrations.Described{Name: m.Name, Meaning: m.Meaning, Options: options, Address: m.Address, AddressLike: m.AddressLike})
 	}
 	for _, m := range analyses.All() {
 		options, err := json.Marshal(m.Options)

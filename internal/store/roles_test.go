@@ -78,7 +78,7 @@ func TestRoleOfPeopleEditsConfigurationAndNoResult(t *testing.T) {
 		`DELETE FROM toolspecs WHERE node = 'y'`, `DELETE FROM nodes WHERE name = 'y'`,
 		`UPDATE settings SET value = '5h' WHERE name = 'repeat_limit'`, `INSERT INTO comments (node, text) VALUES ('far', 'new cable')`,
 		`INSERT INTO mediums (name, type, options) VALUES ('sms', 'smstools', '{"spool": "/var/spool/sms"}')`,
-		`INSERT INTO ladders (recipient, step, medium, address) VALUES ('anna', 1, 'sms', '49')`,
+		`INSERT INTO ladders (recipient, step, medium, address) VALUES ('anna', 1, 'sms', '4915112345678')`,
 		`INSERT INTO policies (recipient, node) VALUES ('anna', 'far')`, `INSERT INTO maintenance (node, until_at) VALUES ('far', now() + interval '1 h')`,
 		`INSERT INTO incidents (node, from_at) VALUES ('far', now() - interval '1 h')`, `UPDATE incidents SET verdict = 'planned'`,
 		`UPDATE rules SET enabled = false`, `SELECT count(*) FROM runs`,

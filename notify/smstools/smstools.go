@@ -19,7 +19,8 @@ func Type() notify.Type {
 		Name:    "smstools",
 		Meaning: "SMS by the spool directories of smstools (smsd) and its GSM modem",
 		Options: options,
-		New:     open,
+		Address: addressForm, AddressLike: "4915112345678",
+		New: open,
 	}
 }
 
@@ -105,6 +106,13 @@ var (
 	numberClutter = strings.NewReplacer(" ", "", "-", "", "/", "", "(", "", ")", "", ".", "", "\u00a0", "")
 	international = regexp.MustCompile(`^[1-9][0-9]{6,14}$`) // E.164: at most 15 digits
 	shortNumber   = regexp.MustCompile(`^s[0-9]{2,8}$`)
+)
+
+// addressForm is what number takes, for the check of ladders: a wrong number is
+// refused when it is written, not when somebody is to be woken.
+const (
+	clutter     = "[- /().\u00a0]*"
+	addressForm = "^" + clutter + `([+]|0` + clutter + `0)?` + clutter + `([1-9](` + clutter + `[0-9]){6,14}|s(` + clutter + `[0-9]){2,8})` + clutter + `$`
 )
 
 // number gives an address as smsd wants it: digits with the country code and no

@@ -2,8 +2,10 @@ package smstools
 
 import (
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -94,4 +96,26 @@ func FuzzNumber(f *testing.F) {
 			t.Fatalf("%q becomes %q", address, n)
 		}
 	})
+}
+
+// What is refused when a ladder is written is what could not be sent, and no more.
+func TestFormOfAddressesIsWhatNumberTakes(t *testing.T) {
+	form, r := regexp.MustCompile(addressForm), rand.New(rand.NewPCG(1, 2))
+	letters, right := []rune("+0123456789012345678901234567890s -/().\u00a0x"), 0
+	for range 300000 {
+		b := make([]rune, 1+r.IntN(18))
+		for i := range b {
+			b[i] = letters[r.IntN(len(letters))]
+		}
+		address := string(b)
+		_, err := number(address)
+		if fits := form.MatchString(address); fits != (err == nil) {
+			t.Fatalf("%q: the form says %v, number says %v", address, fits, err)
+		} else if fits {
+			right++
+		}
+	}
+	if right < 1000 {
+		t.Errorf("only %d of them were right", right)
+	}
 }
