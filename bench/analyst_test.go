@@ -179,7 +179,7 @@ func newBare(b *testing.B, pool *pgxpool.Pool) *bare {
 		b.Fatal(err)
 	}
 	// As the analyst's connection has it.
-	if _, err := conn.Exec(b.Context(), `SET plan_cache_mode = force_generic_plan`); err != nil {
+	if _, err := conn.Exec(b.Context(), `SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off`); err != nil {
 		b.Fatal(err)
 	}
 	return &bare{conn, `SELECT ` + columns + ` FROM pingdata_again WHERE stored_xid >= $1::text::xid8 AND stored_xid < $2::text::xid8`}

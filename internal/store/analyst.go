@@ -38,8 +38,9 @@ func (s *Store) alone(ctx context.Context, daemon string) (*pgx.Conn, error) {
 	}
 	conn := pooled.Hijack()
 	var got bool
-	// Data tables have hundreds of partitions: plan the look at them once.
-	for _, set := range []string{`SET tcp_keepalives_idle = 5`, `SET tcp_keepalives_interval = 5`, `SET tcp_keepalives_count = 3`,
+	// Data tables have hundreds of partitions: plan the look at them once. A plan that was
+	// made while they, or asn, were empty is used for long after, so it goes by index.
+	for _, set := range []string{`SET enable_seqscan = off`, `SET tcp_keepalives_idle = 5`, `SET tcp_keepalives_interval = 5`, `SET tcp_keepalives_count = 3`,
 		`SET lock_timeout = '` + lockWait + `'`, `SET jit = off`, `SET plan_cache_mode = force_generic_plan`} {
 		if err == nil {
 			_, err = conn.Exec(ctx, set)

@@ -22,11 +22,6 @@ func (s *Store) Annotate(ctx context.Context) (*Annotator, error) {
 	if conn == nil {
 		return nil, err
 	}
-	// A plan made while asn was empty is used for long after.
-	if _, err := conn.Exec(ctx, `SET enable_seqscan = off`); err != nil {
-		_ = conn.Close(ctx)
-		return nil, fmt.Errorf("become the annotator: %w", err)
-	}
 	return &Annotator{conn}, nil
 }
 

@@ -74,3 +74,30 @@ func TestBooleansAreNumbersToTheAnalyst(t *testing.T) {
 		return nil
 	})
 }
+
+// The plan is made once, most often while today's partition is empty, and a table that
+// was found empty by ANALYZE is read whole.
+func TestNewRowsAreReadByIndexFromTheBeginning(t *testing.T) {
+	w := newWorld(t)
+	w.exec(`ANALYZE pingdata`)
+	scans := func(kind string) int64 {
+		return one[int64](w, `SELECT sum(`+kind+`)::bigint FROM pg_stat_user_tables WHERE relname LIKE 'pingdata\_%'`)
+	}
+	whole, byIndex := scans("seq_scan"), scans("idx_scan")
+	w.pass(func(ctx context.Context, j store.Judging) error {
+		mark, err := j.Mark(ctx)
+		if err != nil {
+			return err
+		}
+		part := store.Part{Read: mark.Read, Seen: mark.Seen, Until: mark.Seen.Xmax}
+		return j.Runs(ctx, store.Series{Table: "pingdata", Columns: []string{"loss_pct"}}, part, nil, func(store.Run) {})
+	})
+	for scans("idx_scan") == byIndex && scans("seq_scan") == whole { // a backend tells what it did when it ends
+		if w.Context().Err() != nil {
+			t.Fatal("the connection of the analyst has told nothing")
+		}
+	}
+	if n := scans("seq_scan") - whole; n > 0 {
+		t.Errorf("%d partitions were read whole", n)
+	}
+}
