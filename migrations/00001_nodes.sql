@@ -312,9 +312,6 @@ BEGIN
     IF NEW.name <> btrim(NEW.name) OR sonde_has_hidden(NEW.name) OR length(NEW.name) > 100 THEN
         PERFORM sonde_refuse('nodes', 'name', format('"%s" is no good name', left(NEW.name, 120)), 'at most 100 characters, no blanks at either end, no control characters');
     END IF;
-    IF NEW.name IN ('.', '..') THEN -- browsers take /node/.. for /
-        PERFORM sonde_refuse('nodes', 'name', format('"%s" cannot be the end of the address of a page', NEW.name), 'for example ''cern''');
-    END IF;
     IF coalesce(NEW.address, '') = '' THEN
         PERFORM sonde_refuse('nodes', 'address', format('node "%s" needs an address', NEW.name), 'a host name or an IP address');
     END IF;
