@@ -34,7 +34,7 @@ const (
 	hostSilent  = 2 * time.Minute  // without any report a monitoring host is silent
 	markAtLeast = 30 * time.Second // the mark moves also when nothing is new
 	clockSteady = 10 * time.Minute // without a step the clock's alert is over
-	aheadAtMost = time.Minute      // of the clock, a result that was measured now, with much to spare
+	aheadAtMost = time.Minute      // of the clock, a result that was measured now, and of a step, one that was planned before it; with much to spare
 )
 
 // Analyst is the daemon.

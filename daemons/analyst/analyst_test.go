@@ -489,6 +489,17 @@ func TestResultOfATimeThatWasTakenBackMakesNoOtherLate(t *testing.T) {
 	stop()
 }
 
+// Whose clock is ahead, or who brings data of a simulation, has no time that was taken back.
+func TestResultsAheadOfTheClockAreJudgedUnlessItStepped(t *testing.T) {
+	b := setUp(t, 1)
+	b.runs(1, 0, "..........")
+	stop := b.judge()
+	b.settled()
+	b.runs(1, 120, "LLL")
+	b.await("n1 no answer", `SELECT coalesce(string_agg(node || ' ' || rule, ', '), '') FROM alerts WHERE node <> '' AND rule <> 'no data'`)
+	stop()
+}
+
 func TestASilentMonitoringHostIsAnAlert(t *testing.T) {
 	b := setUp(t, 1)
 	b.exec(`UPDATE monhosts SET last_seen_at = now() - interval '10 minutes'`)

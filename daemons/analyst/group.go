@@ -487,6 +487,9 @@ func (p *pass) clockSteps() error {
 	for _, s := range steps {
 		if s.Seconds < 0 {
 			p.judgeAgainFrom(s.From)
+			if s.Until.After(p.config.TakenBack) {
+				p.config.TakenBack = s.Until
+			}
 		}
 		// Each step is told: another one is no more of the same.
 		if st := p.platform.Episodes[key]; st != nil && st.Episode.Phase == alert.Open {

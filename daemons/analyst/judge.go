@@ -136,7 +136,7 @@ func (p *pass) feedAll(specs []*spec) []*taken {
 			for {
 				to := int(next.Add(specsTogether))
 				for i := to - specsTogether; i < min(to, len(specs)); i++ {
-					out[i] = specs[i].feed(p.now)
+					out[i] = p.feed(specs[i])
 				}
 				if to >= len(specs) {
 					return
@@ -150,7 +150,7 @@ func (p *pass) feedAll(specs []*spec) []*taken {
 
 // feed gives the runs of a spec to its detectors, in order of due_at; nil when
 // nothing came of them.
-func (sp *spec) feed(now time.Time) *taken {
+func (p *pass) feed(sp *spec) *taken {
 	var t taken
 	runs := sp.runs
 	if sp.runs = nil; len(runs) == 1 {
@@ -160,9 +160,7 @@ func (sp *spec) feed(now time.Time) *taken {
 	}
 	for i := range runs {
 		r := &runs[i]
-		// One that is due ahead of now is of a time that was taken back: fed, it
-		// would make late all that comes until that time is there again.
-		if !r.DueAt.After(sp.judgedTo) || ahead(*r, now) {
+		if !r.DueAt.After(sp.judgedTo) || p.takenBack(r) {
 			t.late = append(t.late, *r)
 			continue
 		}
@@ -177,16 +175,19 @@ func (sp *spec) feed(now time.Time) *taken {
 			sp.dirty = true
 		}
 	}
-	sp.keep = sp.keep || len(t.late) > 0 || sp.due(now) // late runs are read, and never to be fed
+	sp.keep = sp.keep || len(t.late) > 0 || sp.due(p.now) // late runs are read, and never to be fed
 	if len(t.said)+len(t.late) == 0 {
 		return nil
 	}
 	return &taken{t.said, t.late}
 }
 
-// ahead reports whether a run was due at a time that is still to come: it was
-// measured before the clock was set back.
-func ahead(r store.Run, now time.Time) bool { return r.DueAt.Sub(now) > aheadAtMost }
+// takenBack reports whether a run was due at a time that was taken back when the
+// clock was set back, and is still to come. Fed, it would make late all that comes
+// until that time is there again.
+func (p *pass) takenBack(r *store.Run) bool {
+	return r.DueAt.Sub(p.now) > aheadAtMost && r.DueAt.Sub(p.config.TakenBack) < aheadAtMost
+}
 
 // hear folds what the detectors of a spec said, run by run.
 func (p *pass) hear(sp *spec, all []said) error {
@@ -209,7 +210,7 @@ func (p *pass) noteLate(sp *spec, late []store.Run) {
 		text = fmt.Sprintf("%d results of %s to %s came late", len(late), first.Format(time.RFC3339), last.Format(time.RFC3339))
 	}
 	why := "later results of this spec were judged already; it is kept and shown, and was not judged"
-	if ahead(late[len(late)-1], p.now) {
+	if p.takenBack(&late[len(late)-1]) {
 		why = "it was measured before the clock was set back; it is kept and shown, and was not judged"
 	}
 	p.found.Findings = append(p.found.Findings, store.NewFinding{

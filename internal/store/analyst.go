@@ -246,11 +246,12 @@ type ClockStep struct {
 	At      time.Time
 	Seconds float64
 	From    time.Time // backward: the time that comes again begins
+	Until   time.Time // and ends
 }
 
 // NewClockSteps reads the steps after the one with this number.
 func (j Judging) NewClockSteps(ctx context.Context, after int64) ([]ClockStep, error) {
-	rows, err := j.tx.Query(ctx, `SELECT id, at, seconds, from_at FROM clock_steps WHERE id > $1 ORDER BY id`, after)
+	rows, err := j.tx.Query(ctx, `SELECT id, at, seconds, from_at, until_at FROM clock_steps WHERE id > $1 ORDER BY id`, after)
 	if err != nil {
 		return nil, fmt.Errorf("read clock steps: %w", err)
 	}

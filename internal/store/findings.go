@@ -68,6 +68,7 @@ type Configuration struct {
 	Maintenance []Maintenance
 	HostsSeen   map[string]time.Time // monitoring hosts: when one of its daemons reported last
 	Steps       []ClockStep          // forward ones of the last two days
+	TakenBack   time.Time            // up to here time comes again after a step backward; zero if there was none
 	Mark        uint64               // hand it to the next call
 	Same        bool                 // no spec or node has changed since the mark given: Specs is left out
 }
@@ -113,11 +114,18 @@ func (j Judging) Configuration(ctx context.Context, mark uint64) (Configuration,
 	if _, err = pgx.ForEachRow(rows, []any{&name, &seen}, func() error { c.HostsSeen[name] = seen.UTC(); return nil }); err != nil {
 		return wrap(err)
 	}
-	if rows, err = j.tx.Query(ctx, `SELECT id, at, seconds, from_at FROM clock_steps WHERE seconds > 0 AND at > clock_timestamp() - interval '2 days' ORDER BY id`); err != nil {
+	if rows, err = j.tx.Query(ctx, `SELECT id, at, seconds, from_at, until_at FROM clock_steps WHERE seconds > 0 AND at > clock_timestamp() - interval '2 days' ORDER BY id`); err != nil {
 		return wrap(err)
 	}
 	if c.Steps, err = pgx.CollectRows(rows, pgx.RowToStructByPos[ClockStep]); err != nil {
 		return wrap(err)
+	}
+	var takenBack *time.Time
+	if err := j.tx.QueryRow(ctx, `SELECT max(until_at) FROM clock_steps WHERE seconds < 0`).Scan(&takenBack); err != nil {
+		return wrap(err)
+	}
+	if takenBack != nil {
+		c.TakenBack = *takenBack
 	}
 	return c, nil
 }
