@@ -8,7 +8,7 @@ import (
 	"sonde/internal/measure"
 )
 
-// remember is how long an ended run is known, so that it is not made again
+// remember is how long an ended run is known at least, so that it is not made again
 // when the database offers it after an absence.
 const remember = 2 * time.Minute
 

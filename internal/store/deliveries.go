@@ -212,7 +212,7 @@ func mediumFails(ctx context.Context, tx pgx.Tx, d Delivery, end DeliveryEnd, wo
 	if !isNew {
 		return nil
 	}
-	return mediumNotice(ctx, tx, "raise", a, words)
+	return ownNotice(ctx, tx, "raise", "warning", a, words)
 }
 
 func mediumWorks(ctx context.Context, tx pgx.Tx, d Delivery, words func(string, OwnAlert) (string, string, string)) error {
@@ -230,7 +230,7 @@ func mediumWorks(ctx context.Context, tx pgx.Tx, d Delivery, words func(string, 
 	if err := finding(ctx, tx, a, d, "good", "clear", a.CloseText); err != nil {
 		return err
 	}
-	return mediumNotice(ctx, tx, "clear", a, words)
+	return ownNotice(ctx, tx, "clear", "warning", a, words)
 }
 
 // CloseUnusedMediums ends the alerts about mediums that no ladder uses any more:
@@ -254,8 +254,9 @@ func finding(ctx context.Context, tx pgx.Tx, a OwnAlert, d Delivery, kind, decis
 	return err
 }
 
-func mediumNotice(ctx context.Context, tx pgx.Tx, kind string, a OwnAlert, words func(string, OwnAlert) (string, string, string)) error {
+// ownNotice writes the notice of an alert about ourselves.
+func ownNotice(ctx context.Context, tx pgx.Tx, kind, severity string, a OwnAlert, words func(string, OwnAlert) (string, string, string)) error {
 	subject, text, short := words(kind, a)
-	_, err := tx.Exec(ctx, "INSERT INTO notices (alert_id, kind, severity, subject, text, short) VALUES ($1, $2, 'warning', $3, $4, $5)", a.ID, kind, subject, text, short)
+	_, err := tx.Exec(ctx, "INSERT INTO notices (alert_id, kind, severity, subject, text, short) VALUES ($1, $2, $3, $4, $5, $6)", a.ID, kind, severity, subject, text, short)
 	return err
 }

@@ -82,7 +82,5 @@ func judgingNotice(ctx context.Context, tx pgx.Tx, kind, finding string, a OwnAl
 	if err != nil {
 		return err
 	}
-	subject, text, short := words(kind, a)
-	_, err = tx.Exec(ctx, "INSERT INTO notices (alert_id, kind, severity, subject, text, short) VALUES ($1, $2, 'critical', $3, $4, $5)", a.ID, kind, subject, text, short)
-	return err
+	return ownNotice(ctx, tx, kind, "critical", a, words)
 }
