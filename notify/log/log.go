@@ -80,7 +80,7 @@ func (m *medium) Send(ctx context.Context, msg notify.Message) (notify.Proof, er
 	if err != nil {
 		return notify.Proof{}, fmt.Errorf("%w: %w", notify.ErrFailed, err)
 	}
-	if err := m.append(append(b, '\n')); err != nil {
+	if err := m.append(ctx, append(b, '\n')); err != nil {
 		return notify.Proof{}, fmt.Errorf("%w: write to %s: %w", notify.ErrFailed, m.path, err)
 	}
 	return m.proof(msg), nil
@@ -88,14 +88,16 @@ func (m *medium) Send(ctx context.Context, msg notify.Message) (notify.Proof, er
 
 // append writes one whole line. Several notifiers may share the file: O_APPEND
 // keeps lines whole. After a power cut the last line may lack its end, so a
-// line is begun anew where the file does not end with one. A symbolic link is
-// refused: in a shared folder anybody could have put it there.
-func (m *medium) append(line []byte) error {
+// line is begun anew where the file does not end with one; the lock keeps us
+// from taking for such a line one that another is just writing. A symbolic link
+// is refused: in a shared folder anybody could have put it there.
+func (m *medium) append(ctx context.Context, line []byte) error {
 	f, err := os.OpenFile(m.path, os.O_CREATE|os.O_RDWR|os.O_APPEND|syscall.O_NOFOLLOW, 0o640)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	lock(ctx, f)
 	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() && st.Size() > 0 {
 		last := make([]byte, 1)
 		if _, err := f.ReadAt(last, st.Size()-1); err == nil && last[0] != '\n' {
@@ -112,6 +114,25 @@ func (m *medium) append(line []byte) error {
 		}
 	}
 	return f.Close()
+}
+
+// lock takes the file for ourselves until it is closed. Whoever may read it may
+// hold it for ever, so after a second the message goes without: it may get an
+// empty line before it, which is better than not being written.
+func lock(ctx context.Context, f *os.File) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return // ours, or a file system without locks
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
 }
 
 func (m *medium) proof(msg notify.Message) notify.Proof {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
 	"sonde/notify"
@@ -86,5 +88,66 @@ func TestLineCutByAPowerFailureSpoilsNoOther(t *testing.T) {
 	}
 	if proof, err := m.Ask(t.Context(), msg); err != nil {
 		t.Errorf("the message after the cut line is not found: %+v %v", proof, err)
+	}
+}
+
+// Long lines cross pages, and a file grows page by page: whoever looks at its
+// end meanwhile sees half a line, which is no reason to begin a new one.
+func TestMessagesWrittenAtOnceAreOneLineEach(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "messages.jsonl")
+	m, err := log.Type().New(options(path), notify.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const writers, each = 8, 50
+	var all sync.WaitGroup
+	for range writers {
+		all.Go(func() {
+			for range each {
+				msg := notifytest.Message("anna")
+				msg.Text = strings.Repeat("from pi1, since 03:12 UTC ", 2000)
+				if _, err := m.Send(t.Context(), msg); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := 0
+	for l := range bytes.Lines(b) {
+		lines++
+		if !json.Valid(l) {
+			t.Errorf("line %d is no message: %.80q", lines, l)
+		}
+	}
+	if lines != writers*each {
+		t.Errorf("%d lines for %d messages", lines, writers*each)
+	}
+}
+
+func TestFileHeldByAnotherGetsItsMessageAllTheSame(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "messages.jsonl")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH); err != nil {
+		t.Fatal(err)
+	}
+	m, err := log.Type().New(options(path), notify.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg := notifytest.Message("anna")
+	if _, err := m.Send(t.Context(), msg); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Ask(t.Context(), msg); err != nil {
+		t.Error(err)
 	}
 }
