@@ -17,10 +17,18 @@ func TestTextIsTransliteratedToGSM7(t *testing.T) {
 		"узел Щукино не отвечает":         "uzel Shchukino ne otvechaet",
 		"Δt ≥ 5 ms … 3 µs":                "Δt >= 5 ms ... 3 us",
 		"line one\r\n\r\nline\ttwo  end ": "line one line two end",
-		"漢字 ok":                           "?? ok",
-		"a\x00b\x1bc":                     "a b c",
-		"e\u0301tat":                      "etat",
-		"":                                "",
+		"Łódź, Đà Nẵng, ﬁ, ＧＷ":            "Lodz, Dà Nang, fi, GW",
+		"Αθήνα, Ηράκλειο, Љубљана, Ўзда":  "Athina, Hrakleio, Ljubljana, Uzda",
+		"漢字 ok":                       "xn--p8s937b ok",
+		"(東京-gw1, 大阪-gw1): no answer": "(xn---gw1-4x5f052k, xn---gw1-fw6gy732a): no answer",
+		"เชียงใหม่.example.th":        "xn--72cf4ec0c3c1d2a1c.example.th",
+		"🦊":                           "xn--9s9h",
+		"≈ 5 「x」":                     "? 5 ?x?",
+		"xn--東京":                      "??????",
+		"\xff\xfe":                    "?",
+		"a\x00b\x1bc":                 "a b c",
+		"e\u0301tat":                  "état",
+		"":                            "",
 	} {
 		if got := notify.FitGSM7(in); got != want {
 			t.Errorf("FitGSM7(%q) = %q, want %q", in, got, want)
@@ -53,6 +61,7 @@ func FuzzFitGSM7(f *testing.F) {
 	f.Add("DOWN cern: no answer", "[a1]")
 	f.Add(strings.Repeat("[{€}]", 60), "[a4711]")
 	f.Add("\xff\xfe broken utf-8", "")
+	f.Add("東京-gw1 เชียงใหม่ 서울", "[a1]")
 	f.Add(strings.Repeat("щ", 159), strings.Repeat("x", 200))
 	f.Fuzz(func(t *testing.T, text, tail string) {
 		got := notify.FitGSM7Tail(text, tail)

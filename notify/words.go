@@ -16,6 +16,7 @@ type Alert struct {
 	Rule      string
 	Subject   string // what it is about when that is no node: "medium sms"
 	Node      string
+	Address   string // of the node
 	Tool      string
 	Metric    string
 	Monhost   string
@@ -84,7 +85,11 @@ func AlertWords(kind string, a Alert, at time.Time) Words {
 		via = " (seen from " + a.Monhost + ")"
 	}
 	id := fmt.Sprintf("[a%d]", a.ID)
-	w.Short = FitGSM7Tail(fmt.Sprintf("%s %s: %s, since %s%s", head, who, what, Clock(since, at), via), id)
+	told := who
+	if a.Address != "" && who == a.Node && !writable(who) {
+		told = a.Address + " (" + who + ")" // the name will be coded: the address is what a person knows
+	}
+	w.Short = FitGSM7Tail(fmt.Sprintf("%s %s: %s, since %s%s", head, told, what, Clock(since, at), via), id)
 
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", w.Subject)
@@ -95,6 +100,7 @@ func AlertWords(kind string, a Alert, at time.Time) Words {
 	}
 	line("alert", fmt.Sprintf("a%d, %s, rule %q", a.ID, a.Severity, a.Rule))
 	line("about", who)
+	line("address", a.Address)
 	line("measured", strings.TrimSpace(strings.Trim(strings.TrimSpace(via), "()")+" "+a.Metric))
 	if kind == "clear" {
 		line("was", a.Text)

@@ -43,6 +43,22 @@ func TestWokenPersonReadsTheImportantWordsFirst(t *testing.T) {
 	}
 }
 
+func TestNodeWhoseNameHasNoGSM7LettersIsToldByItsAddress(t *testing.T) {
+	a := alert()
+	a.Node, a.Address = "東京-gw1", "192.0.2.17"
+	w := notify.AlertWords("raise", a, began)
+	if want := "DOWN 192.0.2.17 (xn---gw1-4x5f052k): no answer, 3 runs in a row, since 03:12 UTC (ping from pi1) [a4711]"; w.Short != want {
+		t.Errorf("short: %q\nwant   %q", w.Short, want)
+	}
+	if w.Subject != "DOWN 東京-gw1: no answer, 3 runs in a row" || !strings.Contains(w.Text, "address    192.0.2.17\n") {
+		t.Errorf("%+v", w)
+	}
+	a.Node = "łódź"
+	if w := notify.AlertWords("raise", a, began); !strings.HasPrefix(w.Short, "DOWN lodz: ") {
+		t.Error(w.Short)
+	}
+}
+
 func TestAlertOfManyWordsStillCarriesItsID(t *testing.T) {
 	a := alert()
 	a.Node, a.Text = strings.Repeat("узел-", 30), strings.Repeat("€", 300)+"\nwith a second line"

@@ -186,6 +186,15 @@ func TestATargetThatIsCutOffIsOneAlertAndItsEndIsTold(t *testing.T) {
 	b.await("2 1 t critical", `SELECT format('%s %s %s %s', findings, (evidence ->> 'runs' = '3')::int, told_at IS NOT NULL, severity) FROM alerts`)
 }
 
+func TestAShortMessageOfANodeThatGSM7CannotNameHasItsAddress(t *testing.T) {
+	b := setUp(t, 1)
+	b.exec(`UPDATE nodes SET name = '東京' WHERE name = 'n1'`)
+	b.runs(1, 0, ".LLL")
+	b.judge()
+	b.await("raise DOWN 東京: no answer, 3 runs in a row", sent)
+	b.await("DOWN 192.0.2.1 (xn--1lqs71d): no answer", `SELECT substr(short, 1, 39) FROM notices`)
+}
+
 func TestACutTargetIsFoundByAnAnalystThatWasRestartedInTheMiddle(t *testing.T) {
 	b := setUp(t, 1)
 	for minute, letter := range strings.Split(".LLLL..", "") {

@@ -35,7 +35,7 @@ type told struct {
 // decide writes down what was decided, and makes it so; errOwed says that the
 // alert could not be raised, and all is as it was.
 func (p *pass) decide(sp *spec, w *watch, before, next alert.Episode, d measure.Decision, v *measure.Verdict, late bool) error {
-	about := notify.Alert{Rule: w.rule.Name, Node: sp.Node, Tool: sp.Tool, Metric: w.rule.Metric, Monhost: sp.Monhost}
+	about := notify.Alert{Rule: w.rule.Name, Node: sp.Node, Address: sp.Address, Tool: sp.Tool, Metric: w.rule.Metric, Monhost: sp.Monhost}
 	row := store.Alert{ToolspecID: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Tool: sp.Tool, Label: sp.Label, Metric: w.rule.Metric, Rule: w.rule.Name,
 		Shadow: w.rule.Shadow, Planned: p.planned(sp.Node, sp.Labels, d.At) != ""}
 	if d.Action == measure.Raise {

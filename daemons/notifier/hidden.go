@@ -31,7 +31,8 @@ func (n *Notifier) tellHidden(ctx context.Context) error {
 // hiddenWords tells of an alert that another hides. Its number is that of the
 // one that speaks: that is acknowledged, and its end is told.
 func hiddenWords(u store.Unheard) notify.Words {
-	a := notify.Alert{ID: u.By, Severity: measure.Severity(u.Severity), Rule: u.Rule, Node: u.Node, Tool: u.Tool, Monhost: u.Monhost, Text: u.Text, BeganAt: u.BeganAt}
+	a := notify.Alert{ID: u.By, Severity: measure.Severity(u.Severity), Rule: u.Rule, Node: u.Node, Address: u.Address, Tool: u.Tool, Monhost: u.Monhost, Text: u.Text,
+		BeganAt: u.BeganAt}
 	if u.More > 0 {
 		a.Text += fmt.Sprintf(" (and %d more)", u.More)
 	}

@@ -27,6 +27,7 @@ type Rule struct {
 type Watched struct {
 	ID                         int64
 	Monhost, Node, Tool, Label string
+	Address                    string        // of the node
 	Labels                     []string      // of the node
 	RunInterval                time.Duration // 0 with run_at
 	Usual                      time.Duration // how far apart its runs usually are, with run_at too
@@ -132,7 +133,7 @@ func (j Judging) Configuration(ctx context.Context, mark uint64) (Configuration,
 
 // watched reads the enabled specs.
 func (j Judging) watched(ctx context.Context) ([]Watched, error) {
-	rows, err := j.tx.Query(ctx, `SELECT s.id, s.monhost, s.node, s.tool, s.label, n.labels, coalesce(extract(epoch FROM s.run_interval)::float8, 0), coalesce(s.run_at, ''), s.time_zone,
+	rows, err := j.tx.Query(ctx, `SELECT s.id, s.monhost, s.node, s.tool, s.label, n.address, n.labels, coalesce(extract(epoch FROM s.run_interval)::float8, 0), coalesce(s.run_at, ''), s.time_zone,
 		greatest(s.timing_since, n.enabled_since)
 		FROM toolspecs s JOIN nodes n ON n.name = s.node WHERE s.enabled AND n.enabled ORDER BY s.id`)
 	if err != nil {
@@ -142,7 +143,7 @@ func (j Judging) watched(ctx context.Context) ([]Watched, error) {
 		var w Watched
 		var every float64
 		var timing plan.Spec
-		err := row.Scan(&w.ID, &w.Monhost, &w.Node, &w.Tool, &w.Label, &w.Labels, &every, &timing.RunAt, &timing.TimeZone, &w.Since)
+		err := row.Scan(&w.ID, &w.Monhost, &w.Node, &w.Tool, &w.Label, &w.Address, &w.Labels, &every, &timing.RunAt, &timing.TimeZone, &w.Since)
 		w.RunInterval = seconds(every)
 		timing.RunInterval = w.RunInterval
 		w.Usual = plan.Usual(timing)

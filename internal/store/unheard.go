@@ -20,6 +20,7 @@ type Unheard struct {
 	By        int64 // the alert that speaks
 	ByAbout   string
 	Node      string // of the first alert of theirs that it hides, as the next ones …
+	Address   string // of that node; empty when it is gone
 	Severity  string // … but this is the gravest of all of theirs
 	Rule      string
 	Tool      string
@@ -35,7 +36,7 @@ type Unheard struct {
 // planned, acknowledged, silenced or in shadow needs no telling.
 func (s *Store) Unheard(ctx context.Context, most int) ([]Unheard, error) {
 	rows, err := s.pool.Query(ctx, `
-		SELECT DISTINCT ON (s.id, r.name) r.name, s.id, coalesce(nullif(s.node, ''), nullif(s.subject, ''), s.monhost), f.node,
+		SELECT DISTINCT ON (s.id, r.name) r.name, s.id, coalesce(nullif(s.node, ''), nullif(s.subject, ''), s.monhost), f.node, coalesce(fn.address, ''),
 			(ARRAY['info', 'warning', 'critical'])[max(array_position(ARRAY['info', 'warning', 'critical'], f.severity)) OVER (PARTITION BY s.id, r.name)],
 			f.rule, f.tool, f.monhost, f.text, f.began_at, (count(*) OVER (PARTITION BY s.id, r.name) - 1)::int, now()
 		FROM alerts f JOIN alerts s ON s.id = f.part_of AND s.closed_at IS NULL LEFT JOIN nodes fn ON fn.name = f.node LEFT JOIN nodes sn ON sn.name = s.node
