@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -30,6 +31,7 @@ type Config struct {
 	Spool     string `toml:"spool"`      // results while the database is away
 	LogDir    string `toml:"log_dir"`    // logs of the daemons
 	Listen    string `toml:"listen"`     // host:port of the pages
+	Hosts     string `toml:"hosts"`      // further names of the pages' host, separated by commas
 	LogFormat string `toml:"log_format"` // text or json
 	LogLevel  string `toml:"log_level"`  // debug, info, warn or error
 }
@@ -49,6 +51,7 @@ var settings = []setting{
 	{"spool", "spool", "folder of results while the database is away (default STATE/spool)", func(c *Config) *string { return &c.Spool }},
 	{"log_dir", "log-dir", "folder of the daemons' logs (default STATE/log)", func(c *Config) *string { return &c.LogDir }},
 	{"listen", "listen", "host:port of the pages", func(c *Config) *string { return &c.Listen }},
+	{"hosts", "hosts", "names under which the pages may be asked for, beside addresses and localhost: NAME,NAME…", func(c *Config) *string { return &c.Hosts }},
 	{"log_format", "log-format", "text or json", func(c *Config) *string { return &c.LogFormat }},
 	{"log_level", "log-level", "debug, info, warn or error", func(c *Config) *string { return &c.LogLevel }},
 }
@@ -168,6 +171,11 @@ func (c *Config) Validate() error {
 	} else if _, err := net.LookupPort("tcp", port); err != nil {
 		say("listen: %q is no port", port)
 	}
+	for _, name := range c.Names() {
+		if !dnsName.MatchString(name) {
+			say("hosts: %q is no host name: write names without http:// and port, separated by commas, such as sonde.example.net", name)
+		}
+	}
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		say("log_format: %q is neither text nor json", c.LogFormat)
 	}
@@ -175,6 +183,18 @@ func (c *Config) Validate() error {
 		say("log_level: %q is none of debug, info, warn, error", c.LogLevel)
 	}
 	return errors.Join(wrong...)
+}
+
+var dnsName = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
+
+// Names are those under which the pages may be asked for: Hosts, and the name
+// that Listen has in place of an address.
+func (c Config) Names() []string {
+	names := strings.FieldsFunc(c.Hosts, func(r rune) bool { return r == ',' || r == ' ' })
+	if host, _, err := net.SplitHostPort(c.Listen); err == nil && host != "" && net.ParseIP(host) == nil {
+		names = append(names, host)
+	}
+	return names
 }
 
 // Level is LogLevel as slog has it.

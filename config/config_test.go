@@ -83,7 +83,7 @@ func TestFlagsWinOverEnvironmentOverFileOverDefaults(t *testing.T) {
 }
 
 func TestEnvironmentCarriesEverySettingToAChild(t *testing.T) {
-	c, err := load(t, nil, "--data", "/x", "--database", "postgresql://u:p@h/d", "--monhost", "m", "--listen", "127.0.0.1:9", "--log-format", "json", "--log-level", "debug")
+	c, err := load(t, nil, "--data", "/x", "--database", "postgresql://u:p@h/d", "--monhost", "m", "--listen", "127.0.0.1:9", "--hosts", "a.example,b", "--log-format", "json", "--log-level", "debug")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,12 +99,14 @@ func TestEnvironmentCarriesEverySettingToAChild(t *testing.T) {
 
 func TestWrongFileIsRefusedWithItsLine(t *testing.T) {
 	for _, c := range []struct{ content, want string }{
-		{"monhost = 'a'\nlissten = 'x'\n", `line 2: unknown key "lissten"; known keys: database, listen`},
+		{"monhost = 'a'\nlissten = 'x'\n", `line 2: unknown key "lissten"; known keys: database, hosts, listen`},
 		{"[web]\nlisten = 'x'\n", `unknown key "web`},
 		{"monhost = 'a'\nmonhost = 'b'\n", "line 2"},
 		{"monhost = \n", "line 1"},
 		{"listen = 8080\n", "listen"},
 		{"listen = '8080'\n", "not host:port"},
+		{"hosts = 'sonde.example.net, http://x'\n", `hosts: "http://x" is no host name`},
+		{"hosts = 'sonde.example.net:8080'\n", "without http:// and port"},
 		{"log_format = 'xml'\n", "neither text nor json"},
 		{"log_level = 'loud'\n", "none of debug"},
 		{"monhost = 'a b'\n", "no name of a host"},
@@ -113,6 +115,19 @@ func TestWrongFileIsRefusedWithItsLine(t *testing.T) {
 		_, err := load(t, nil, "--config", file(t, c.content))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: %v, want …%s…", c.content, err, c.want)
+		}
+	}
+}
+
+func TestPagesAreNamedByHostsAndByListen(t *testing.T) {
+	for _, c := range []struct{ listen, hosts, want string }{
+		{"127.0.0.1:8080", "", ""},
+		{"[::1]:8080", "a.example, b", "a.example b"},
+		{":8080", "a.example,b,", "a.example b"},
+		{"pi.example:8080", "a.example", "a.example pi.example"},
+	} {
+		if got := strings.Join((Config{Listen: c.listen, Hosts: c.hosts}).Names(), " "); got != c.want {
+			t.Errorf("%+v: %q", c, got)
 		}
 	}
 }

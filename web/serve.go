@@ -27,7 +27,7 @@ const (
 // found out. That the database is away is no fault of the server.
 func (s *Site) Serve(stopping, cancelled context.Context, ln net.Listener, progress Reporter) error {
 	server := &http.Server{
-		Handler:           s.Handler(),
+		Handler:           s.onlyUs(ln.Addr(), s.Handler()),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      60 * time.Second,
@@ -71,7 +71,7 @@ func (s *Site) shutdown(cancelled context.Context, server *http.Server, failed <
 	return err
 }
 
-// selfClient connects to the listener itself, whatever name and proxy others use.
+// selfClient connects to the listener itself, whatever proxy others use.
 func selfClient(addr net.Addr) *http.Client {
 	return &http.Client{
 		Timeout: selfCheckTime,
@@ -101,7 +101,7 @@ func reachable(addr net.Addr) string {
 }
 
 func selfCheck(ctx context.Context, client *http.Client) (doing string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://sonde/-/ready", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/-/ready", nil)
 	if err != nil {
 		return "", err
 	}

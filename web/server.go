@@ -20,6 +20,9 @@ import (
 
 // Site serves the pages.
 type Site struct {
+	// Names under which the pages may be asked for, beside addresses and localhost.
+	Names []string
+
 	pages   *store.Pages
 	log     *slog.Logger
 	version string

@@ -36,7 +36,7 @@ func TestWrongUseOfReportSaysWhatIsMissing(t *testing.T) {
 }
 
 func TestWebServesFromItsFirstReportToItsStop(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", "0.0.0.0:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,9 @@ func TestWebServesFromItsFirstReportToItsStop(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- runWeb(ctx, []string{"--data", state, "--database", dsn, "--listen", addr}) }()
+	go func() {
+		ended <- runWeb(ctx, []string{"--data", state, "--database", dsn, "--listen", addr, "--hosts", "sonde.example.net"})
+	}()
 	for {
 		k, err := daemon.ReadKeepalive(daemon.KeepaliveFile(state, "web"))
 		if err == nil && k.Doing == "serving pages" {
@@ -58,13 +60,24 @@ func TestWebServesFromItsFirstReportToItsStop(t *testing.T) {
 		default:
 		}
 	}
-	resp, err := http.Get("http://" + addr + "/")
+	own, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		t.Errorf("status %d", resp.StatusCode)
+	for host, want := range map[string]int{reachable(addr): 200, own: 200, "sonde.example.net": 200, "evil.example": 421} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+reachable(addr)+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("asked as %s: status %d, want %d", host, resp.StatusCode, want)
+		}
 	}
 	stop()
 	if err := <-ended; err != nil {

@@ -30,6 +30,8 @@ func runWeb(ctx context.Context, args []string) error {
 			return fmt.Errorf("listen for readers of pages: %w", err)
 		}
 		d.Log.Info("listening", "address", ln.Addr().String())
-		return web.New(pages, version, d.Log).Serve(d.Stopping, d.Cancelled, ln, d.Progress)
+		site := web.New(pages, version, d.Log)
+		site.Names = d.Names()
+		return site.Serve(d.Stopping, d.Cancelled, ln, d.Progress)
 	})
 }
