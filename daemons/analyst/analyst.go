@@ -278,11 +278,15 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 	}
 	p := &pass{session: s, ctx: ctx, j: j, now: mark.Now, changes: map[int64]*store.AlertChange{}, closed: map[string]*store.AlertChange{}, unraised: map[string]string{}}
 	p.ahead = p.stepped(asked)
-	if mark.Read.Xmax > mark.Seen.Xmax {
-		// The database was restored into another server, where transactions count anew.
-		s.Log.Warn("the mark lies ahead of the database's transactions: reading goes on from now", "mark", mark.Read.String(), "now", mark.Seen.String())
-		mark.Read = mark.Seen
+	if mark.Restored() {
+		before := mark.Read
+		if mark, err = j.CountAnew(ctx, s.tables, mark); err != nil {
+			return 0, err
+		}
+		s.Log.Warn("the database was restored into a server that counts transactions anew: what the restore brought is not judged again",
+			"mark", before.String(), "now", mark.Seen.String(), "stored_before", mark.Anew)
 		clear(s.platform.Held)
+		s.platform.dirty = true
 		for _, sp := range s.specs {
 			sp.keep = true // what their states have read is told in numbers of the other server
 		}
@@ -298,9 +302,9 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 	if err := p.pay(); err != nil {
 		return 0, err
 	}
-	part := store.Part{Read: mark.Read, Seen: mark.Seen, Until: mark.Seen.Xmax}
+	part := store.Part{Read: mark.Read, Seen: mark.Seen, Until: mark.Seen.Xmax, Anew: mark.Anew}
 	if asked.Sub(s.readAt) > partAfter {
-		if part, err = j.Part(ctx, s.tables, mark.Read, mark.Seen, cmp.Or(s.Rows, rowsAPass)); err != nil {
+		if part, err = j.Part(ctx, s.tables, part, cmp.Or(s.Rows, rowsAPass)); err != nil {
 			return 0, err
 		}
 	}
@@ -350,5 +354,5 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 		return 0, fmt.Errorf("state of the platform's alerts: %w", err)
 	}
 	s.platform.dirty = false
-	return len(p.found.Findings), j.SaveMark(ctx, s.read, p.now, state)
+	return len(p.found.Findings), j.SaveMark(ctx, s.read, mark.Anew, p.now, state)
 }

@@ -91,7 +91,7 @@ func (p *pass) feedNew(part store.Part) error {
 		if len(specs) == 0 {
 			continue
 		}
-		old := store.Part{Read: r.read, Seen: part.Read, Until: part.Read.Xmax}
+		old := store.Part{Read: r.read, Seen: part.Read, Until: part.Read.Xmax, Anew: part.Anew}
 		if err := read(old, specs, func(*spec) bool { return true }); err != nil {
 			return err
 		}

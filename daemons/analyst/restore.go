@@ -25,6 +25,7 @@ func (s *session) restore(ctx context.Context) error {
 	began := time.Now()
 	var specs []int64
 	var watched map[int64]store.Watched
+	var from, until time.Time // rows that the mark tells of were stored then
 	err := s.step(ctx, func(ctx context.Context, j store.Judging) error {
 		mark, err := j.Mark(ctx)
 		if err != nil {
@@ -35,7 +36,14 @@ func (s *session) restore(ctx context.Context) error {
 			s.Log.Error("the saved state of the platform's alerts cannot be read; they are judged anew", "error", err)
 		}
 		s.platform.prepare()
-		s.read = mark.Read
+		s.read, from = mark.Read, mark.Anew
+		if mark.Restored() {
+			anew, err := j.CountAnew(ctx, s.tables, mark)
+			if err != nil {
+				return err
+			}
+			until = anew.Anew
+		}
 		s.began, s.slept = mark.Now, max(0, mark.Now.Sub(mark.Last))
 		if s.config, err = j.Configuration(ctx, 0); err != nil {
 			return err
@@ -70,7 +78,7 @@ func (s *session) restore(ctx context.Context) error {
 					list = append(list, r)
 				}
 			}
-			n, err := s.replay(ctx, j, list)
+			n, err := s.replay(ctx, j, list, from, until)
 			again += n
 			return err
 		})
@@ -165,7 +173,7 @@ func (s *session) revive(row store.DetectorState, watched map[int64]store.Watche
 // that came late are not among it: a state is written when one is seen. So what
 // is left was fed in order of due_at, whichever order it came in. Missed runs come
 // from the notes of them, whatever their rows have become.
-func (s *session) replay(ctx context.Context, j store.Judging, list []*restored) (int, error) {
+func (s *session) replay(ctx context.Context, j store.Judging, list []*restored, from, until time.Time) (int, error) {
 	type source struct{ tool, read string }
 	bySource := map[source][]*restored{}
 	for _, r := range list {
@@ -180,11 +188,11 @@ func (s *session) replay(ctx context.Context, j store.Judging, list []*restored)
 		if err != nil {
 			return 0, err
 		}
-		ids, byID, from := make([]int64, len(list)), make(map[int64]*restored, len(list)), list[0].judgedTo
+		ids, byID, after := make([]int64, len(list)), make(map[int64]*restored, len(list)), list[0].judgedTo
 		for i, r := range list {
 			ids[i], byID[r.ID] = r.ID, r
-			if r.judgedTo.Before(from) {
-				from = r.judgedTo
+			if r.judgedTo.Before(after) {
+				after = r.judgedTo
 			}
 		}
 		columns, noted := len(s.sources[at.tool].Columns), make(map[int64]int, len(list))
@@ -196,7 +204,7 @@ func (s *session) replay(ctx context.Context, j store.Judging, list []*restored)
 				again++
 			}
 		}
-		err = j.RunsAgain(ctx, s.sources[at.tool].Series, ids, from, read, func(r store.Run) {
+		err = j.RunsAgain(ctx, s.sources[at.tool].Series, ids, after, read, from, until, func(r store.Run) {
 			to := byID[r.ToolspecID]
 			untilNoted(to, r.DueAt)
 			if r.DueAt.After(to.judgedTo) && !to.has.Sees(r.XID) {

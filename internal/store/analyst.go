@@ -108,8 +108,9 @@ func (j Judging) Hurry(ctx context.Context, f func() error) error {
 
 // Mark is how far has been read, and what belongs to no single spec.
 type Mark struct {
-	Read  Snapshot // rows of transactions visible in it are read
-	Seen  Snapshot // what this pass can see
+	Read  Snapshot  // rows of transactions visible in it are read
+	Seen  Snapshot  // what this pass can see
+	Anew  time.Time // and so are rows stored before: see Restored; zero if there was no restore
 	Now   time.Time
 	Last  time.Time // when the mark was moved last
 	State json.RawMessage
@@ -122,7 +123,8 @@ type Mark struct {
 func (j Judging) Mark(ctx context.Context) (Mark, error) {
 	var m Mark
 	var readXID, seen, snapshot string
-	err := j.tx.QueryRow(ctx, `SELECT read_xid::text, coalesce(state ->> 'snapshot', ''), pg_current_snapshot()::text, clock_timestamp(), ticked_at, state FROM analyst_mark`).Scan(&readXID, &snapshot, &seen, &m.Now, &m.Last, &m.State)
+	err := j.tx.QueryRow(ctx, `SELECT read_xid::text, coalesce(state ->> 'snapshot', ''), pg_current_snapshot()::text, clock_timestamp(), ticked_at, state,
+		coalesce(anew_at, '0001-01-01 00:00:00+00') FROM analyst_mark`).Scan(&readXID, &snapshot, &seen, &m.Now, &m.Last, &m.State, &m.Anew)
 	if err != nil {
 		return m, fmt.Errorf("read the analyst's mark: %w", err)
 	}
@@ -134,14 +136,39 @@ func (j Judging) Mark(ctx context.Context) (Mark, error) {
 			return m, err
 		}
 	}
-	m.Now, m.Last = m.Now.UTC(), m.Last.UTC()
+	m.Now, m.Last, m.Anew = m.Now.UTC(), m.Last.UTC(), m.Anew.UTC()
+	return m, nil
+}
+
+// Restored reports whether the mark lies ahead of the database's transactions:
+// then the database was restored into another server, which counts them anew. What
+// is in the rows that came with it are numbers of the old server; the new one
+// reaches them one day, and would give rows of last year for new ones. So they are
+// told apart by when they were stored.
+func (m Mark) Restored() bool { return m.Read.Xmax > m.Seen.Xmax }
+
+// CountAnew gives the mark of a restored database: all that the restore brought is
+// read, and nothing that was stored since.
+func (j Judging) CountAnew(ctx context.Context, tables []string, m Mark) (Mark, error) {
+	// What was stored since has a number of the new server, and a later time than the old mark.
+	query := `SELECT min(stored_at) AS at, min(stored_xid::text::bigint) AS xid FROM gaps WHERE stored_xid < $1::text::xid8 AND stored_at > $2`
+	for _, t := range tables {
+		query += ` UNION ALL SELECT min(stored_at), min(stored_xid::text::bigint) FROM ` + sanitized(t) + `
+			WHERE stored_xid < $1::text::xid8 AND stored_at > $2 AND due_at > $2::timestamptz - interval '1 day'`
+	}
+	xmin := m.Seen.Xmin
+	err := j.tx.QueryRow(ctx, `SELECT least(min(xid), $3), coalesce(min(at), $4) FROM (`+query+`) since`, fmt.Sprint(m.Seen.Xmax), m.Last, xmin, m.Now).Scan(&xmin, &m.Anew)
+	if err != nil {
+		return m, fmt.Errorf("look for what was stored since the restore: %w", err)
+	}
+	m.Read, m.Anew = Snapshot{Xmin: xmin, Xmax: xmin}, m.Anew.UTC()
 	return m, nil
 }
 
 // SaveMark moves the mark. state must be a JSON object; the snapshot is put into it.
-func (j Judging) SaveMark(ctx context.Context, read Snapshot, at time.Time, state json.RawMessage) error {
-	_, err := j.tx.Exec(ctx, `UPDATE analyst_mark SET read_xid = $1::text::xid8, ticked_at = $2, state = $3::jsonb || jsonb_build_object('snapshot', $4::text)`,
-		fmt.Sprint(read.Xmin), at, state, read.String())
+func (j Judging) SaveMark(ctx context.Context, read Snapshot, anew, at time.Time, state json.RawMessage) error {
+	_, err := j.tx.Exec(ctx, `UPDATE analyst_mark SET read_xid = $1::text::xid8, ticked_at = $2, state = $3::jsonb || jsonb_build_object('snapshot', $4::text),
+		anew_at = nullif($5, '0001-01-01 00:00:00+00'::timestamptz)`, fmt.Sprint(read.Xmin), at, state, read.String(), anew)
 	if err != nil {
 		return fmt.Errorf("move the analyst's mark: %w", err)
 	}
@@ -165,32 +192,32 @@ type Run struct {
 }
 
 // Part is a stretch of transactions: those that Seen can see, Read could not,
-// and that come before Until.
+// and that come before Until. What was stored before Anew is none of it.
 type Part struct {
 	Read, Seen Snapshot
 	Until      uint64
+	Anew       time.Time
 }
 
 // isNew picks the rows of a Part; the two bounds let the index do most of it.
 const isNew = `stored_xid >= $1::text::xid8 AND stored_xid < $2::text::xid8
-	AND NOT pg_visible_in_snapshot(stored_xid, $3::pg_snapshot) AND pg_visible_in_snapshot(stored_xid, $4::pg_snapshot)`
+	AND NOT pg_visible_in_snapshot(stored_xid, $3::pg_snapshot) AND pg_visible_in_snapshot(stored_xid, $4::pg_snapshot) AND stored_at >= $5`
 
 func (p Part) args(more ...any) []any {
-	return append([]any{fmt.Sprint(p.Read.Xmin), fmt.Sprint(p.Until), p.Read.String(), p.Seen.String()}, more...)
+	return append([]any{fmt.Sprint(p.Read.Xmin), fmt.Sprint(p.Until), p.Read.String(), p.Seen.String(), p.Anew}, more...)
 }
 
-// Part gives what is new, or so much of it that not many more than most rows are read of a table.
-func (j Judging) Part(ctx context.Context, tables []string, read, seen Snapshot, most int) (Part, error) {
-	return partOf(ctx, j.tx, tables, read, seen, most)
+// Part gives all that is new, or so much of it that not many more than most rows are read of a table.
+func (j Judging) Part(ctx context.Context, tables []string, all Part, most int) (Part, error) {
+	return partOf(ctx, j.tx, tables, all, most)
 }
 
-func partOf(ctx context.Context, tx pgx.Tx, tables []string, read, seen Snapshot, most int) (Part, error) {
-	p := Part{Read: read, Seen: seen, Until: seen.Xmax}
-	cut := seen.Xmax
+func partOf(ctx context.Context, tx pgx.Tx, tables []string, p Part, most int) (Part, error) {
+	cut := p.Seen.Xmax
 	for _, table := range tables {
 		var xid uint64
 		err := tx.QueryRow(ctx, `SELECT coalesce((SELECT (stored_xid::text)::bigint FROM `+sanitized(table)+`
-			WHERE `+isNew+` ORDER BY stored_xid OFFSET $5 LIMIT 1), 0)`, p.args(most)...).Scan(&xid)
+			WHERE `+isNew+` ORDER BY stored_xid OFFSET $6 LIMIT 1), 0)`, p.args(most)...).Scan(&xid)
 		if err != nil {
 			return p, fmt.Errorf("look for new rows of %s: %w", table, err)
 		}
@@ -199,7 +226,7 @@ func partOf(ctx context.Context, tx pgx.Tx, tables []string, read, seen Snapshot
 		}
 	}
 	// What lies before the old snapshot's end is read or was open then; a cut there could not be written as a snapshot.
-	p.Until = min(max(cut, read.Xmax), seen.Xmax)
+	p.Until = min(max(cut, p.Read.Xmax), p.Seen.Xmax)
 	return p, nil
 }
 
@@ -207,7 +234,7 @@ func partOf(ctx context.Context, tx pgx.Tx, tables []string, read, seen Snapshot
 func (j Judging) Runs(ctx context.Context, s Series, p Part, specs []int64, each func(Run)) error {
 	condition, args := isNew, p.args()
 	if specs != nil {
-		condition, args = condition+` AND toolspec_id = ANY ($5)`, append(args, specs)
+		condition, args = condition+` AND toolspec_id = ANY ($6)`, append(args, specs)
 	}
 	return readRuns(ctx, j.tx, s, "", condition, args, each)
 }
@@ -220,7 +247,7 @@ func (j Judging) NewGaps(ctx context.Context, tables []string, p Part, specs []i
 		inside += ` + (SELECT count(*) FROM ` + sanitized(t) + ` d WHERE d.toolspec_id = g.toolspec_id AND d.due_at BETWEEN g.from_at AND g.until_at)`
 	}
 	rows, err := j.tx.Query(ctx, `SELECT toolspec_id, from_at, until_at, runs - (`+inside+`)::int, reason FROM gaps g
-		WHERE `+isNew+` AND NOT quiet AND ($5::bigint[] IS NULL OR toolspec_id = ANY ($5)) ORDER BY toolspec_id, until_at`, p.args(specs)...)
+		WHERE `+isNew+` AND NOT quiet AND ($6::bigint[] IS NULL OR toolspec_id = ANY ($6)) ORDER BY toolspec_id, until_at`, p.args(specs)...)
 	if err != nil {
 		return nil, fmt.Errorf("read new gaps: %w", err)
 	}

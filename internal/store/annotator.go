@@ -70,7 +70,9 @@ func (a *Annotator) Collect(ctx context.Context, most int) (entered int64, behin
 	err = pgx.BeginFunc(ctx, a.conn, func(tx pgx.Tx) error {
 		var was *string
 		var is string
-		if err := tx.QueryRow(ctx, `SELECT (SELECT read::text FROM asn_mark), pg_current_snapshot()::text`).Scan(&was, &is); err != nil {
+		var anew time.Time
+		if err := tx.QueryRow(ctx, `SELECT (SELECT read::text FROM asn_mark), pg_current_snapshot()::text, coalesce((SELECT anew_at FROM asn_mark), '0001-01-01 00:00:00+00')`).
+			Scan(&was, &is, &anew); err != nil {
 			return err
 		}
 		seen, err := ParseSnapshot(is)
@@ -86,16 +88,17 @@ func (a *Annotator) Collect(ctx context.Context, most int) (entered int64, behin
 		// Before the first pass, or when the database was restored into another
 		// server, where transactions count anew, the routes and the last hour tell
 		// what there is.
-		if was == nil || read.Xmax > seen.Xmax {
+		restored := read.Xmax > seen.Xmax
+		if was == nil || restored {
 			entered, err = enter(ctx, tx, `SELECT unnest(hops) FROM routeno
 				UNION ALL SELECT a FROM `+addresses["routedata"]+` WHERE due_at > now() - interval '1 hour'
 				UNION ALL SELECT a FROM `+addresses["pingdata"]+` WHERE due_at > now() - interval '1 hour'`)
 		} else {
 			// A look at hundreds of partitions costs more than what is new in them: no
 			// second one for what few transactions can have brought.
-			p := Part{Read: read, Seen: seen, Until: seen.Xmax}
+			p := Part{Read: read, Seen: seen, Until: seen.Xmax, Anew: anew}
 			if seen.Xmax-read.Xmin > fewTransactions {
-				if p, err = partOf(ctx, tx, []string{"routedata", "pingdata"}, read, seen, most); err != nil {
+				if p, err = partOf(ctx, tx, []string{"routedata", "pingdata"}, p, most); err != nil {
 					return err
 				}
 			}
@@ -108,7 +111,8 @@ func (a *Annotator) Collect(ctx context.Context, most int) (entered int64, behin
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `INSERT INTO asn_mark (read) VALUES ($1::text::pg_snapshot) ON CONFLICT (only_one) DO UPDATE SET read = excluded.read`, seen.String())
+		_, err = tx.Exec(ctx, `INSERT INTO asn_mark (read, anew_at) VALUES ($1::text::pg_snapshot, CASE WHEN $2 THEN now() END)
+			ON CONFLICT (only_one) DO UPDATE SET read = excluded.read, anew_at = coalesce(excluded.anew_at, asn_mark.anew_at)`, seen.String(), restored)
 		return err
 	})
 	if err != nil {

@@ -68,10 +68,12 @@ type PageGaps struct {
 	Runs        int64
 }
 
-// NewestGaps gives the newest gaps, by minute and reason; the last 20,000 stored are looked at.
+// NewestGaps gives the newest gaps, by minute and reason; the last 20,000 stored are
+// looked at, and of those that a restore brought from a server that had counted further as many.
 func (r *Reading) NewestGaps(ctx context.Context, most int) ([]PageGaps, error) {
 	return collect[PageGaps](ctx, r, "gaps", `SELECT min(from_at), max(until_at), reason, count(DISTINCT toolspec_id)::int, sum(runs)::bigint
-		FROM (SELECT * FROM gaps ORDER BY stored_xid DESC LIMIT 20000) g GROUP BY reason, date_trunc('minute', stored_at) ORDER BY 1 DESC LIMIT $1`, most)
+		FROM ((SELECT * FROM gaps WHERE stored_xid < `+counted+` ORDER BY stored_xid DESC LIMIT 20000)
+			UNION ALL (SELECT * FROM gaps WHERE stored_xid >= `+counted+` ORDER BY stored_xid DESC LIMIT 20000)) g GROUP BY reason, date_trunc('minute', stored_at) ORDER BY 1 DESC LIMIT $1`, most)
 }
 
 // PageStep is a step of the database's clock.

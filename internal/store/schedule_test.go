@@ -392,6 +392,28 @@ func TestOpenTransactionsChangeIsSeenByALaterCall(t *testing.T) {
 	}
 }
 
+// Rows that a restore brought bear numbers that this server has not reached.
+func TestSpecsOfARestoredDatabaseAreNotChangedAtEachLook(t *testing.T) {
+	w := newWorld(t)
+	for _, table := range []string{"nodes", "toolspecs"} {
+		w.exec(`ALTER TABLE ` + table + ` DISABLE TRIGGER USER`)
+		w.exec(`UPDATE ` + table + ` SET changed_xid = '900000000'`)
+		w.exec(`ALTER TABLE ` + table + ` ENABLE TRIGGER USER`)
+	}
+	w.exec(`INSERT INTO toolspecs_removed (toolspec_id, changed_xid) VALUES (900, '900000000')`)
+	c, err := w.SpecChanges(t.Context(), 0, "", "")
+	if err != nil || len(c.Specs) != 1 {
+		t.Fatalf("%+v %v", c, err)
+	}
+	if c, err = w.SpecChanges(t.Context(), c.Mark, "", ""); err != nil || len(c.Specs)+len(c.Removed) > 0 {
+		t.Errorf("%+v %v", c, err)
+	}
+	w.exec(`UPDATE toolspecs SET run_interval = '2 min'`)
+	if c, err = w.SpecChanges(t.Context(), c.Mark, "", ""); err != nil || len(c.Specs) != 1 || len(c.Removed) > 0 {
+		t.Errorf("%+v %v", c, err)
+	}
+}
+
 func TestClaimLooksNoFurtherBackThanItIsTold(t *testing.T) {
 	w := newWorld(t)
 	w.due(w.spec, 4)

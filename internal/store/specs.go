@@ -94,6 +94,10 @@ func (s *Store) SpecChanges(ctx context.Context, mark uint64, monhost, tool stri
 	return specChanges(ctx, s.pool, mark, monhost, tool)
 }
 
+// counted bounds the transactions that this server has begun. What was restored from
+// another one can bear numbers far beyond: such a row would be changed at each look.
+const counted = `pg_snapshot_xmax(pg_current_snapshot())`
+
 func specChanges(ctx context.Context, q querier, mark uint64, monhost, tool string) (Changes, error) {
 	var c Changes
 	var tolerance float64
@@ -109,7 +113,7 @@ func specChanges(ctx context.Context, q querier, mark uint64, monhost, tool stri
 		if err != nil {
 			return c, err
 		}
-		where += ` AND (s.changed_xid >= $3::text::xid8 OR n.changed_xid >= $3::text::xid8)`
+		where += ` AND (s.changed_xid >= $3::text::xid8 AND s.changed_xid < ` + counted + ` OR n.changed_xid >= $3::text::xid8 AND n.changed_xid < ` + counted + `)`
 		args = append(args, fmt.Sprint(mark))
 		if !changed {
 			where = ""
@@ -124,8 +128,8 @@ func specChanges(ctx context.Context, q querier, mark uint64, monhost, tool stri
 			return c, fmt.Errorf("read specs: %w", err)
 		}
 		// Before its first result a spec may go to another host or tool: to this one it is removed.
-		rows, err = q.Query(ctx, `SELECT toolspec_id FROM toolspecs_removed WHERE changed_xid >= $1::text::xid8
-			UNION ALL SELECT s.id FROM toolspecs s WHERE $1 <> '0' AND s.changed_xid >= $1::text::xid8 AND NOT (($2 = '' OR s.monhost = $2) AND ($3 = '' OR s.tool = $3))`,
+		rows, err = q.Query(ctx, `SELECT toolspec_id FROM toolspecs_removed WHERE changed_xid >= $1::text::xid8 AND changed_xid < `+counted+`
+			UNION ALL SELECT s.id FROM toolspecs s WHERE $1 <> '0' AND s.changed_xid >= $1::text::xid8 AND s.changed_xid < `+counted+` AND NOT (($2 = '' OR s.monhost = $2) AND ($3 = '' OR s.tool = $3))`,
 			fmt.Sprint(mark), monhost, tool)
 		if err != nil {
 			return c, fmt.Errorf("read removed specs: %w", err)
@@ -144,9 +148,10 @@ func specChanges(ctx context.Context, q querier, mark uint64, monhost, tool stri
 // three indexes say so. The planner knows no order of xid8, so that EXISTS
 // (… >= $1) would read whole tables.
 func specsChanged(ctx context.Context, q querier, mark uint64) (changed bool, err error) {
-	if err := q.QueryRow(ctx, `SELECT coalesce((SELECT changed_xid FROM toolspecs ORDER BY changed_xid DESC LIMIT 1) >= $1::text::xid8, false)
-		OR coalesce((SELECT changed_xid FROM nodes ORDER BY changed_xid DESC LIMIT 1) >= $1::text::xid8, false)
-		OR coalesce((SELECT changed_xid FROM toolspecs_removed ORDER BY changed_xid DESC LIMIT 1) >= $1::text::xid8, false)`, fmt.Sprint(mark)).Scan(&changed); err != nil {
+	newest := func(table string) string {
+		return `coalesce((SELECT changed_xid FROM ` + table + ` WHERE changed_xid < ` + counted + ` ORDER BY changed_xid DESC LIMIT 1) >= $1::text::xid8, false)`
+	}
+	if err := q.QueryRow(ctx, `SELECT `+newest("toolspecs")+` OR `+newest("nodes")+` OR `+newest("toolspecs_removed"), fmt.Sprint(mark)).Scan(&changed); err != nil {
 		return false, fmt.Errorf("look for changed specs: %w", err)
 	}
 	return changed, nil
