@@ -29,9 +29,9 @@ func (s *Site) onlyUs(addr net.Addr, next http.Handler) http.Handler {
 		switch {
 		case noAddress == nil, name == "localhost", strings.HasSuffix(name, ".localhost"):
 		case slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }):
-		case beyond && name != "" && !strings.Contains(name, "."):
-			// A word without a dot is nobody's domain. Who answers for it on the local
-			// network can connect to us as well; on loopback only this host can.
+		case beyond && isLocal(name):
+			// Nobody far away can own it. Who answers for it on the local network can
+			// connect to us as well; on loopback only this host can.
 		default:
 			s.problem(w, http.StatusMisdirectedRequest, "These pages are not served under the name "+short(60, name)+
 				". If it is a name of this host, or of a proxy before it, add it to hosts in sonde.toml, or to --hosts or SONDE_HOSTS, and start sonde anew.")
@@ -39,6 +39,16 @@ func (s *Site) onlyUs(addr net.Addr, next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// local are the domains that no registry gives away: RFC 6762, RFC 8375, the one
+// reserved for private use in 2024, and what many home routers name their hosts by.
+var local = []string{".local", ".home.arpa", ".internal", ".lan"}
+
+// isLocal reports whether a name is a word without a dot, or in a local domain.
+func isLocal(name string) bool {
+	return name != "" && !strings.Contains(name, ".") ||
+		slices.ContainsFunc(local, func(domain string) bool { return strings.HasSuffix(name, domain) })
 }
 
 // hostOf is the name or address in a Host header, without port, brackets and the

@@ -24,8 +24,8 @@ func TestPagesAreServedUnderOurNamesOnly(t *testing.T) {
 	always := []string{"127.0.0.1:8080", "127.0.0.1", "127.8.8.8:80", "[::1]:8080", "[::1]", "localhost:8080", "LOCALHOST.", "pi.localhost",
 		"192.0.2.7:8080", "[2001:db8::7]:8080", "sonde.example.net", "sonde.example.net:443", "SONDE.EXAMPLE.NET."}
 	never := []string{"", ":8080", "evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example", "1.2.3", "[evil.example]:8080",
-		"sonde.example.net.evil.example", "<b>x.y</b>"}
-	beyond := []string{"web:8080", own, own + ":8080"} // where others can connect
+		"sonde.example.net.evil.example", "pi.local.evil.example", "<b>x.y</b>"}
+	beyond := []string{"web:8080", "pi.local:8080", "pi.home.arpa", "pi.lan", own, own + ":8080"} // where others can connect
 	for _, listen := range []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback, net.IPv4zero, net.IPv6zero, net.IPv4(192, 0, 2, 7)} {
 		h := s.onlyUs(&net.TCPAddr{IP: listen, Port: 8080}, s.Handler())
 		try := func(host string, served bool) {
