@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strconv"
 
 	"sonde/internal/measure"
 )
@@ -39,17 +38,4 @@ func Finite(v float64) bool { return math.Abs(v) <= most }
 // number that is not Finite is none either.
 func Value(s measure.Sample) (float64, bool) {
 	return s.Value, s.HasValue() && Finite(s.Value)
-}
-
-// Number says a value of a series to people: four digits that count, and the
-// unit where one is known. Large numbers keep all digits before the point.
-func Number(v float64, unit string) string {
-	text := strconv.FormatFloat(v, 'g', 4, 64)
-	if math.Abs(v) >= 1e4 && math.Abs(v) < 1e15 {
-		text = strconv.FormatFloat(v, 'f', 0, 64)
-	}
-	if unit == "" {
-		return text
-	}
-	return text + " " + unit
 }

@@ -109,7 +109,7 @@ func TestThePathchirpEventOf2008IsFound(t *testing.T) {
 	if want := analysistest.Start.Add(260 * every); !out[0].Since.Equal(want) {
 		t.Errorf("since %v, want the first waiting value %v", out[0].Since, want)
 	}
-	if out[0].Text != "fell from 1097 to 381.6 (-65 %), 12 values long" {
+	if out[0].Text != "fell from 1097 to 382 (-65 %), 12 values long" {
 		t.Errorf("text %q", out[0].Text)
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"sonde/analysis"
 	"sonde/analysis/route"
 	"sonde/config"
 	"sonde/internal/measure"
@@ -318,7 +318,7 @@ func explainNode(w io.Writer, s store.NodeStory) {
 					text += fmt.Sprintf(", no %s", v.Metric)
 					continue
 				}
-				text += fmt.Sprintf(", %s %s", v.Metric, strconv.FormatFloat(*v.Value, 'g', 5, 64))
+				text += fmt.Sprintf(", %s %s", v.Metric, analysis.Number(*v.Value, ""))
 				if v.Unit == "%" {
 					text += " %"
 				}

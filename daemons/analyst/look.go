@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"sonde/analysis"
 	"sonde/internal/alert"
 	"sonde/internal/measure"
 	"sonde/internal/store"
@@ -294,7 +295,7 @@ func (p *pass) judgeLook(sp *spec, w *watch, l *look, r *lookRun, run store.Look
 			return err
 		}
 		if pct/100*float64(*run.Sent) < lookLost {
-			r.Said += fmt.Sprintf(", too few to tell whether %s are", value(pct, "%"))
+			r.Said += fmt.Sprintf(", too few to tell whether %s are", analysis.Number(pct, "%"))
 			return nil
 		}
 		verdict(true)
@@ -305,22 +306,22 @@ func (p *pass) judgeLook(sp *spec, w *watch, l *look, r *lookRun, run store.Look
 			verdict(false)
 		}
 	case cause == alert.NoAnswer || cause == alert.Loss:
-		r.Said = value(*run.Value, unit) + " lost"
+		r.Said = analysis.Number(*run.Value, unit) + " lost"
 		verdict(*run.Value == 0 || cause == alert.NoAnswer && *run.Value < 100)
 	case r.Spec == sp.ID && l.Low != nil && l.High != nil:
-		r.Said = fmt.Sprintf("%s, expected %s to %s", value(*run.Value, unit), value(*l.Low, ""), value(*l.High, ""))
+		r.Said = fmt.Sprintf("%s, expected %s to %s", analysis.Number(*run.Value, unit), analysis.Number(*l.Low, ""), analysis.Number(*l.High, ""))
 		verdict(*run.Value >= *l.Low && *run.Value <= *l.High)
 	default:
 		low, high, known, err := p.j.Usual(p.ctx, table, column, r.Spec, w.episode.Since)
 		if err != nil {
 			return err
 		}
-		r.Said = value(*run.Value, unit)
+		r.Said = analysis.Number(*run.Value, unit)
 		if !known {
 			r.Said += ", and nothing is known of what is usual there"
 			return nil
 		}
-		r.Said += fmt.Sprintf(", usual there %s to %s", value(low, ""), value(high, ""))
+		r.Said += fmt.Sprintf(", usual there %s to %s", analysis.Number(low, ""), analysis.Number(high, ""))
 		room := max(high-low, 0.1*max(high, -low))
 		verdict(*run.Value >= low-room && *run.Value <= high+room)
 	}
@@ -362,8 +363,4 @@ func (s *session) unit(tool string, column int) string {
 		}
 	}
 	return ""
-}
-
-func value(v float64, unit string) string {
-	return strings.TrimSpace(fmt.Sprintf("%.4g %s", v, unit))
 }

@@ -3,8 +3,9 @@ package chart
 import (
 	"math"
 	"slices"
-	"strconv"
 	"time"
+
+	"sonde/analysis"
 )
 
 // quantile gives the q-quantile of values, NaN of none. The slice is sorted.
@@ -71,30 +72,12 @@ func valueTicks(high float64, n int) []float64 {
 	return ticks
 }
 
-// Number writes a value with as many digits as are worth reading.
+// Number writes a value as messages do; NaN, no value, is a dash.
 func Number(v float64) string {
-	switch a := math.Abs(v); {
-	case math.IsNaN(v):
+	if math.IsNaN(v) {
 		return "–"
-	case a >= 1000:
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	case a >= 100 || a == 0:
-		return trim(v, 1)
-	case a >= 1:
-		return trim(v, 2)
 	}
-	return trim(v, 3)
-}
-
-func trim(v float64, digits int) string {
-	s := strconv.FormatFloat(v, 'f', digits, 64)
-	for len(s) > 1 && s[len(s)-1] == '0' {
-		s = s[:len(s)-1]
-	}
-	if s[len(s)-1] == '.' {
-		s = s[:len(s)-1]
-	}
-	return s
+	return analysis.Number(v, "")
 }
 
 var timeSteps = []time.Duration{
