@@ -28,6 +28,23 @@ type (
 	tids     = array[pgtype.TID]
 )
 
+// reals are numbers as PostgreSQL's real has them, NaN and what is too great for it
+// NULL. Each element is made when it is asked for, in one place.
+type reals struct {
+	of  []float64
+	one pgtype.Float4
+}
+
+func (r *reals) Dimensions() []pgtype.ArrayDimension {
+	return []pgtype.ArrayDimension{{Length: int32(len(r.of)), LowerBound: 1}}
+}
+func (r *reals) Index(i int) any {
+	f := float32(r.of[i])
+	r.one = pgtype.Float4{Float32: f, Valid: f-f == 0} // of NaN and Inf that is NaN
+	return &r.one
+}
+func (*reals) IndexType() any { return new(pgtype.Float4) }
+
 func bigint(n int64) pgtype.Int8             { return pgtype.Int8{Int64: n, Valid: true} }
 func instant(t time.Time) pgtype.Timestamptz { return pgtype.Timestamptz{Time: t, Valid: true} }
 

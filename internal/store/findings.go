@@ -288,7 +288,10 @@ func (j Judging) Write(ctx context.Context, f Found) error {
 	if err != nil {
 		return err
 	}
-	queueRecords(batch, stretches, f.Excursions)
+	if err := j.writeStretches(ctx, stretches); err != nil {
+		return err
+	}
+	queueExcursions(batch, f.Excursions)
 	if len(f.Forget) > 0 {
 		batch.Queue(`DELETE FROM detectors WHERE toolspec_id = ANY ($1)`, f.Forget)
 	}

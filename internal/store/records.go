@@ -1,9 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"math"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,28 +31,117 @@ type Excursion struct {
 	AlertID                           int64 // 0 for none
 }
 
-// reals are numbers as PostgreSQL's real has them.
-func reals(values []float64) []*float32 {
-	out := make([]*float32, len(values))
-	for i, v := range values {
-		if f := float32(v); !math.IsNaN(v) && !math.IsInf(float64(f), 0) {
-			out[i] = &f
-		}
-	}
-	return out
+// stretchKey is what tells rows of one of the two tables apart, as precisely as it keeps it.
+type stretchKey struct {
+	spec       int64
+	name       string
+	from, step int64 // µs
 }
 
-// queueRecords writes stretches and excursions. A stretch that is there already
-// stays as it is: two rules may read one series.
-func queueRecords(batch *pgx.Batch, stretches []Stretch, excursions []Excursion) {
-	for _, s := range stretches {
-		batch.Queue(`INSERT INTO regdata (toolspec_id, metric, from_at, step, values) VALUES ($1, $2, $3, $4::float8 * interval '1 second', $5)
-			ON CONFLICT DO NOTHING`, s.ToolspecID, s.Metric, s.From, s.Step.Seconds(), reals(s.Values))
+func (s *Stretch) step() time.Duration { return s.Step.Round(time.Microsecond) }
+
+// stretchTable is how stretches are rows of a table.
+type stretchTable struct {
+	name    string
+	columns []string
+	same    string // the condition for a row r that has the key k
+	key     func(*Stretch) stretchKey
+	row     func(*Stretch) []any // to be used before the next is asked for
+}
+
+func regdata() stretchTable {
+	var values reals
+	return stretchTable{"regdata", []string{"toolspec_id", "metric", "from_at", "step", "values"},
+		`r.toolspec_id = k.spec AND r.metric = k.name AND r.from_at = k.at AND r.step = k.step`,
+		func(s *Stretch) stretchKey {
+			return stretchKey{s.ToolspecID, s.Metric, s.From.UnixMicro(), s.step().Microseconds()}
+		},
+		func(s *Stretch) []any {
+			values.of = s.Values
+			return []any{s.ToolspecID, s.Metric, s.From, s.step(), &values}
+		}}
+}
+
+func hwgraphs() stretchTable {
+	var forecast, low, high reals
+	return stretchTable{"hwgraphs", []string{"toolspec_id", "rule", "from_at", "step", "forecast", "low", "high"},
+		`r.toolspec_id = k.spec AND r.rule = k.name AND r.from_at = k.at`,
+		func(s *Stretch) stretchKey { return stretchKey{s.ToolspecID, s.Rule, s.From.UnixMicro(), 0} },
+		func(s *Stretch) []any {
+			forecast.of, low.of, high.of = s.Forecast, s.Low, s.High
+			return []any{s.ToolspecID, s.Rule, s.From, s.step(), &forecast, &low, &high}
+		}}
+}
+
+// writeStretches writes stretches. The first of a key stays as it is: two rules may
+// read one series.
+func (j Judging) writeStretches(ctx context.Context, stretches []Stretch) error {
+	var all, foretold []*Stretch
+	for i := range stretches {
+		s := &stretches[i]
+		all = append(all, s)
 		if s.Forecast != nil {
-			batch.Queue(`INSERT INTO hwgraphs (toolspec_id, rule, from_at, step, forecast, low, high) VALUES ($1, $2, $3, $4::float8 * interval '1 second', $5, $6, $7)
-				ON CONFLICT DO NOTHING`, s.ToolspecID, s.Rule, s.From, s.Step.Seconds(), reals(s.Forecast), reals(s.Low), reals(s.High))
+			foretold = append(foretold, s)
 		}
 	}
+	if err := j.copyStretches(ctx, regdata(), all); err != nil {
+		return err
+	}
+	return j.copyStretches(ctx, hwgraphs(), foretold)
+}
+
+// copyStretches writes those of which the table has no row yet. An hour may end for all
+// series in one pass, and COPY takes a fifth of the time of an INSERT each. It knows no
+// ON CONFLICT: when it finds one, what is there is left out and it is done again.
+// Nobody writes these rows but the one analyst that works.
+func (j Judging) copyStretches(ctx context.Context, t stretchTable, stretches []*Stretch) error {
+	if len(stretches) == 0 {
+		return nil
+	}
+	seen := make(map[stretchKey]bool, len(stretches))
+	list := slices.DeleteFunc(stretches, func(s *Stretch) bool {
+		k := t.key(s)
+		again := seen[k]
+		seen[k] = true
+		return again
+	})
+	write := func(j Judging) error {
+		_, err := j.tx.CopyFrom(ctx, pgx.Identifier{t.name}, t.columns, pgx.CopyFromSlice(len(list), func(i int) ([]any, error) { return t.row(list[i]), nil }))
+		if err != nil {
+			return fmt.Errorf("store %d stretches in %s: %w", len(list), t.name, err)
+		}
+		return nil
+	}
+	failed, err := j.Try(ctx, write)
+	if err != nil || !isDuplicate(failed) {
+		return cmp.Or(err, failed)
+	}
+	if list, err = j.unwritten(ctx, t, list); err != nil {
+		return fmt.Errorf("look which stretches are in %s: %w", t.name, err)
+	}
+	return write(j)
+}
+
+// unwritten leaves out stretches of which the table has a row.
+func (j Judging) unwritten(ctx context.Context, t stretchTable, stretches []*Stretch) ([]*Stretch, error) {
+	specs, names, froms, steps := make(bigints, len(stretches)), make([]string, len(stretches)), make(instants, len(stretches)), make([]time.Duration, len(stretches))
+	for i, s := range stretches {
+		specs[i], names[i], froms[i], steps[i] = bigint(s.ToolspecID), t.key(s).name, instant(s.From), s.step()
+	}
+	// OFFSET keeps it one look at the index for each.
+	rows, err := j.tx.Query(ctx, `SELECT n FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::interval[]) WITH ORDINALITY k (spec, name, at, step, n)
+		WHERE NOT EXISTS (SELECT FROM `+t.name+` r WHERE `+t.same+` OFFSET 0) ORDER BY n`, specs, names, froms, steps)
+	if err != nil {
+		return nil, err
+	}
+	var out []*Stretch
+	var n int64
+	_, err = pgx.ForEachRow(rows, []any{&n}, func() error { out = append(out, stretches[n-1]); return nil })
+	return out, err
+}
+
+// queueExcursions writes excursions.
+func queueExcursions(batch *pgx.Batch, excursions []Excursion) {
 	for _, e := range excursions {
 		if !e.Ended.IsZero() {
 			batch.Queue(`UPDATE hwalerts SET ended_at = greatest($3, began_at) WHERE toolspec_id = $1 AND rule = $2 AND ended_at IS NULL`, e.ToolspecID, e.Rule, e.Ended)
