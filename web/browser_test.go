@@ -8,6 +8,7 @@ import (
 	"image/png"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sonde/internal/measure"
+	"sonde/web/topology"
 )
 
 var shots = flag.String("shots", "", "keep the screenshots in this folder")
@@ -143,6 +147,43 @@ func TestPagesFitAPhone(t *testing.T) {
 		if wide, _ := strconv.Atoi(m[2]); wide > 360 {
 			t.Errorf("%s is %d px wide on a phone of 360", browsed[i].name, wide)
 		}
+	}
+}
+
+func TestNamesStayInTheBoxesOfTheTopology(t *testing.T) {
+	names := []string{"WWWWWWWWWWWWWWWWWWWW", "MMMMMMMMMMMMMMM", "東京東京東京東京東京東京東京東京", "BACKBONE-ROUTER-FRANKFURT", "iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii",
+		"gw-1.core.example.net", "🦊🦊🦊🦊🦊🦊🦊🦊🦊🦊🦊🦊", "пограничный-маршрутизатор", "@@@@@@@@@@@@@@@", "cern"}
+	var paths []topology.Path
+	for i, name := range names {
+		hop := measure.Hop{Address: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), AS: 65000, ASName: "MEGAWORLD-MMMMMMMM"}
+		paths = append(paths, topology.Path{Pair: int64(i), Source: name, Target: name, Address: hop.Address, Flows: [][]measure.Hop{{hop}}, Reached: true})
+	}
+	file := filepath.Join(t.TempDir(), "topology.html")
+	page := `<!DOCTYPE html><meta charset="utf-8"><style>` + topology.Style + `</style>` + string(topology.Lay(topology.Merge(paths)).SVG(topology.Links{})) + `<script>
+		for (const t of document.querySelectorAll("svg text")) {
+			const box = t.parentNode.querySelector("rect").getBBox(), text = t.getBBox()
+			t.setAttribute("data-out", Math.round(Math.max(box.x-text.x, text.x+text.width-box.x-box.width)))
+		}</script>`
+	if err := os.WriteFile(file, []byte(page), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dom, _ := chromium(t, "--dump-dom", "file://"+file)
+	texts := regexp.MustCompile(`data-out="(-?\d+)">([^<]*)<`).FindAllStringSubmatch(dom, -1)
+	if len(texts) < 3*len(names) {
+		t.Fatalf("%d texts in %s", len(texts), dom)
+	}
+	for _, text := range texts {
+		if out, _ := strconv.Atoi(text[1]); out > -2 {
+			t.Errorf("%q sticks %d px out of its box", text[2], out)
+		}
+	}
+	for _, name := range append(names, "MEGAWORLD-MMMMMMMM") {
+		if !regexp.MustCompile(`<title>[^<]*` + regexp.QuoteMeta(name)).MatchString(dom) {
+			t.Errorf("%s is in no tooltip", name)
+		}
+	}
+	if *shots != "" {
+		shown(t, "file://"+file, "topology_wide", 700, 600)
 	}
 }
 

@@ -9,6 +9,9 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unicode"
+
+	"golang.org/x/text/width"
 )
 
 // Style is the sheet of the picture, for pages that hold one. A picture that
@@ -24,6 +27,8 @@ const (
 	layerWidth = boxWidth + 36
 	rowHeight  = boxHeight + 12
 	margin     = 12.0
+	indent     = 7.0  // of the text in a box
+	fontSize   = 11.0 // as topology.css says
 	radius     = 11.0 // of a silent hop
 )
 
@@ -74,15 +79,15 @@ func (l Layout) Standalone() []byte { return l.draw(Links{}, true) }
 
 func (l Layout) draw(links Links, alone bool) []byte {
 	var b bytes.Buffer
-	width := 2*margin + float64(max(l.Layers, 1)-1)*layerWidth + boxWidth
+	wide := 2*margin + float64(max(l.Layers, 1)-1)*layerWidth + boxWidth
 	height := 2*margin + max(l.Rows-1, 0)*rowHeight + boxHeight
 	if alone {
 		b.WriteString(`<?xml version="1.0" encoding="UTF-8"?>` + "\n")
 	}
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="topology" width="%[1]s" height="%[2]s" viewBox="0 0 %[1]s %[2]s" role="img" aria-labelledby="topo-t topo-d"><title id="topo-t">Topology</title><desc id="topo-d">%[3]s</desc>`,
-		px(width), px(height), esc(l.Describe()))
+		px(wide), px(height), esc(l.Describe()))
 	if alone {
-		fmt.Fprintf(&b, `<style>%s</style><rect class="ground" width="%s" height="%s"/>`, Style, px(width), px(height))
+		fmt.Fprintf(&b, `<style>%s</style><rect class="ground" width="%s" height="%s"/>`, Style, px(wide), px(height))
 	}
 	for i, e := range l.Edges {
 		l.edge(&b, i, e)
@@ -193,9 +198,9 @@ func (l Layout) node(b *bytes.Buffer, i int, n Node, class string, links Links) 
 		fmt.Fprintf(b, `<rect x="%s" y="%s" width="%s" height="%s" rx="%s"/>`, px(left), px(top), px(boxWidth), px(boxHeight), px(round))
 		first, second := n.lines()
 		if second == "" {
-			fmt.Fprintf(b, `<text class="first" x="%s" y="%s" text-anchor="middle">%s</text>`, px(x), px(y+4), esc(clip(first, 16)))
+			fmt.Fprintf(b, `<text class="first" x="%s" y="%s" text-anchor="middle">%s</text>`, px(x), px(y+4), esc(clip(first, firstLine)))
 		} else {
-			fmt.Fprintf(b, `<text class="first" x="%s" y="%s">%s</text><text x="%[1]s" y="%[4]s">%[5]s</text>`, px(left+7), px(top+14), esc(clip(first, 16)), px(top+28), esc(clip(second, 18)))
+			fmt.Fprintf(b, `<text class="first" x="%s" y="%s">%s</text><text x="%[1]s" y="%[4]s">%[5]s</text>`, px(left+indent), px(top+14), esc(clip(first, firstLine)), px(top+28), esc(clip(second, secondLine)))
 		}
 	}
 	b.WriteString("</g>")
@@ -315,12 +320,43 @@ func plural(n int, one string) string {
 	return fmt.Sprintf("%d %ss", n, one)
 }
 
-func clip(s string, most int) string {
-	r := []rune(s)
-	if len(r) <= most {
-		return s
+// Room for the lines in a box, in em; the first is bold and so an eighth wider.
+const (
+	secondLine = (boxWidth - 2*indent) / fontSize
+	firstLine  = secondLine / 1.125
+)
+
+// clip shortens a text to so many em. An SVG knows nothing of the reader's font and
+// cannot clip by itself; the widths are those of DejaVu Sans, the widest that
+// systems come with. The whole text is in the tooltip.
+func clip(s string, room float64) string {
+	used, fits := 0.0, 0 // with an ellipsis, the first fits bytes have room
+	for i, r := range s {
+		if used+em('…') <= room {
+			fits = i
+		}
+		if used += em(r); used > room {
+			return s[:fits] + "…"
+		}
 	}
-	return string(r[:most-1]) + "…"
+	return s
+}
+
+// em is about how wide a character is.
+func em(r rune) float64 {
+	switch kind := width.LookupRune(r).Kind(); {
+	case unicode.Is(unicode.Mn, r):
+		return 0
+	case r > 0xffff:
+		return 1.4 // emoji
+	case kind == width.EastAsianWide, kind == width.EastAsianFullwidth, strings.ContainsRune("mwMW@%…—", r):
+		return 1
+	case strings.ContainsRune("ijlI.,:;'|!()[] -", r):
+		return 0.4
+	case unicode.IsUpper(r):
+		return 0.76
+	}
+	return 0.64
 }
 
 // px writes a coordinate with one decimal at most.
