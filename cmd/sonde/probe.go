@@ -136,7 +136,7 @@ func probeLines(ctx context.Context, tool probes.Tool, file string, given []stri
 	if _, err := tool.New(spec, probes.Env{Log: log}); err != nil {
 		return usageError("%s", strings.TrimPrefix(err.Error(), probes.ErrSpec.Error()+": "))
 	}
-	targets, err := readTargets(file)
+	targets, wrong, err := readTargets(file, log)
 	if err != nil {
 		return err
 	}
@@ -147,25 +147,32 @@ func probeLines(ctx context.Context, tool probes.Tool, file string, given []stri
 		// work that is not there: a tenth of what the packets cost.
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	}
-	return tool.Lines(ctx, probes.Lines{Spec: spec, Targets: targets, Rate: rate, Out: stdout, Log: log})
+	err = tool.Lines(ctx, probes.Lines{Spec: spec, Targets: targets, Rate: rate, Out: stdout, Log: log})
+	if wrong > 0 {
+		err = errors.Join(err, fmt.Errorf("--file %s: %s left out", file, numbered(wrong, "line")))
+	}
+	return err
 }
 
 // mostName is how long a host name can be (RFC 1035, 3.1); addresses are shorter.
 const mostName = 253
 
+// mostTold of the lines that are left out are named: a file that is no list has many.
+const mostTold = 20
+
 // readTargets reads one target a line. What begins with # is a remark. A line that
-// can be no name is a wrong file, and told before a packet is sent.
-func readTargets(file string) ([]string, error) {
+// can be no name is said and left out, as a name that does not resolve will be: one
+// slip costs none of the others. A file without a target is wrong use.
+func readTargets(file string, log *slog.Logger) (targets []string, wrong int, err error) {
 	in := os.Stdin
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {
-			return nil, usageError("--file: %v", err)
+			return nil, 0, usageError("--file: %v", err)
 		}
 		defer f.Close()
 		in = f
 	}
-	var targets []string
 	lines := bufio.NewScanner(in)
 	n := 1
 	for ; lines.Scan(); n++ {
@@ -174,17 +181,20 @@ func readTargets(file string) ([]string, error) {
 			continue
 		}
 		if len(target) > mostName || strings.ContainsFunc(target, func(r rune) bool { return r <= ' ' || r == utf8.RuneError || !unicode.IsPrint(r) }) {
-			return nil, usageError("--file %s, line %d: %.40q is no address and no name; write one target a line", file, n, target)
+			if wrong++; wrong <= mostTold {
+				log.Error("not measured: no address and no name; write one target a line", "file", file, "line", n, "text", fmt.Sprintf("%.40s", target))
+			}
+			continue
 		}
 		targets = append(targets, target)
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read the targets, line %d: %w", n, err)
+		return nil, 0, fmt.Errorf("read the targets, line %d: %w", n, err)
 	}
 	if len(targets) == 0 {
-		return nil, usageError("--file %s names no target", file)
+		return nil, 0, usageError("--file %s names no target", file)
 	}
-	return targets, nil
+	return targets, wrong, nil
 }
 
 var errShown = errors.New("shown")

@@ -219,14 +219,42 @@ func TestProbePingWorksWithoutPrivileges(t *testing.T) {
 	}
 }
 
+// As with fping, a line that is no target costs none of the others, is named, and
+// shows in the exit code.
+func TestLinesThatAreNoTargetsAreLeftOut(t *testing.T) {
+	var measured []string
+	tool := probes.Tool{Name: "many", New: func(json.RawMessage, probes.Env) (probes.Probe, error) { return nil, nil },
+		Lines: func(_ context.Context, job probes.Lines) error { measured = job.Targets; return nil }}
+	file := filepath.Join(t.TempDir(), "targets")
+	if err := os.WriteFile(file, []byte("# mine\n192.0.2.1\n\n192.0.2.2 web server\r\n\x00\xff\x1b[2J\n"+strings.Repeat("a", 300)+"\n192.0.2.3\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr, code := probeWith(t, []probes.Tool{tool}, "many", "--file", file)
+	if code != 1 || !slices.Equal(measured, []string{"192.0.2.1", "192.0.2.3"}) {
+		t.Errorf("exit code %d, measured %q", code, measured)
+	}
+	for _, want := range []string{`line=4 text="192.0.2.2 web server"`, "line=5 ", "line=6 ", "no address and no name", "3 lines left out"} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("%q is not in\n%s", want, stderr)
+		}
+	}
+	if strings.Contains(stderr, "\x1b") || len(stderr) > 1000 {
+		t.Errorf("%.2000q", stderr)
+	}
+	if err := os.WriteFile(file, []byte("192.0.2.1\n"+strings.Repeat("not a name\n", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, code = probeWith(t, []probes.Tool{tool}, "many", "--file", file); code != 1 || !strings.Contains(stderr, "1000 lines left out") || len(stderr) > 10_000 {
+		t.Errorf("exit code %d, %.2000q", code, stderr)
+	}
+}
+
 func TestFileThatNamesNoTargetsIsWrongUse(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"empty":      {"", "names no target"},
-		"remarks":    {"# nobody\n\n", "names no target"},
-		"two a line": {"# mine\n127.0.0.1\n\n127.0.0.1 web server\n", `line 4: "127.0.0.1 web server" is no address and no name`},
-		"bytes":      {"127.0.0.1\n\x00\xff\x1b[2J\n", `line 2: "\x00\xff\x1b[2J" is no address and no name`},
-		"a novel":    {strings.Repeat("a", 300), `is no address and no name; write one target a line`},
-		"no end":     {strings.Repeat("a", 70_000), `read the targets, line 1`},
+		"empty":   {"", "names no target"},
+		"remarks": {"# nobody\n\n", "names no target"},
+		"a novel": {strings.Repeat("a", 300), "no address and no name; write one target a line"},
+		"no end":  {strings.Repeat("a", 70_000), `read the targets, line 1`},
 	} {
 		file := filepath.Join(t.TempDir(), "targets")
 		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
