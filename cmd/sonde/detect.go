@@ -249,6 +249,7 @@ func scoreRows(in io.Reader, w *bufio.Writer, d analysis.Detector) error {
 	r.ReuseRecord = true
 	scorer, _ := d.(analysis.Scorer)
 	fmt.Fprintln(w, "timestamp,score")
+	when, what := 0, 1 // the columns, without a header
 	for first := true; ; first = false {
 		row, err := r.Read()
 		if errors.Is(err, io.EOF) {
@@ -260,23 +261,30 @@ func scoreRows(in io.Reader, w *bufio.Writer, d analysis.Detector) error {
 		if err != nil {
 			return err
 		}
-		at, err := readInstant(row[0])
-		if err != nil {
-			if first && isHeader(row[0]) {
-				continue
+		if first && isHeader(row) {
+			if when, what, err = columns(row); err != nil {
+				line, _ := r.FieldPos(0)
+				return fmt.Errorf("line %d: %w", line, err)
 			}
-			line, _ := r.FieldPos(0) // blank lines are no rows
+			continue
+		}
+		line, _ := r.FieldPos(0) // blank lines are no rows
+		if when >= len(row) {
+			return fmt.Errorf("line %d: there is no column %d, the timestamp", line, when+1)
+		}
+		at, err := readInstant(row[when])
+		if err != nil {
 			if len(row) == 1 && strings.ContainsAny(row[0], ";\t ") {
 				err = fmt.Errorf("%w; and a comma between the columns", err)
 			}
 			return fmt.Errorf("line %d: %w", line, err)
 		}
 		s := measure.Sample{RunKey: measure.RunKey{DueAt: at}, Outcome: measure.OK, Value: math.NaN()}
-		if len(row) > 1 {
-			if text := strings.TrimSpace(row[1]); text != "" {
+		if len(row) > what {
+			if text := strings.TrimSpace(row[what]); text != "" {
 				if s.Value, err = strconv.ParseFloat(text, 64); err != nil {
-					line, _ := r.FieldPos(1)
-					return fmt.Errorf("line %d: %q is no number; an empty field says that there is none", line, row[1])
+					line, _ := r.FieldPos(what)
+					return fmt.Errorf("line %d: %q is no number; an empty field says that there is none", line, row[what])
 				}
 			}
 		}
@@ -291,17 +299,60 @@ func scoreRows(in io.Reader, w *bufio.Writer, d analysis.Detector) error {
 		case bad:
 			score = 1
 		}
-		w.WriteString(row[0])
+		w.WriteString(row[when])
 		w.WriteByte(',')
 		w.WriteString(strconv.FormatFloat(score, 'f', 4, 64))
 		w.WriteByte('\n')
 	}
 }
 
-// isHeader reports whether the first field of a file names its column: a word.
-func isHeader(field string) bool {
-	field = strings.TrimSpace(field)
-	return field != "" && (field[0] < '0' || field[0] > '9')
+// isHeader reports whether the first row of a file names its columns: one is known,
+// or all are words.
+func isHeader(row []string) bool {
+	words := 0
+	for _, field := range row {
+		switch field = columnName(field); {
+		case field == "timestamp" || field == "value":
+			return true
+		case field != "" && field[0] >= '0' && field[0] <= '9':
+			return false
+		case field != "":
+			words++
+		}
+	}
+	return words > 0
+}
+
+// columns finds the two columns that are read, by name; others may stand anywhere.
+func columns(header []string) (when, what int, err error) {
+	when, what = -1, -1
+	for i, field := range header {
+		for name, at := range map[string]*int{"timestamp": &when, "value": &what} {
+			if columnName(field) == name {
+				if *at >= 0 {
+					return 0, 0, fmt.Errorf("two columns are named %s", name)
+				}
+				*at = i
+			}
+		}
+	}
+	var missing []string
+	if when < 0 {
+		missing = append(missing, "timestamp")
+	}
+	if what < 0 {
+		missing = append(missing, "value")
+	}
+	if len(missing) > 0 {
+		err = fmt.Errorf("the header has no column %s: it is %.60q, wanted timestamp and value among others, with commas between", strings.Join(missing, " and no column "), strings.Join(header, ","))
+	}
+	return when, what, err
+}
+
+// columnName is a field of the header as it is compared; spreadsheets put a byte
+// order mark before the first.
+func columnName(field string) string {
+	return strings.ToLower(strings.TrimSpace(strings.TrimPrefix(field, "\ufeff")))
 }
 
 // readInstant reads a time of a series: UTC, with or without a fraction, or seconds since 1970.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -172,6 +173,29 @@ func TestDetectReadsSecondsSince1970(t *testing.T) {
 	}
 }
 
+func TestDetectFindsItsColumnsByTheHeader(t *testing.T) {
+	dir := t.TempDir()
+	plain, mixed := filepath.Join(dir, "plain.csv"), filepath.Join(dir, "mixed.csv")
+	aSeries(t, plain, 500)
+	raw, err := os.ReadFile(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := "\ufeffhost,Value, timestamp \r\n"
+	for i, line := range strings.Split(strings.TrimSpace(string(raw)), "\n") {
+		if at, value, _ := strings.Cut(line, ","); i > 0 {
+			text += "17," + value + "," + at + "\r\n"
+		}
+	}
+	if err := os.WriteFile(mixed, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	a, b := detected(t, "--in", plain, "--kind", "rtt", "--interval", "240"), detected(t, "--in", mixed, "--kind", "rtt", "--interval", "240")
+	if !slices.Equal(a, b) {
+		t.Errorf("%d and %d rows differ: %q, %q", len(a), len(b), a[:3], b[:3])
+	}
+}
+
 func TestDetectSaysWhatIsWrongWithItsInput(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
@@ -197,7 +221,11 @@ func TestDetectSaysWhatIsWrongWithItsInput(t *testing.T) {
 		"--in " + write("time.csv", "timestamp,value\nyesterday,1\n") + " --out " + out + " --interval 60":                          "line 2: \"yesterday\" is no time",
 		"--in " + write("word.csv", "timestamp,value\n2016-09-23 20:00:00,much\n") + " --out " + out + " --interval 60":             "line 2: \"much\" is no number",
 		"--in " + write("blank.csv", "timestamp,value\n\n\n2016-09-23 20:00:00,much\n") + " --out " + out + " --interval 60":        "line 4: \"much\"",
-		"--in " + write("semi.csv", "timestamp;value\n1700000000;5\n") + " --out " + out + " --interval 60":                         "line 2: \"1700000000;5\" is no time: wanted 2006-01-02 15:04:05, UTC, or seconds since 1970; and a comma",
+		"--in " + write("semi.csv", "timestamp;value\n1700000000;5\n") + " --out " + out + " --interval 60":                         "line 1: the header has no column timestamp and no column value: it is \"timestamp;value\"",
+		"--in " + write("semi2.csv", "1700000000;5\n") + " --out " + out + " --interval 60":                                         "line 1: \"1700000000;5\" is no time: wanted 2006-01-02 15:04:05, UTC, or seconds since 1970; and a comma",
+		"--in " + write("other.csv", "timestamp,rtt\n2016-09-23 20:00:00,1\n") + " --out " + out + " --interval 60":                 "line 1: the header has no column value: it is \"timestamp,rtt\"",
+		"--in " + write("twice.csv", "timestamp,value,value\n2016-09-23 20:00:00,1,2\n") + " --out " + out + " --interval 60":       "line 1: two columns are named value",
+		"--in " + write("cut.csv", "value,timestamp\n1\n") + " --out " + out + " --interval 60":                                     "line 2: there is no column 2",
 		"--in " + good + " --out " + good + " --interval 60":                                                                        "written over the series",
 		"--in " + write("bare.csv", "2016-99-23 20:00:00,1\n") + " --out " + out + " --interval 60":                                 "line 1",
 		"--in " + write("void.csv", ",\n") + " --out " + out + " --interval 60":                                                     "line 1",
