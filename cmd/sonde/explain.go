@@ -132,7 +132,7 @@ func explainAlert(w io.Writer, s store.AlertStory) {
 	}
 	printFindings(w, "what was found, and what was decided", s.Findings)
 	printNotices(w, s.Notices, s.Findings)
-	printLadders(w, s.Ladders)
+	printLadders(w, s.Ladders, a.Shadow)
 	if len(s.Hides) > 0 {
 		fmt.Fprintln(w, "\nit hides:")
 		for _, h := range s.Hides {
@@ -268,8 +268,12 @@ func printNotices(w io.Writer, list []store.ToldNotice, findings []store.ToldFin
 	}
 }
 
-func printLadders(w io.Writer, list []store.Ladder) {
-	fmt.Fprintln(w, "\nwho is told of such an alert, as things are now:")
+func printLadders(w io.Writer, list []store.Ladder, shadow bool) {
+	if shadow {
+		fmt.Fprintln(w, "\nnobody is told of it while its rule is in shadow; once it is not:")
+	} else {
+		fmt.Fprintln(w, "\nwho is told of such an alert, as things are now:")
+	}
 	if len(list) == 0 {
 		fmt.Fprintln(w, "  nobody: there are no recipients (INSERT INTO ladders …)")
 	}
@@ -348,7 +352,7 @@ func explainNode(w io.Writer, s store.NodeStory) {
 	}
 	printFindings(w, "what was found in those hours, and what was decided", s.Findings)
 	printNotices(w, s.Notices, s.Findings)
-	printLadders(w, s.Ladders)
+	printLadders(w, s.Ladders, false)
 }
 
 // verdictOn says in a few lines why somebody was woken, or was not.

@@ -142,6 +142,20 @@ func TestExplainSaysWhySomebodyWasNotWoken(t *testing.T) {
 	holds(t, said(func(w io.Writer) { explainNode(w, node) }), "no runs in the two days before", "nobody: no message was decided on")
 }
 
+func TestExplainSaysThatNobodyIsToldOfARuleInShadow(t *testing.T) {
+	_, st, _ := judged(t, `UPDATE rules SET shadow = true WHERE name = 'no answer'`, `INSERT INTO mediums (name, type) VALUES ('paper', 'log')`,
+		`INSERT INTO ladders (recipient, step, medium, address) VALUES ('anna', 1, 'paper', 'x')`)
+	story, err := st.ExplainAlert(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := said(func(w io.Writer) { explainAlert(w, story) })
+	holds(t, text, `rule "no answer" is in shadow: recorded only`, "nobody is told of it while its rule is in shadow; once it is not:\n  anna, step 1: paper to x")
+	if strings.Contains(text, "as things are now") {
+		t.Error(text)
+	}
+}
+
 func TestPeopleTakeNoteSilenceAndComment(t *testing.T) {
 	dsn, st, _ := judged(t)
 	for _, c := range []struct {
