@@ -23,17 +23,18 @@ const askTime = 10 * time.Second
 type nameServer struct {
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	askTime time.Duration
+	named   string // "": those of the system
 }
 
 // newNameServer takes "" for those of the system.
 func newNameServer(dial func(ctx context.Context, network, address string) (net.Conn, error), server string, askTime time.Duration) nameServer {
 	if server == "" {
-		return nameServer{dial, askTime}
+		return nameServer{dial, askTime, ""}
 	}
 	if a, err := netip.ParseAddr(server); err == nil {
 		server = netip.AddrPortFrom(a, 53).String()
 	}
-	return nameServer{func(ctx context.Context, network, _ string) (net.Conn, error) { return dial(ctx, network, server) }, askTime}
+	return nameServer{func(ctx context.Context, network, _ string) (net.Conn, error) { return dial(ctx, network, server) }, askTime, server}
 }
 
 // reply is what one look-up brought.
@@ -51,8 +52,14 @@ func (s nameServer) ask(ctx context.Context, lookup func(context.Context, *net.R
 	err := lookup(ctx, heard.Resolver(s.dial))
 	r := reply{answered: heard.Answered(), ttl: heard.TTL(), err: err}
 	var none *net.DNSError
-	if errors.As(err, &none) && none.IsNotFound && r.answered {
+	if !errors.As(err, &none) {
+		return r
+	}
+	if none.IsNotFound && r.answered {
 		r.err = nil
+	}
+	if s.named != "" {
+		none.Server = s.named // the resolver names the system's, which was not asked
 	}
 	return r
 }

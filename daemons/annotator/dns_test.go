@@ -1,6 +1,9 @@
 package annotator
 
 import (
+	"context"
+	"errors"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -75,4 +78,11 @@ func FuzzASName(f *testing.F) {
 			t.Errorf("%q is %+v", text, n)
 		}
 	})
+}
+
+func TestFailureNamesTheServerThatWasAsked(t *testing.T) {
+	s := newNameServer(func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no way there") }, "192.0.2.53", time.Second)
+	if _, r := s.name(t.Context(), netip.MustParseAddr("8.8.8.8")); r.err == nil || !strings.Contains(r.err.Error(), "on 192.0.2.53:53: no way there") {
+		t.Error(r.err)
+	}
 }
