@@ -195,6 +195,7 @@ func (e *examination) database(ctx context.Context, most int) {
 	} else {
 		e.ok("privileges", "user %s may do what daemons do", server.User)
 	}
+	e.locks(server)
 	e.clock(clock)
 	if behind := clock.Now().Sub(server.PlannedTo); behind > planBehind {
 		e.warn("plan", "see `sonde status` on the hosts that run a scheduler", "no scheduler leads: nothing is planned for the last %s", roughly(behind))
@@ -224,6 +225,20 @@ func (e *examination) clock(c store.Clock) {
 		return
 	}
 	e.ok("clock", "the database's is within %s of this host's", (off.Abs() + c.Error).Round(time.Millisecond))
+}
+
+// looksAtOnce at all that is kept are to be expected: the analyst's, the annotator's, a page's and somebody's.
+const looksAtOnce = 4
+
+// locks tells whether looks at all that is kept will still find room for their locks
+// when it is as old as may be. Without it they fail: out of shared memory.
+func (e *examination) locks(s store.Server) {
+	if need := looksAtOnce * s.LocksALook; s.Locks < need {
+		e.warn("locks", fmt.Sprintf("ALTER SYSTEM SET max_locks_per_transaction = %d, then restart the server; or keep fewer days", (need+s.Connections-1)/s.Connections),
+			"the server has room for %d, and %d looks at all that will be kept take %d", s.Locks, looksAtOnce, need)
+		return
+	}
+	e.ok("locks", "the server has room for %d, a look at all that will be kept takes %d", s.Locks, s.LocksALook)
 }
 
 // freeDays is for how long the disk should last.

@@ -146,6 +146,24 @@ func TestCheckWarnsFourteenDaysBeforeTheDiskIsFull(t *testing.T) {
 	demand(t, out.String(), "WARN disk of the database: ", "full in 0 days: make room", "OK   disk of the database: ", "too early to tell", "not seen from here")
 }
 
+func TestCheckWarnsBeforeTheServerHasNoRoomForLocks(t *testing.T) {
+	_, pool := realDatabase(t)
+	s, err := store.New(pool).Examine(t.Context())
+	// Each of two data tables has two indexes; our own server has room for what is kept by default.
+	if err != nil || s.LocksALook != 2*(400+15)*3 || s.Locks != 256*s.Connections {
+		t.Errorf("%+v %v", s, err)
+	}
+	e := &examination{Config: hostWith(t, "host=elsewhere")}
+	e.locks(store.Server{Locks: 60 * 256, Connections: 60, LocksALook: s.LocksALook})
+	e.locks(store.Server{Locks: 100 * 64, Connections: 100, LocksALook: s.LocksALook}) // a server as it comes
+	var out bytes.Buffer
+	if err := printExamination(&out, e.found); err != nil {
+		t.Fatal(err)
+	}
+	demand(t, out.String(), "OK   locks: the server has room for 15360, a look at all that will be kept takes 2490",
+		"WARN locks: the server has room for 6400, and 4 looks at all that will be kept take 9960: ALTER SYSTEM SET max_locks_per_transaction = 100, then restart")
+}
+
 func TestGrowthIsThatOfTheFullestDay(t *testing.T) {
 	_, pool := realDatabase(t,
 		`INSERT INTO nodes (name, address) VALUES ('m1', '192.0.2.1')`, `INSERT INTO monhosts (name) VALUES ('m1')`,

@@ -117,10 +117,13 @@ func (l *launcher) nameFor(cmd *exec.Cmd, dir string) (done func(), name string,
 }
 
 // settle writes our settings beside initdb's. A person's ALTER SYSTEM wins over them.
+// A look at all that is kept locks each partition and its indexes: with the default
+// of 64 three looks at 400 days were more than there is room for, and failed.
 func (l *launcher) settle() error {
 	conf := `# Written by sonde at each start. ALTER SYSTEM wins over this file.
 shared_buffers = 64MB
 max_connections = 60
+max_locks_per_transaction = 256
 jit = off
 timezone = 'UTC'
 log_timezone = 'UTC'

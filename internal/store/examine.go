@@ -23,6 +23,9 @@ type Server struct {
 	Leader        string    // the scheduler that planned it
 	BytesADay     int64     // by what grew on the fullest of the last days; 0 when it is too early to tell
 	KeepDays      map[string]int
+	Locks         int // for so many the server has room, at least
+	LocksALook    int // a look at all that is kept takes, once it is as old as may be
+	Connections   int // that share the room: what max_locks_per_transaction is multiplied with
 }
 
 // Examine reads what the server, the schema and the privileges are.
@@ -62,6 +65,13 @@ func (s *Store) Examine(ctx context.Context) (Server, error) {
 	if _, err := pgx.ForEachRow(rows, []any{&table, &days}, func() error { v.KeepDays[table] = days; return nil }); err != nil {
 		return v, fmt.Errorf("read retention: %w", err)
 	}
+	// A partition a day, from the oldest kept to 14 days ahead; each is locked, and so are its indexes.
+	if err := s.pool.QueryRow(ctx, `SELECT current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int, current_setting('max_locks_per_transaction')::int,
+		(SELECT sum((k.value::int + 15) * (1 + (SELECT count(*) FROM pg_index WHERE indrelid = d.name::regclass))) FROM data_tables d JOIN settings k ON k.name = 'keep_days_' || d.name)`).
+		Scan(&v.Connections, &v.Locks, &v.LocksALook); err != nil {
+		return v, fmt.Errorf("read the room for locks: %w", err)
+	}
+	v.Locks *= v.Connections
 	return v, nil
 }
 
