@@ -498,6 +498,20 @@ func TestResultOfATimeThatWasTakenBackMakesNoOtherLate(t *testing.T) {
 	stop()
 }
 
+// The time that was taken back is known to an analyst that starts after the step, too.
+func TestAnAnalystThatStartsAfterAStepBackKnowsWhatWasTakenBack(t *testing.T) {
+	b := setUp(t, 1)
+	b.runs(1, 0, "..........")
+	stop := b.judge()
+	b.settled()
+	b.exec(`INSERT INTO clock_steps (seconds, from_at, until_at) VALUES (-3600, $1, now() + interval '40 minutes')`, b.start.Add(10*time.Minute))
+	b.await("true", `SELECT (state ->> 'clock_step' = '1')::text FROM analyst_mark`)
+	stop()
+	b.runs(1, 65, ".")
+	b.judge()
+	b.await("it was measured before the clock was set back; it is kept and shown, and was not judged", `SELECT coalesce(max(reason), '') FROM newalerts WHERE rule = 'late'`)
+}
+
 // Whose clock is ahead, or who brings data of a simulation, has no time that was taken back.
 func TestResultsAheadOfTheClockAreJudgedUnlessItStepped(t *testing.T) {
 	b := setUp(t, 1)
