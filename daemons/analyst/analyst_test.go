@@ -21,8 +21,8 @@ import (
 
 func tools() []probes.Tool {
 	return []probes.Tool{
-		{Name: "ping", Meaning: "pings", Table: "pingdata", Columns: []string{"sent", "received", "loss_pct", "rtt_median_ms"}, TimeToRun: 30 * time.Second,
-			Metrics: []measure.Metric{{Name: "loss_pct", Column: "loss_pct", Unit: "%", Meaning: "loss"}, {Name: "rtt_median_ms", Column: "rtt_median_ms", Unit: "ms", Meaning: "delay"}}},
+		{Name: "ping", Meaning: "pings", Table: "pingdata", Columns: []string{"sent", "received", "loss_pct", "rtt_median_ms", "rtt_max_ms"}, TimeToRun: 30 * time.Second,
+			Metrics: []measure.Metric{{Name: "loss_pct", Column: "loss_pct", Unit: "%", Meaning: "loss"}, {Name: "rtt_median_ms", Column: "rtt_median_ms", Unit: "ms", Meaning: "delay"}, {Name: "rtt_max_ms", Column: "rtt_max_ms", Unit: "ms", Meaning: "longest delay"}}},
 		{Name: "traceroute", Meaning: "traces", Table: "routedata", Columns: []string{"first_ttl", "hops", "reached"}, TimeToRun: 30 * time.Second,
 			Metrics: []measure.Metric{{Name: "hop_count", Column: "hop_count", Unit: "1", Meaning: "hops"}, {Name: "reached", Column: "reached", Unit: "1", Meaning: "reached"}}},
 	}

@@ -45,11 +45,12 @@ func (s *session) restore(ctx context.Context) error {
 			until = anew.Anew
 		}
 		s.began, s.slept = mark.Now, max(0, mark.Now.Sub(mark.Last))
-		if s.config, err = j.Configuration(ctx, 0); err != nil {
+		c, err := j.Configuration(ctx, 0)
+		if err != nil {
 			return err
 		}
-		s.config.Mark = 0 // the first pass makes all specs fit it
-		if s.prints, err = prints(s.config); err != nil {
+		c.Mark = 0 // the first pass makes all specs fit it
+		if err := s.follow(c); err != nil {
 			return err
 		}
 		watched = make(map[int64]store.Watched, len(s.config.Specs))

@@ -214,7 +214,7 @@ func TestWhatCameWithAChangeIsToldOfAnyChangeLater(t *testing.T) {
 	for _, s := range c.Sharers {
 		got = append(got, fmt.Sprintf("%d %s %s %v %v", s.ToolspecID, s.Node, s.Address, s.Gone, s.ChangedAt.IsZero()))
 	}
-	if want := fmt.Sprintf("loss_pct 0 4 10 4 true, rtt_median_ms 12 46 10 4 true, throughput_mbps 940 310 9 4 true, delay slow, %d n2 62.40.98.1 true true", two); strings.Join(got, ", ") != want {
+	if want := fmt.Sprintf("loss_pct 0 4 10 4 true, rtt_median_ms 12 46 10 4 true, rtt_max_ms 0 0 0 0 false, throughput_mbps 940 310 9 4 true, delay slow, %d n2 62.40.98.1 true true", two); strings.Join(got, ", ") != want {
 		t.Errorf("got  %s\nwant %s", strings.Join(got, ", "), want)
 	}
 	if got, want := strings.Join(route.Effects(c), "; "), "ping loss from 0 to 4 %, rtt median from 12 to 46 ms; iperf throughput from 940 to 310 Mbit/s"; got != want {

@@ -81,6 +81,19 @@ func (w *watch) atRest() bool {
 	return w.alert == 0 && w.episode.Phase == alert.Nothing && len(w.owed) == 0
 }
 
+// follow takes a configuration: its rules, and what they want to know of each run.
+func (s *session) follow(c store.Configuration) (err error) {
+	s.config = c
+	for _, from := range s.sources {
+		from.Unread = make([]bool, len(from.Columns))
+		for i := range from.Columns {
+			from.Unread[i] = i != from.loss && !slices.ContainsFunc(c.Rules, func(r store.Rule) bool { return s.column(from.tool, r.Metric) == i })
+		}
+	}
+	s.prints, err = prints(c)
+	return err
+}
+
 // prints tells detectors of rules apart.
 func prints(c store.Configuration) ([]string, error) {
 	out := make([]string, len(c.Rules))
@@ -113,8 +126,7 @@ func (p *pass) configure() error {
 			return nil
 		}
 	}
-	s.config = c
-	if s.prints, err = prints(c); err != nil {
+	if err := s.follow(c); err != nil {
 		return err
 	}
 	next := make(map[int64]*spec, len(c.Specs))

@@ -179,6 +179,7 @@ func (j Judging) SaveMark(ctx context.Context, read Snapshot, anew, at time.Time
 type Series struct {
 	Table   string
 	Columns []string // one number each; a boolean is 0 or 1
+	Unread  []bool   // which of Columns nobody wants: they are NaN; nil means none
 	Routes  bool     // the table has the columns of routedata
 }
 

@@ -18,8 +18,11 @@ import (
 func readRuns(ctx context.Context, tx pgx.Tx, s Series, order, condition string, args []any, each func(Run)) error {
 	wrap := func(err error) error { return fmt.Errorf("read rows of %s: %w", s.Table, err) }
 	columns := "toolspec_id, due_at, outcome, reason, late, stored_xid"
-	for _, c := range s.Columns {
-		columns += ", " + sanitized(c)
+	for i, c := range s.Columns {
+		if c = sanitized(c); s.Unread != nil && s.Unread[i] {
+			c = "NULL"
+		}
+		columns += ", " + c
 	}
 	if s.Routes {
 		columns += ", " + routeColumns
