@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -121,9 +122,18 @@ func (s *Scheduler) lead(ctx context.Context, leader *store.Leader, told <-chan 
 		if !time.Now().Before(nextPartitions) || s.total.Steps > steps {
 			s.Report("making and dropping partitions", promise)
 			nextPartitions = time.Now().Add(partitionEvery)
-			if err := s.patiently(ctx, func(ctx context.Context) error { return s.partitions(ctx, leader) }); err != nil {
+			err := s.patiently(ctx, func(ctx context.Context) error {
+				dropped, err := s.partitions(ctx, leader)
+				if dropped > 0 { // there may be more
+					nextPartitions = time.Now()
+				}
+				return err
+			})
+			if err != nil {
 				s.Log.Error("partitions were not made and dropped", "error", err)
-				nextPartitions = time.Now().Add(partitionRetry)
+				if !errors.Is(err, store.ErrHeld) {
+					nextPartitions = time.Now().Add(partitionRetry)
+				}
 			}
 		}
 		if !time.Now().Before(nextExpire) && leader.Alive() {
@@ -155,12 +165,12 @@ func (s *Scheduler) patiently(ctx context.Context, f func(context.Context) error
 	return f(ctx)
 }
 
-func (s *Scheduler) partitions(ctx context.Context, leader *store.Leader) error {
+func (s *Scheduler) partitions(ctx context.Context, leader *store.Leader) (dropped int, err error) {
 	made, dropped, err := leader.Partitions(ctx)
 	if made+dropped > 0 {
 		s.Log.Info("partitions", "made", made, "dropped", dropped)
 	}
-	return err
+	return dropped, err
 }
 
 // listen turns notifications of changed configuration into a wake-up.

@@ -350,7 +350,8 @@ func (l *Leader) Expire(ctx context.Context, now time.Time, most int) (int, erro
 // and drops those past retention, and excursions past that of hwgraphs; and it has
 // vacuum shorten schedule if that has become long. Dropping
 // waits 200 ms for its lock at most, because every insert queues behind a waiting
-// DROP; what could not be had is left for the next call.
+// DROP; what could not be had is left for the next call. So is what is past a
+// number of drops: nothing is planned meanwhile, and a shorter retention leaves hundreds.
 func (l *Leader) Partitions(ctx context.Context) (made, dropped int, err error) {
 	err = l.conn.QueryRow(ctx, `
 		SELECT coalesce(sum(sonde_make_partitions(name, (now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + 14)), 0)
@@ -372,11 +373,13 @@ func (l *Leader) Partitions(ctx context.Context) (made, dropped int, err error) 
 		return made, 0, fmt.Errorf("read retention: %w", err)
 	}
 	tries := 0
+	var held error
 	for _, lim := range limits {
-		for tries < 10 {
+		for tries < 10 && dropped < dropsAtOnce {
 			n, err := l.dropOne(ctx, lim.Table, lim.Before)
 			if IsLockTimeout(err) {
 				tries++
+				held = fmt.Errorf("drop old partitions of %s: %w", lim.Table, ErrHeld)
 				continue
 			}
 			if err != nil {
@@ -388,8 +391,17 @@ func (l *Leader) Partitions(ctx context.Context) (made, dropped int, err error) 
 			dropped += n
 		}
 	}
-	return made, dropped, errors.Join(l.dropExcursions(ctx), l.trimSchedule(ctx))
+	if tries < 10 {
+		held = nil // it was had in the end, or is with the next call
+	}
+	return made, dropped, errors.Join(held, l.dropExcursions(ctx), l.trimSchedule(ctx))
 }
+
+// ErrHeld means that a drop was tried for as long as inserts may wait behind it.
+var ErrHeld = errors.New("a session holds a lock on them; pg_locks names it")
+
+// dropsAtOnce take half a second, and some seconds on a Raspberry Pi.
+const dropsAtOnce = 20
 
 // scheduleMost is how many bytes of schedule are kept for the next rows: more than
 // 60,000 runs a second need, and quickly read.
