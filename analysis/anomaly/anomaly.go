@@ -3,6 +3,7 @@ package anomaly
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"sonde/analysis"
@@ -202,6 +203,14 @@ func (d *detector) words(f finding) string {
 	}
 	if f.Rule == "drift" {
 		return fmt.Sprintf("declines from day to day: %s now, %s in the last ten days", analysis.Number(f.Value, d.unit), analysis.Number(f.Forecast, d.unit))
+	}
+	if f.Rule == "ranks" {
+		way := "low"
+		if f.Rose {
+			way = "high"
+		}
+		return strings.TrimSpace(fmt.Sprintf("%s has been %s of late: %s now, mostly %s to %s in the hours before", d.what, way,
+			analysis.Number(f.Value, d.unit), analysis.Number(f.Low, d.unit), analysis.Number(f.High, d.unit)))
 	}
 	verb := "fell"
 	if f.Rose {

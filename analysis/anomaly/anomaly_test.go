@@ -25,8 +25,9 @@ func TestBadDataAreEndured(t *testing.T) {
 	}
 }
 
+// Of unknown kind a state holds most.
 func FuzzState(f *testing.F) {
-	analysistest.FuzzState(f, Method(), `{"interval": "1m", "kind": "rtt"}`)
+	analysistest.FuzzState(f, Method(), `{"interval": "1m", "kind": "unknown"}`)
 }
 
 // A series is bytes: what each sample is, how long after the one before, its value.
@@ -303,11 +304,12 @@ func BenchmarkSave(b *testing.B) {
 	}
 }
 
-// A sample takes 3 µs at most, seasons, forecasts and rarity included.
+// A sample takes 3 µs at most, seasons, forecasts and rarity included; of unknown kind it costs most.
 func BenchmarkSample(b *testing.B) {
-	for _, step := range []time.Duration{5 * time.Minute, time.Minute} {
-		b.Run(step.String(), func(b *testing.B) {
-			d := analysistest.New(b, Method(), `{"kind": "rtt", "interval": "`+measure.FormatDuration(step)+`"}`)
+	for name, params := range map[string]string{"rtt, 5m": rtt5, "rtt, 1m": `{"kind": "rtt", "interval": "1m"}`, "unknown, 5m": unknown5} {
+		b.Run(name, func(b *testing.B) {
+			d := analysistest.New(b, Method(), params)
+			step := d.(*detector).reader.Step
 			r := rand.New(rand.NewPCG(1, 2))
 			values := make([]float64, 4096)
 			for i := range values {

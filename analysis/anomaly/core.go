@@ -48,6 +48,7 @@ type levels struct {
 	Points, Levels extremes
 	Hours          hours // of the points
 	Drift          drifts
+	ranks          *ranks // nil where the kind does not look at them
 }
 
 const (
@@ -84,6 +85,9 @@ func newCore(kind string, silence bool, step time.Duration, zone *time.Location)
 	if kind != "loss" {
 		slots := int(max(1, min(daySlotsMost, math.Round(86400/step.Seconds()))))
 		c.levels = &levels{day: season{make([]float32, slots), make([]uint8, slots)}}
+		if set.ranks > 0 {
+			c.ranks = &ranks{}
+		}
 	}
 	return c
 }
@@ -140,7 +144,7 @@ func (c *core) next(p regular.Point) finding {
 // series that is half a day old.
 func (c *core) once(f finding) finding {
 	f.Deviation = f.Conviction
-	if c.Standing = f.Deviation >= 1; !c.Standing || f.Rule != "level" {
+	if c.Standing = f.Deviation >= 1; !c.Standing || f.Rule != "level" && f.Rule != "ranks" {
 		c.StoodFor = 0
 	} else if c.StoodFor += c.step.Seconds(); c.StoodFor >= halfDay {
 		c.StoodFor = 0
@@ -197,10 +201,16 @@ func (c *core) value(p regular.Point) finding {
 		c.Begun = true
 		c.F.begin(v)
 		c.S.begin(v)
+		if c.ranks != nil {
+			c.ranks.begin(v)
+		}
 	}
 	c.S.see(v)
 	if c.Since == 1 {
 		c.F.afterPause()
+		if c.ranks != nil {
+			c.ranks.afterPause()
+		}
 	}
 	b := c.F.believe(v, c.day, daySlot, weekSlot)
 	floor := c.S.floor(c.F.Base)
@@ -224,6 +234,16 @@ func (c *core) value(p regular.Point) finding {
 		f, conviction = slowly, offLevel/askedLevel
 	}
 	f.Low, f.High = f.Forecast-f.Asked*f.Spread, f.Forecast+f.Asked*f.Spread
+	unlike, askedRanks := 0.0, 1.0
+	if r := c.ranks; r != nil {
+		unlike, askedRanks = r.add(v, spread, n, step), c.set.asked(c.set.ranks, 0, 0, &r.Most)
+		if unlike/askedRanks > conviction {
+			f = finding{Rule: "ranks", Basis: "the hours before", Rose: r.high(), Value: v, Forecast: r.Edge[octiles/2], Low: r.Edge[0], High: r.Edge[octiles-1],
+				Spread: spread, Spreads: math.NaN(), Asked: math.NaN(), Usual: math.NaN()}
+		}
+		// Neither knows much of the other: what both see is surer.
+		conviction = math.Hypot(conviction, unlike/askedRanks)
+	}
 	if c.N > warm && c.Points.Closed > 0 && c.Since > afterPause {
 		f.Conviction = conviction
 		if c.S.Changes < changesLeast {
@@ -240,12 +260,18 @@ func (c *core) value(p regular.Point) finding {
 		if c.set.daily {
 			c.Hours.note(hour, off, hoursMost*asked)
 		}
+		if c.ranks != nil {
+			c.ranks.Most.note(unlike, most*askedRanks)
+		}
 	}
 	c.BlockFor += step
 	if c.BlockFor >= max(halfDay, 12*step) {
 		c.BlockFor = 0
 		c.Points.close()
 		c.Levels.close()
+		if c.ranks != nil {
+			c.ranks.Most.close()
+		}
 	}
 	f.Alone = off / asked
 	c.F.learn(v, b, c.day, daySlot, weekSlot, step, c.set.tau.Seconds(), floor, n)

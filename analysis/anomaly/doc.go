@@ -4,7 +4,9 @@
 //	sample ─▶ regular ─▶ nine forecasters ─▶ residual / spread ─┬▶ one point ─┐
 //	           point     3 speeds × none,     of this hour      ├▶ a level  ──┼▶ against the ─▶ once ─▶ score
 //	                     day, week                              ├▶ a drift  ──┤  usual extremes
-//	                     losses: sum of likelihood ratios ──────┴▶ silence  ──┘
+//	                     losses: sum of likelihood ratios ──────┼▶ silence  ──┤
+//	                     ranks among the hours before ──────────┴▶ the last ──┘
+//	                                                               values
 //
 // Forecast (forecast.go). Nine levels run side by side: quick, middle and slow, each of the
 // series itself, of the series less its usual day, and less its usual week. The one
@@ -16,6 +18,10 @@
 // value. A level is off only as far as its season an hour earlier or later does not explain
 // it: clocks are changed. Round-trip times never alert by one point, and are allowed
 // more where the season stands high.
+//
+// Ranks (ranks.go). Of series of unknown meaning also where the last dozen values lie among
+// those of the hours before, whatever their size: a step within the noise. The two
+// convictions add up as squares do.
 //
 // Rarity (extremes.go). The greatest such deviations of each half day are kept for four weeks:
 // what half days usually bring is no news. Round-trip times are judged by magnitude alone,

@@ -1,6 +1,7 @@
 package anomaly
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -95,5 +96,19 @@ func TestTheFirstChangeOfWhatStoodStillIsForgottenInDays(t *testing.T) {
 	s.feed(7*24*time.Hour, func() float64 { return 1000 * s.noise.Float64() })
 	if n := s.alerts(5*time.Minute, func() float64 { return 1e8 }); n != 1 {
 		t.Errorf("%d alerts of a peak a week after the first change", n)
+	}
+}
+
+func TestAStepWithinTheNoiseIsFound(t *testing.T) {
+	for name, to := range map[string]float64{"high": 52, "low": 48} {
+		s := newSeries(t, unknown5, 5*time.Minute)
+		s.feed(14*24*time.Hour, s.about(50))
+		if len(s.said) != 0 {
+			t.Fatalf("found in noise: %+v", s.said)
+		}
+		s.feed(2*time.Hour, s.about(to))
+		if s.turns() != "b" || !strings.Contains(s.said[0].Text, "has been "+name+" of late") {
+			t.Errorf("verdicts %q of two hours at %v, where values are 50 ± 1: %+v", s.turns(), to, s.said)
+		}
 	}
 }

@@ -29,6 +29,7 @@ type setting struct {
 	seasonShare float64       // it grows by so much of the season's height: busy hours vary more
 	daily       bool          // a point that comes at the same hour every day is no news
 
+	ranks float64 // the last values lie so many usual distances from those of the hours before; 0: not looked at
 	drift float64 // a day that lies so far below the last ten is a slow decline; 0: not looked for
 
 	record    float64       // what alerts is at least so many times the second greatest of four weeks' half days
@@ -92,6 +93,7 @@ func newSetting(kind string) setting {
 	case "unknown":
 		s.point, s.pointUsual, s.daily = 4.5, 0, true
 		s.level, s.levelUsual, s.window = 3.1, 0, time.Hour
+		s.ranks = 4
 		s.record, s.cap, s.capFirst = 1.25, 3, 1
 		s.once, s.onceSteps, s.again, s.sharp = 16*time.Hour, 48, 2, 2
 	}

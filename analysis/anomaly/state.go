@@ -9,7 +9,7 @@ import (
 )
 
 // version changes when states of the program before cannot be read.
-const version = 5
+const version = 6
 
 // Save packs the state: a season of 288 slots and all else take less than 5 KiB.
 func (d *detector) Save() ([]byte, error) {
@@ -74,13 +74,27 @@ func (l *levels) pack(p *analysis.Packing) {
 	p.Singles(l.Hours.Most[:])
 	p.Singles(l.Hours.Now[:])
 	p.Singles(l.Window[:])
-	for _, x := range [...]*extremes{&l.Points, &l.Levels} {
-		p.Singles(x.Block[:])
-		p.Counts(&x.Closed)
-		p.Singles(x.Now[:])
-		p.Numbers(&x.Usual, &x.Spread, &x.Second)
+	l.Points.pack(p)
+	l.Levels.pack(p)
+	if l.ranks != nil {
+		l.ranks.pack(p)
 	}
 	p.Singles(l.day.mean)
+}
+
+func (x *extremes) pack(p *analysis.Packing) {
+	p.Singles(x.Block[:])
+	p.Counts(&x.Closed)
+	p.Singles(x.Now[:])
+	p.Numbers(&x.Usual, &x.Spread, &x.Second)
+}
+
+func (r *ranks) pack(p *analysis.Packing) {
+	for i := range r.Edge {
+		p.Numbers(&r.Edge[i], &r.Above[i])
+	}
+	p.Numbers(&r.Usual)
+	r.Most.pack(p)
 }
 
 // packHours packs the spreads of the hours, each kind in a row.
@@ -130,7 +144,7 @@ func (c *core) check() error {
 		!(c.MissRate >= 0 && c.MissRate <= 1) || c.Said < 0 || c.Told < 0 || c.SaidSilence < 0
 	if c.levels != nil {
 		bad = bad || c.WindowAt < 0 || c.Points.Closed < 0 || c.Levels.Closed < 0 ||
-			c.Hours.At < 0 || c.Hours.At >= int64(len(c.Hours.Most))
+			c.Hours.At < 0 || c.Hours.At >= int64(len(c.Hours.Most)) || c.ranks != nil && c.ranks.Most.Closed < 0
 	}
 	if bad {
 		return errors.New("saved state of a detector: counts that no series leaves behind")

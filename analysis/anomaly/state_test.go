@@ -26,6 +26,10 @@ func fill(v reflect.Value, r *rand.Rand) {
 		for i := range v.NumField() {
 			fill(v.Field(i), r)
 		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			fill(v.Elem(), r)
+		}
 	case reflect.String:
 		v.SetString("level")
 	case reflect.Array, reflect.Slice:
@@ -46,7 +50,7 @@ func fill(v reflect.Value, r *rand.Rand) {
 // A detector in which every number has a value of its own comes back the same:
 // whatever is added to it must be named in pack.
 func TestAStateHoldsAllThatWasLearnt(t *testing.T) {
-	for _, params := range []string{`{"kind":"throughput","interval":"5m"}`, `{"kind":"loss","interval":"5m"}`} {
+	for _, params := range []string{`{"kind":"throughput","interval":"5m"}`, `{"kind":"loss","interval":"5m"}`, `{"kind":"unknown","interval":"5m"}`} {
 		r := rand.New(rand.NewPCG(3, 4))
 		fresh := func() *detector { return analysistest.New(t, Method(), params).(*detector) }
 		d, again := fresh(), fresh()
