@@ -112,9 +112,37 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sonde_make_runs_view IS 'Makes the view runs anew from data_tables.';
 
+-- The analyst reads what is new each second, by stored_xid, and that is no key of
+-- partitions: a look at each of a year's takes longer than what is new in them. So it
+-- looks at the last days, and at the days that stand here. Nobody waits for a
+-- lock here: several rows may say the same.
+CREATE TABLE old_days (
+    day        date NOT NULL,
+    stored_xid xid8 NOT NULL DEFAULT pg_current_xact_id()
+);
+COMMENT ON TABLE old_days IS 'Days, older than yesterday when it happened, of which results were stored: imported, or late. The scheduler deletes what has been read.';
+COMMENT ON COLUMN old_days.day IS 'The day (UTC) of due_at.';
+COMMENT ON COLUMN old_days.stored_xid IS 'Transaction that stored them.';
+
+CREATE FUNCTION sonde_note_old_day() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    of_row date := (NEW.due_at AT TIME ZONE 'UTC')::date;
+    noted  text := pg_current_xact_id()::text || ' ' || of_row::text;
+BEGIN
+    IF current_setting('sonde.old_day', true) IS DISTINCT FROM noted THEN
+        INSERT INTO old_days (day) VALUES (of_row);
+        PERFORM set_config('sonde.old_day', noted, true); -- a rollback takes both back
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION sonde_note_old_day IS 'Notes the day of a result that is stored more than a day after it was due, once for each day and transaction.';
+
 CREATE FUNCTION sonde_add_data_table(tab text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO data_tables VALUES (tab);
+    EXECUTE format($t$CREATE TRIGGER note_old_day AFTER INSERT OR UPDATE ON %I FOR EACH ROW
+        WHEN (NEW.due_at < now() - interval '1 day') EXECUTE FUNCTION sonde_note_old_day()$t$, tab);
     EXECUTE format('CREATE INDEX %I ON %I (stored_xid)', tab || '_new', tab);
     PERFORM sonde_make_partitions(tab, (now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + 14);
     PERFORM sonde_make_runs_view();

@@ -120,12 +120,14 @@ COMMENT ON COLUMN asninfo.failure IS 'What the last of them said.';
 CREATE TABLE asn_mark (
     only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
     read     pg_snapshot NOT NULL,
+    whole_at timestamptz NOT NULL DEFAULT now(),
     anew_at  timestamptz,
     settings text NOT NULL DEFAULT ''
 );
 COMMENT ON TABLE asn_mark IS 'How far the annotator has read. One row, or none before its first pass.';
 COMMENT ON COLUMN asn_mark.only_one IS 'There is one row.';
 COMMENT ON COLUMN asn_mark.read IS 'Results of transactions visible in it are read.';
+COMMENT ON COLUMN asn_mark.whole_at IS 'When all results that were there had been read last.';
 COMMENT ON COLUMN asn_mark.anew_at IS 'Results stored before are read, whatever their stored_xid: the database was restored into a server that counts transactions anew. NULL: it was not.';
 COMMENT ON COLUMN asn_mark.settings IS 'The settings of look-ups that rows at rest were put to rest by.';
 

@@ -302,7 +302,7 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 	if err := p.pay(); err != nil {
 		return 0, err
 	}
-	part := store.Part{Read: mark.Read, Seen: mark.Seen, Until: mark.Seen.Xmax, Anew: mark.Anew}
+	part := mark.News()
 	if asked.Sub(s.readAt) > partAfter {
 		if part, err = j.Part(ctx, s.tables, part, cmp.Or(s.Rows, rowsAPass)); err != nil {
 			return 0, err
@@ -354,5 +354,9 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 		return 0, fmt.Errorf("state of the platform's alerts: %w", err)
 	}
 	s.platform.dirty = false
-	return len(p.found.Findings), j.SaveMark(ctx, s.read, mark.Anew, p.now, state)
+	whole := p.now
+	if s.behind {
+		whole = mark.Whole
+	}
+	return len(p.found.Findings), j.SaveMark(ctx, s.read, mark.Anew, whole, p.now, state)
 }

@@ -113,8 +113,40 @@ type Mark struct {
 	Anew  time.Time // and so are rows stored before: see Restored; zero if there was no restore
 	Now   time.Time
 	Last  time.Time // when the mark was moved last
+	Whole time.Time // when all that was there was read last; zero: nobody knows
+	Old   time.Time // the first day noted in old_days; zero for none
 	State json.RawMessage
 }
+
+// lookBack is how long before the last look results are looked for that no row of
+// old_days tells of. Those are due a day at most before their transaction began, and
+// that is no longer open than a day.
+const lookBack = 2 * 24 * time.Hour
+
+// newSince is from when on results are due that came since all were read last; zero
+// when nobody knows. A clock that was set back lets them be due before it.
+func newSince(last, now, old time.Time) time.Time {
+	if last.IsZero() {
+		return last
+	}
+	since := last
+	if now.Before(since) {
+		since = now
+	}
+	since = since.UTC().Add(-lookBack).Truncate(24 * time.Hour)
+	if !old.IsZero() && old.Before(since) {
+		since = old
+	}
+	return since.UTC()
+}
+
+// News is all that came since.
+func (m Mark) News() Part {
+	return Part{Read: m.Read, Seen: m.Seen, Until: m.Seen.Xmax, Anew: m.Anew, Due: newSince(m.Whole, m.Now, m.Old)}
+}
+
+// oldest is the first day of old_days.
+const oldest = `(SELECT min(day) FROM old_days)`
 
 // Mark reads the mark. read_xid alone would do if the pass stopped at the
 // oldest open transaction; then one forgotten psql session would stop all
@@ -124,7 +156,8 @@ func (j Judging) Mark(ctx context.Context) (Mark, error) {
 	var m Mark
 	var readXID, seen, snapshot string
 	err := j.tx.QueryRow(ctx, `SELECT read_xid::text, coalesce(state ->> 'snapshot', ''), pg_current_snapshot()::text, clock_timestamp(), ticked_at, state,
-		coalesce(anew_at, '0001-01-01 00:00:00+00') FROM analyst_mark`).Scan(&readXID, &snapshot, &seen, &m.Now, &m.Last, &m.State, &m.Anew)
+		coalesce(anew_at, '0001-01-01 00:00:00+00'), coalesce((state ->> 'whole_at')::timestamptz, '0001-01-01 00:00:00+00'), coalesce(`+oldest+`, '0001-01-01') FROM analyst_mark`).
+		Scan(&readXID, &snapshot, &seen, &m.Now, &m.Last, &m.State, &m.Anew, &m.Whole, &m.Old)
 	if err != nil {
 		return m, fmt.Errorf("read the analyst's mark: %w", err)
 	}
@@ -165,10 +198,11 @@ func (j Judging) CountAnew(ctx context.Context, tables []string, m Mark) (Mark, 
 	return m, nil
 }
 
-// SaveMark moves the mark. state must be a JSON object; the snapshot is put into it.
-func (j Judging) SaveMark(ctx context.Context, read Snapshot, anew, at time.Time, state json.RawMessage) error {
-	_, err := j.tx.Exec(ctx, `UPDATE analyst_mark SET read_xid = $1::text::xid8, ticked_at = $2, state = $3::jsonb || jsonb_build_object('snapshot', $4::text),
-		anew_at = nullif($5, '0001-01-01 00:00:00+00'::timestamptz)`, fmt.Sprint(read.Xmin), at, state, read.String(), anew)
+// SaveMark moves the mark. state must be a JSON object; the snapshot, and when all
+// was read last, are put into it.
+func (j Judging) SaveMark(ctx context.Context, read Snapshot, anew, whole, at time.Time, state json.RawMessage) error {
+	_, err := j.tx.Exec(ctx, `UPDATE analyst_mark SET read_xid = $1::text::xid8, ticked_at = $2, state = $3::jsonb || jsonb_build_object('snapshot', $4::text, 'whole_at', $6::timestamptz),
+		anew_at = nullif($5, '0001-01-01 00:00:00+00'::timestamptz)`, fmt.Sprint(read.Xmin), at, state, read.String(), anew, whole)
 	if err != nil {
 		return fmt.Errorf("move the analyst's mark: %w", err)
 	}
@@ -198,11 +232,21 @@ type Part struct {
 	Read, Seen Snapshot
 	Until      uint64
 	Anew       time.Time
+	Due        time.Time // no result of it was due before; zero: nobody knows
 }
 
 // isNew picks the rows of a Part; the two bounds let the index do most of it.
 const isNew = `stored_xid >= $1::text::xid8 AND stored_xid < $2::text::xid8
 	AND NOT pg_visible_in_snapshot(stored_xid, $3::pg_snapshot) AND pg_visible_in_snapshot(stored_xid, $4::pg_snapshot) AND stored_at >= $5`
+
+// ofResults picks the results of a Part. The day is written out, so that partitions
+// of other days are no part of the plan.
+func (p Part) ofResults() string {
+	if p.Due.IsZero() {
+		return isNew
+	}
+	return isNew + ` AND due_at >= '` + p.Due.Format(time.DateOnly) + ` 00:00:00+00'`
+}
 
 func (p Part) args(more ...any) []any {
 	return append([]any{fmt.Sprint(p.Read.Xmin), fmt.Sprint(p.Until), p.Read.String(), p.Seen.String(), p.Anew}, more...)
@@ -218,7 +262,7 @@ func partOf(ctx context.Context, tx pgx.Tx, tables []string, p Part, most int) (
 	for _, table := range tables {
 		var xid uint64
 		err := tx.QueryRow(ctx, `SELECT coalesce((SELECT (stored_xid::text)::bigint FROM `+sanitized(table)+`
-			WHERE `+isNew+` ORDER BY stored_xid OFFSET $6 LIMIT 1), 0)`, p.args(most)...).Scan(&xid)
+			WHERE `+p.ofResults()+` ORDER BY stored_xid OFFSET $6 LIMIT 1), 0)`, p.args(most)...).Scan(&xid)
 		if err != nil {
 			return p, fmt.Errorf("look for new rows of %s: %w", table, err)
 		}
@@ -233,7 +277,7 @@ func partOf(ctx context.Context, tx pgx.Tx, tables []string, p Part, most int) (
 
 // Runs gives the new rows of a table to each, in no order. specs narrows it; nil means all.
 func (j Judging) Runs(ctx context.Context, s Series, p Part, specs []int64, each func(Run)) error {
-	condition, args := isNew, p.args()
+	condition, args := p.ofResults(), p.args()
 	if specs != nil {
 		condition, args = condition+` AND toolspec_id = ANY ($6)`, append(args, specs)
 	}
@@ -243,6 +287,14 @@ func (j Judging) Runs(ctx context.Context, s Series, p Part, specs []int64, each
 // NewGaps reads new gaps that are not quiet, less the results inside them, each
 // as one sample at its last instant.
 func (j Judging) NewGaps(ctx context.Context, tables []string, p Part, specs []int64) ([]Run, error) {
+	// Most often there are none, and to begin the look into all partitions costs more than to see that.
+	var some bool
+	if err := j.tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM gaps WHERE `+isNew+` AND NOT quiet)`, p.args()...).Scan(&some); err != nil {
+		return nil, fmt.Errorf("look for new gaps: %w", err)
+	}
+	if !some {
+		return nil, nil
+	}
 	inside := "0"
 	for _, t := range tables {
 		inside += ` + (SELECT count(*) FROM ` + sanitized(t) + ` d WHERE d.toolspec_id = g.toolspec_id AND d.due_at BETWEEN g.from_at AND g.until_at)`

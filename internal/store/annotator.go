@@ -70,9 +70,9 @@ func (a *Annotator) Collect(ctx context.Context, most int) (entered int64, behin
 	err = pgx.BeginFunc(ctx, a.conn, func(tx pgx.Tx) error {
 		var was *string
 		var is string
-		var anew time.Time
-		if err := tx.QueryRow(ctx, `SELECT (SELECT read::text FROM asn_mark), pg_current_snapshot()::text, coalesce((SELECT anew_at FROM asn_mark), '0001-01-01 00:00:00+00')`).
-			Scan(&was, &is, &anew); err != nil {
+		var anew, last, now, old time.Time
+		if err := tx.QueryRow(ctx, `SELECT m.read::text, pg_current_snapshot()::text, coalesce(m.anew_at, '0001-01-01 00:00:00+00'), coalesce(m.whole_at, now()), now(), coalesce(`+oldest+`, '0001-01-01')
+			FROM (SELECT) one LEFT JOIN asn_mark m ON true`).Scan(&was, &is, &anew, &last, &now, &old); err != nil {
 			return err
 		}
 		seen, err := ParseSnapshot(is)
@@ -96,7 +96,7 @@ func (a *Annotator) Collect(ctx context.Context, most int) (entered int64, behin
 		} else {
 			// A look at hundreds of partitions costs more than what is new in them: no
 			// second one for what few transactions can have brought.
-			p := Part{Read: read, Seen: seen, Until: seen.Xmax, Anew: anew}
+			p := Part{Read: read, Seen: seen, Until: seen.Xmax, Anew: anew, Due: newSince(last, now, old)}
 			if seen.Xmax-read.Xmin > fewTransactions {
 				if p, err = partOf(ctx, tx, []string{"routedata", "pingdata"}, p, most); err != nil {
 					return err
@@ -105,14 +105,15 @@ func (a *Annotator) Collect(ctx context.Context, most int) (entered int64, behin
 			behind = p.Until < seen.Xmax
 			seen = seen.Before(p.Until)
 			entered, err = enter(ctx, tx, `
-				SELECT a FROM `+addresses["routedata"]+` WHERE `+isNew+`
-				UNION ALL SELECT a FROM `+addresses["pingdata"]+` WHERE `+isNew, p.args()...)
+				SELECT a FROM `+addresses["routedata"]+` WHERE `+p.ofResults()+`
+				UNION ALL SELECT a FROM `+addresses["pingdata"]+` WHERE `+p.ofResults(), p.args()...)
 		}
 		if err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, `INSERT INTO asn_mark (read, anew_at) VALUES ($1::text::pg_snapshot, CASE WHEN $2 THEN now() END)
-			ON CONFLICT (only_one) DO UPDATE SET read = excluded.read, anew_at = coalesce(excluded.anew_at, asn_mark.anew_at)`, seen.String(), restored)
+			ON CONFLICT (only_one) DO UPDATE SET read = excluded.read, anew_at = coalesce(excluded.anew_at, asn_mark.anew_at),
+				whole_at = CASE WHEN $3 THEN asn_mark.whole_at ELSE excluded.whole_at END`, seen.String(), restored, behind)
 		return err
 	})
 	if err != nil {

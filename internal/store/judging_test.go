@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,7 +90,7 @@ func TestNewRowsAreReadByIndexFromTheBeginning(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		part := store.Part{Read: mark.Read, Seen: mark.Seen, Until: mark.Seen.Xmax}
+		part := mark.News()
 		return j.Runs(ctx, store.Series{Table: "pingdata", Columns: []string{"loss_pct"}}, part, nil, func(store.Run) {})
 	})
 	for scans("idx_scan") == byIndex && scans("seq_scan") == whole { // a backend tells what it did when it ends
@@ -99,5 +100,59 @@ func TestNewRowsAreReadByIndexFromTheBeginning(t *testing.T) {
 	}
 	if n := scans("seq_scan") - whole; n > 0 {
 		t.Errorf("%d partitions were read whole", n)
+	}
+}
+
+// Hundreds of partitions are not looked into each second: only the last days, and what
+// old_days tells of.
+func TestOldPartitionsAreLeftAloneUntilSomethingIsStoredThere(t *testing.T) {
+	w := newWorld(t)
+	w.exec(`SELECT sonde_make_partitions('pingdata', (now() AT TIME ZONE 'UTC')::date - 40, (now() AT TIME ZONE 'UTC')::date - 30)`)
+	looked := func() (old, rows int) {
+		w.pass(func(ctx context.Context, j store.Judging) error {
+			mark, err := j.Mark(ctx)
+			if err != nil {
+				return err
+			}
+			part, err := j.Part(ctx, []string{"pingdata"}, mark.News(), 100)
+			if err != nil {
+				return err
+			}
+			if err := j.Runs(ctx, store.Series{Table: "pingdata", Columns: []string{"loss_pct"}}, part, nil, func(store.Run) { rows++ }); err != nil {
+				return err
+			}
+			if _, err := j.NewGaps(ctx, []string{"pingdata"}, part, nil); err != nil {
+				return err
+			}
+			// What a query looks into it holds a lock of, until the transaction ends.
+			old = one[int](w, `SELECT count(DISTINCT relation)::int FROM pg_locks JOIN pg_class c ON c.oid = relation
+				WHERE c.relname ~ '^pingdata_[0-9]{8}$' AND right(c.relname, 8)::date < (now() AT TIME ZONE 'UTC')::date - 29 AND pid <> pg_backend_pid()
+				AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+			return j.SaveMark(ctx, mark.Seen, mark.Anew, mark.Now, mark.Now, mark.State)
+		})
+		return old, rows
+	}
+	if old, _ := looked(); old != 11 {
+		t.Errorf("%d of 11 old partitions were looked into where nobody knew of the time before", old)
+	}
+	if old, _ := looked(); old != 0 {
+		t.Errorf("%d old partitions were looked into for nothing", old)
+	}
+	w.exec(`INSERT INTO pingdata (toolspec_id, due_at, outcome, loss_pct) SELECT $1, now() - d * interval '1 day', 'ok', 0 FROM unnest(ARRAY[0, 33, 33.1, 31]) d`, 1)
+	if old, rows := looked(); old == 0 || rows != 4 {
+		t.Errorf("%d old partitions were looked into, and %d of 4 rows found", old, rows)
+	}
+	if days := one[string](w, `SELECT string_agg(((now() AT TIME ZONE 'UTC')::date - day)::text, ' ' ORDER BY day) FROM old_days`); !strings.HasPrefix(days, "33") && !strings.HasPrefix(days, "34") {
+		t.Errorf("old days: %s", days)
+	}
+	l := w.lead()
+	if _, _, err := l.Partitions(w.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := one[int](w, `SELECT count(*)::int FROM old_days`); n != 0 {
+		t.Errorf("%d days stand there after they were read", n)
+	}
+	if old, _ := looked(); old != 0 {
+		t.Errorf("%d old partitions were looked into again for nothing", old)
 	}
 }

@@ -347,7 +347,8 @@ func (l *Leader) Expire(ctx context.Context, now time.Time, most int) (int, erro
 }
 
 // Partitions makes the day partitions of all data and record tables up to 14 days ahead
-// and drops those past retention, and excursions past that of hwgraphs; and it has
+// and drops those past retention, excursions past that of hwgraphs, and old days that
+// have been read; and it has
 // vacuum shorten schedule if that has become long. Dropping
 // waits 200 ms for its lock at most, because every insert queues behind a waiting
 // DROP; what could not be had is left for the next call. So is what is past a
@@ -394,7 +395,7 @@ func (l *Leader) Partitions(ctx context.Context) (made, dropped int, err error) 
 	if tries < 10 {
 		held = nil // it was had in the end, or is with the next call
 	}
-	return made, dropped, errors.Join(held, l.dropExcursions(ctx), l.trimSchedule(ctx))
+	return made, dropped, errors.Join(held, l.dropExcursions(ctx), l.dropOldDays(ctx), l.trimSchedule(ctx))
 }
 
 // ErrHeld means that a drop was tried for as long as inserts may wait behind it.
@@ -410,6 +411,17 @@ const scheduleMost = 64 << 20
 func (l *Leader) trimSchedule(ctx context.Context) error {
 	if _, err := l.conn.Exec(ctx, `SELECT sonde_trim_schedule($1)`, scheduleMost); err != nil {
 		return fmt.Errorf("set whether vacuum shortens schedule: %w", err)
+	}
+	return nil
+}
+
+// dropOldDays deletes days whose results analyst and annotator have read. Marks that
+// lie ahead of all transactions came with a restore, and tell nothing yet.
+func (l *Leader) dropOldDays(ctx context.Context) error {
+	_, err := l.conn.Exec(ctx, `DELETE FROM old_days USING (SELECT least(a.read_xid, coalesce(pg_snapshot_xmin(n.read), a.read_xid)) AS first, greatest(a.read_xid, pg_snapshot_xmax(n.read)) AS last
+		FROM analyst_mark a LEFT JOIN asn_mark n ON true) unread WHERE stored_xid < first AND last <= pg_snapshot_xmax(pg_current_snapshot())`)
+	if err != nil {
+		return fmt.Errorf("delete old days that have been read: %w", err)
 	}
 	return nil
 }
