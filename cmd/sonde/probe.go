@@ -141,7 +141,9 @@ func probeLines(ctx context.Context, tool probes.Tool, file string, given []stri
 		return err
 	}
 	// What a tool needs for its targets it makes at once and keeps: room for as much again would lie idle.
+	// The limit is a little more than lives then: what was read of the file goes before it is room for replies.
 	debug.SetGCPercent(25)
+	debug.SetMemoryLimit(12<<20 + 320*int64(len(targets)))
 	if rate > 0 && rate <= slow && os.Getenv("GOMAXPROCS") == "" {
 		// Each time somebody wakes, the runtime would wake a second processor to look for
 		// work that is not there: a tenth of what the packets cost.
