@@ -97,18 +97,14 @@ func scoreWords(score float64) string {
 }
 
 // Number says a value to people, with the unit where one is known: three digits
-// that count, two of what is less than 1, all those before the point. What is
-// not quite 100 does not become 100: of 99.97 % lost something came back.
+// that count, and all those before the point. What is not quite 100 does not
+// become 100: of 99.97 % lost something came back.
 func Number(v float64, unit string) string {
 	text := strconv.FormatFloat(v, 'g', 3, 64)
 	if a := math.Abs(v); a == 0 {
 		text = "0"
 	} else if a >= 1e-6 && a < 1e15 { // else it is no number, or beyond reading
-		digits := 3
-		if a < 1 {
-			digits = 2
-		}
-		decimals := max(0, digits-1-int(math.Floor(math.Log10(a))))
+		decimals := max(0, 2-int(math.Floor(math.Log10(a))))
 		for text = rounded(v, decimals); a < 100 && a > 99 && strings.HasSuffix(text, "100"); text = rounded(v, decimals) {
 			decimals++
 		}

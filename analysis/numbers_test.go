@@ -25,16 +25,16 @@ func TestNumbersOfEvidenceAreSaidInWords(t *testing.T) {
 	}
 }
 
-func TestNumbersForPeopleHaveTwoOrThreeDigits(t *testing.T) {
+func TestNumbersForPeopleHaveThreeDigits(t *testing.T) {
 	for _, c := range []struct {
 		v    float64
 		unit string
 		want string
 	}{
-		{0.003274, "%", "0.0033 %"}, {0.5, "%", "0.5 %"}, {0.0996, "", "0.1"}, {0, "%", "0 %"}, {1.0 / 3, "%", "0.33 %"}, {2.0 / 3 * 100, "%", "66.7 %"},
+		{0.003274, "%", "0.00327 %"}, {0.5, "%", "0.5 %"}, {0.0996, "", "0.0996"}, {0, "%", "0 %"}, {1.0 / 3, "%", "0.333 %"}, {2.0 / 3 * 100, "%", "66.7 %"},
 		{99.97, "%", "99.97 %"}, {99.9991, "%", "99.999 %"}, {100, "%", "100 %"}, {-99.97, "", "-99.97"},
 		{12.345678, "ms", "12.3 ms"}, {20, "ms", "20 ms"}, {1.004, "ms", "1 ms"}, {123.456, "ms", "123 ms"}, {1234.56, "ms", "1235 ms"}, {9876543210.4, "", "9876543210"},
-		{0.000001234, "", "0.0000012"}, {1.234e-9, "", "1.23e-09"}, {1.234e18, "", "1.23e+18"}, {math.Inf(1), "", "+Inf"}, {math.NaN(), "", "NaN"},
+		{0.000001234, "", "0.00000123"}, {1.234e-9, "", "1.23e-09"}, {1.234e18, "", "1.23e+18"}, {math.Inf(1), "", "+Inf"}, {math.NaN(), "", "NaN"},
 	} {
 		if got := analysis.Number(c.v, c.unit); got != c.want {
 			t.Errorf("%v %s: %q, want %q", c.v, c.unit, got, c.want)

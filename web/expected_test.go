@@ -36,7 +36,7 @@ func TestAnAlertShowsWhatWasExpectedAndWhereItBegan(t *testing.T) {
 		"chart_expected.svg": fmt.Sprintf(chart, "svg"), "chart_expected.csv": fmt.Sprintf(chart, "csv"), "chart_expected.json": fmt.Sprintf(chart, "json")})
 	_, body := get(t, New(pages, "0.1.0", logTo(t)).Handler(), fmt.Sprintf("/alert/%d", id))
 	for _, want := range []string{"When it was raised the rtt median was 46.8 ms; expected 22.7 ms (20.1 to 25.6), from the same hour of earlier days; score 0.93, sure: 0.8 and more.",
-		`class="band"`, `class="forecast"`, `class="began"`, ">band of what is expected<", fmt.Sprintf("alert=%d", id), "where it began 22.09 was expected, 19.59 to 25.09"} {
+		`class="band"`, `class="forecast"`, `class="began"`, ">band of what is expected<", fmt.Sprintf("alert=%d", id), "where it began 22.1 was expected, 19.6 to 25.1"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("%q is not on the page", want)
 		}
