@@ -136,6 +136,7 @@ CREATE TRIGGER tell_daemons AFTER INSERT OR UPDATE OR DELETE ON rules FOR EACH S
 CREATE TABLE analyst_mark (
     only_one  boolean PRIMARY KEY DEFAULT true CHECK (only_one),
     read_xid  xid8 NOT NULL,
+    whole_at  timestamptz,
     anew_at   timestamptz,
     ticked_at timestamptz NOT NULL DEFAULT now(),
     state     jsonb NOT NULL DEFAULT '{}'
@@ -143,6 +144,7 @@ CREATE TABLE analyst_mark (
 COMMENT ON TABLE analyst_mark IS 'How far the analyst has read. One row, moved in the transaction that stores what it found.';
 COMMENT ON COLUMN analyst_mark.only_one IS 'There is one row.';
 COMMENT ON COLUMN analyst_mark.read_xid IS 'Rows whose stored_xid is smaller are read.';
+COMMENT ON COLUMN analyst_mark.whole_at IS 'When all results that were there had been read last. NULL: nobody knows.';
 COMMENT ON COLUMN analyst_mark.anew_at IS 'Rows stored before are read, whatever their stored_xid: the database was restored into a server that counts transactions anew. NULL: it was not.';
 COMMENT ON COLUMN analyst_mark.ticked_at IS 'Time up to which ticks were given.';
 COMMENT ON COLUMN analyst_mark.state IS 'State that belongs to no single spec.';

@@ -18,7 +18,7 @@ func TestResultsOfLongAgoAreJudgedWhenTheyAreStored(t *testing.T) {
 	b.exec(peaks)
 	b.judge()
 	b.settled()
-	b.await("true", `SELECT (state ? 'whole_at')::text FROM analyst_mark`)
+	b.await("true", `SELECT (whole_at IS NOT NULL)::text FROM analyst_mark`)
 	b.history(1, 40, 30, 90)
 	b.await("n1: 3 of the last 3 values over 50 ms, now 90 ms", `SELECT coalesce(string_agg(node || ': ' || text, ', '), '') FROM alerts WHERE rule = 'peaks'`)
 	// Late results take the place of runs that were noted as missed.
@@ -36,10 +36,10 @@ func TestDaysWithoutAnAnalystAreReadInParts(t *testing.T) {
 	b.exec(`UPDATE rules SET options = options || '{"runs": 20, "of": 39}' WHERE name = 'peaks'`)
 	stop := b.judge()
 	b.settled()
-	b.await("true", `SELECT (state ? 'whole_at')::text FROM analyst_mark`)
+	b.await("true", `SELECT (whole_at IS NOT NULL)::text FROM analyst_mark`)
 	stop()
 	b.exec(`ALTER TABLE pingdata DISABLE TRIGGER note_old_day`) // they were stored when they were due
-	b.exec(`UPDATE analyst_mark SET state = state || jsonb_build_object('whole_at', now() - interval '40 days')`)
+	b.exec(`UPDATE analyst_mark SET whole_at = now() - interval '40 days'`)
 	for d := 39; d > 0; d-- {
 		b.history(1, d, d, 10+float64(d%2)*80)
 	}

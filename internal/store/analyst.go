@@ -156,7 +156,7 @@ func (j Judging) Mark(ctx context.Context) (Mark, error) {
 	var m Mark
 	var readXID, seen, snapshot string
 	err := j.tx.QueryRow(ctx, `SELECT read_xid::text, coalesce(state ->> 'snapshot', ''), pg_current_snapshot()::text, clock_timestamp(), ticked_at, state,
-		coalesce(anew_at, '0001-01-01 00:00:00+00'), coalesce((state ->> 'whole_at')::timestamptz, '0001-01-01 00:00:00+00'), coalesce(`+oldest+`, '0001-01-01') FROM analyst_mark`).
+		coalesce(anew_at, '0001-01-01 00:00:00+00'), coalesce(whole_at, '0001-01-01 00:00:00+00'), coalesce(`+oldest+`, '0001-01-01') FROM analyst_mark`).
 		Scan(&readXID, &snapshot, &seen, &m.Now, &m.Last, &m.State, &m.Anew, &m.Whole, &m.Old)
 	if err != nil {
 		return m, fmt.Errorf("read the analyst's mark: %w", err)
@@ -198,11 +198,10 @@ func (j Judging) CountAnew(ctx context.Context, tables []string, m Mark) (Mark, 
 	return m, nil
 }
 
-// SaveMark moves the mark. state must be a JSON object; the snapshot, and when all
-// was read last, are put into it.
+// SaveMark moves the mark. state must be a JSON object; the snapshot is put into it.
 func (j Judging) SaveMark(ctx context.Context, read Snapshot, anew, whole, at time.Time, state json.RawMessage) error {
-	_, err := j.tx.Exec(ctx, `UPDATE analyst_mark SET read_xid = $1::text::xid8, ticked_at = $2, state = $3::jsonb || jsonb_build_object('snapshot', $4::text, 'whole_at', $6::timestamptz),
-		anew_at = nullif($5, '0001-01-01 00:00:00+00'::timestamptz)`, fmt.Sprint(read.Xmin), at, state, read.String(), anew, whole)
+	_, err := j.tx.Exec(ctx, `UPDATE analyst_mark SET read_xid = $1::text::xid8, ticked_at = $2, state = $3::jsonb || jsonb_build_object('snapshot', $4::text),
+		anew_at = nullif($5, '0001-01-01 00:00:00+00'::timestamptz), whole_at = nullif($6, '0001-01-01 00:00:00+00'::timestamptz)`, fmt.Sprint(read.Xmin), at, state, read.String(), anew, whole)
 	if err != nil {
 		return fmt.Errorf("move the analyst's mark: %w", err)
 	}
