@@ -25,9 +25,10 @@ func (s *Site) onlyUs(addr net.Addr, next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := hostOf(r.Host)
-		_, noAddress := netip.ParseAddr(name)
+		_, err := netip.ParseAddr(name)
+		isAddress := err == nil
 		switch {
-		case noAddress == nil, name == "localhost", strings.HasSuffix(name, ".localhost"):
+		case isAddress, name == "localhost", strings.HasSuffix(name, ".localhost"):
 		case slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }):
 		case beyond && isLocal(name):
 			// Nobody far away can own it. Who answers for it on the local network can
