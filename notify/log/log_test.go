@@ -22,6 +22,15 @@ func options(path string) json.RawMessage {
 	return b
 }
 
+func open(t *testing.T, path string) notify.Medium {
+	t.Helper()
+	m, err := log.Type().New(options(path), notify.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 func TestFileMediumKeepsItsPromises(t *testing.T) {
 	notifytest.Examine(t, notifytest.Candidate{
 		Type: log.Type(), To: "anna",
@@ -50,10 +59,7 @@ func TestFilesOfOtherProgramsAreNotWrittenTo(t *testing.T) {
 	if err := os.Symlink(filepath.Join(dir, "target"), filepath.Join(dir, "a.log")); err != nil {
 		t.Fatal(err)
 	}
-	m, err := log.Type().New(options(filepath.Join(dir, "a.log")), notify.Env{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := open(t, filepath.Join(dir, "a.log"))
 	if _, err := m.Send(t.Context(), notifytest.Message("anna")); !errors.Is(err, notify.ErrFailed) {
 		t.Errorf("through a symbolic link: %v", err)
 	}
@@ -78,10 +84,7 @@ func TestLineCutByAPowerFailureSpoilsNoOther(t *testing.T) {
 	if err := os.WriteFile(path, []byte(`{"at":"2026-11-`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m, err := log.Type().New(options(path), notify.Env{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := open(t, path)
 	msg := notifytest.Message("anna")
 	if _, err := m.Send(t.Context(), msg); err != nil {
 		t.Fatal(err)
@@ -95,10 +98,7 @@ func TestLineCutByAPowerFailureSpoilsNoOther(t *testing.T) {
 // end meanwhile sees half a line, which is no reason to begin a new one.
 func TestMessagesWrittenAtOnceAreOneLineEach(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "messages.jsonl")
-	m, err := log.Type().New(options(path), notify.Env{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := open(t, path)
 	const writers, each = 8, 50
 	var all sync.WaitGroup
 	for range writers {
@@ -139,10 +139,7 @@ func TestFileHeldByAnotherGetsItsMessageAllTheSame(t *testing.T) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH); err != nil {
 		t.Fatal(err)
 	}
-	m, err := log.Type().New(options(path), notify.Env{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := open(t, path)
 	msg := notifytest.Message("anna")
 	if _, err := m.Send(t.Context(), msg); err != nil {
 		t.Fatal(err)
