@@ -482,15 +482,23 @@ func TestAStepOfTheClockIsAnAlert(t *testing.T) {
 	b.await("raise clear raise", `SELECT string_agg(kind, ' ' ORDER BY id) FROM notices`)
 }
 
-// A run that is under way when the clock is set back brings a result of a time
-// that is taken back. Had it been judged, all that comes would be late for an hour.
-func TestResultOfATimeThatWasTakenBackMakesNoOtherLate(t *testing.T) {
-	b := setUp(t, 1)
+// setBack is a bench whose clock was set back by an hour after ten minutes, under a
+// running analyst that knows it.
+func setBack(t *testing.T) (b *bench, stop func()) {
+	t.Helper()
+	b = setUp(t, 1)
 	b.runs(1, 0, "..........")
-	stop := b.judge()
+	stop = b.judge()
 	b.settled()
 	b.exec(`INSERT INTO clock_steps (seconds, from_at, until_at) VALUES (-3600, $1, now() + interval '40 minutes')`, b.start.Add(10*time.Minute))
 	b.await("true", `SELECT (state ->> 'clock_step' = '1')::text FROM analyst_mark`)
+	return b, stop
+}
+
+// A run that is under way when the clock is set back brings a result of a time
+// that is taken back. Had it been judged, all that comes would be late for an hour.
+func TestResultOfATimeThatWasTakenBackMakesNoOtherLate(t *testing.T) {
+	b, stop := setBack(t)
 	b.runs(1, 65, ".") // of the time before the step: half an hour ahead of now
 	b.await("it was measured before the clock was set back; it is kept and shown, and was not judged", `SELECT coalesce(max(reason), '') FROM newalerts WHERE rule = 'late'`)
 	b.runs(1, 10, "LLL")
@@ -500,12 +508,7 @@ func TestResultOfATimeThatWasTakenBackMakesNoOtherLate(t *testing.T) {
 
 // The time that was taken back is known to an analyst that starts after the step, too.
 func TestAnAnalystThatStartsAfterAStepBackKnowsWhatWasTakenBack(t *testing.T) {
-	b := setUp(t, 1)
-	b.runs(1, 0, "..........")
-	stop := b.judge()
-	b.settled()
-	b.exec(`INSERT INTO clock_steps (seconds, from_at, until_at) VALUES (-3600, $1, now() + interval '40 minutes')`, b.start.Add(10*time.Minute))
-	b.await("true", `SELECT (state ->> 'clock_step' = '1')::text FROM analyst_mark`)
+	b, stop := setBack(t)
 	stop()
 	b.runs(1, 65, ".")
 	b.judge()
