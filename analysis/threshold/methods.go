@@ -28,8 +28,8 @@ func NoAnswer() analysis.Method {
 }
 
 var silent = streakKind{
-	effect: func(d *streak, s *measure.Sample) effect {
-		switch v, ok := analysis.Value(*s); {
+	effect: func(d *streak, s measure.Sample) effect {
+		switch v, ok := analysis.Value(s); {
 		case !ok:
 			return leaves
 		case v >= d.full:
@@ -56,7 +56,7 @@ func CannotMeasure() analysis.Method {
 }
 
 var failing = streakKind{
-	effect: func(_ *streak, s *measure.Sample) effect {
+	effect: func(_ *streak, s measure.Sample) effect {
 		switch s.Outcome {
 		case measure.Fail:
 			return counts
@@ -91,7 +91,7 @@ func NoData() analysis.Method {
 }
 
 var absent = streakKind{
-	effect: func(_ *streak, s *measure.Sample) effect {
+	effect: func(_ *streak, s measure.Sample) effect {
 		switch {
 		case s.Outcome == measure.Missed && strings.HasPrefix(s.Reason, measure.StillRunning):
 			return leaves

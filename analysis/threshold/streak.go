@@ -33,7 +33,7 @@ type streak struct {
 
 // streakKind is what a method counts, and its words.
 type streakKind struct {
-	effect func(d *streak, s *measure.Sample) effect
+	effect func(d *streak, s measure.Sample) effect
 	bad    func(state streakState) string // the sentence
 	good   string
 }
@@ -83,7 +83,7 @@ func (d *streak) Feed(s measure.Sample) []measure.Verdict {
 	st := &d.state
 	at := s.DueAt.UTC()
 	st.Heard = at
-	switch d.kind.effect(d, &s) {
+	switch d.kind.effect(d, s) {
 	case counts:
 		n := 1
 		if s.Gap {
