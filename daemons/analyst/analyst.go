@@ -87,11 +87,12 @@ type session struct {
 
 	read     store.Snapshot // how far the data are read
 	specs    map[int64]*spec
-	order    []int64
-	restless map[int64]bool                    // specs with a watch that may not be at rest
-	hosts    map[string]bool                   // monitoring hosts of specs
-	options  map[string]measure.Options        // of rules, by method and options as written
-	readAt   time.Time                         // when all that was there had been read last
+	order    []*spec                    // all, by their number
+	restless map[int64]bool             // specs with a watch that may not be at rest
+	hosts    map[string]bool            // monitoring hosts of specs
+	options  map[string]measure.Options // of rules, by method and options as written
+	readAt   time.Time                  // when all that was there had been read last
+	inbox    inbox
 	fed      int64                             // samples of this pass
 	gone     map[int64]map[string]savedEpisode // restored, of specs that are watched no more
 	config   store.Configuration
@@ -272,11 +273,13 @@ func newSession(a *Analyst, db *store.Analyst, changed *atomic.Bool) *session {
 // pass is one transaction. It gives how many findings it wrote.
 func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 	asked := time.Now()
-	mark, err := j.Mark(ctx)
+	// A session begins when the database is there, maybe again.
+	outset, err := j.Begin(ctx, s.platform.ClockStep, s.began.Add(-s.slept-time.Minute), s.began, s.began.Add(holdAtMost+time.Minute))
 	if err != nil {
 		return 0, err
 	}
-	p := &pass{session: s, ctx: ctx, j: j, now: mark.Now, changes: map[int64]*store.AlertChange{}, closed: map[string]*store.AlertChange{}, unraised: map[string]string{}}
+	mark := outset.Mark
+	p := &pass{session: s, ctx: ctx, j: j, now: mark.Now, attention: outset.Attention, changes: map[int64]*store.AlertChange{}, closed: map[string]*store.AlertChange{}, unraised: map[string]string{}}
 	p.ahead = p.stepped(asked)
 	if mark.Restored() {
 		before := mark.Read
@@ -296,9 +299,6 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 			return 0, err
 		}
 	}
-	if p.attention, err = j.Attention(ctx); err != nil {
-		return 0, err
-	}
 	if err := p.pay(); err != nil {
 		return 0, err
 	}
@@ -313,10 +313,10 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 	if !s.behind {
 		s.readAt = asked
 	}
-	if err := p.hold(mark); err != nil {
+	if err := p.hold(mark, outset.Spooling); err != nil {
 		return 0, err
 	}
-	if err := p.clockSteps(); err != nil {
+	if err := p.clockSteps(outset.Steps); err != nil {
 		return 0, err
 	}
 	if err := p.feedNew(part); err != nil {
@@ -349,14 +349,14 @@ func (s *session) pass(ctx context.Context, j store.Judging) (int, error) {
 		return 0, nil // nothing to say: not even a row version
 	}
 	s.markedAt = time.Now()
-	state, err := json.Marshal(s.platform)
-	if err != nil {
+	mark.Read = s.read
+	if !s.behind {
+		mark.Whole = p.now
+	}
+	if mark.State, err = json.Marshal(s.platform); err != nil {
 		return 0, fmt.Errorf("state of the platform's alerts: %w", err)
 	}
+	foundNothing := p.found.Empty() && !s.platform.dirty
 	s.platform.dirty = false
-	whole := p.now
-	if s.behind {
-		whole = mark.Whole
-	}
-	return len(p.found.Findings), j.SaveMark(ctx, s.read, mark.Anew, whole, p.now, state)
+	return len(p.found.Findings), j.SaveMark(ctx, mark, foundNothing)
 }

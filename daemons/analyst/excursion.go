@@ -16,7 +16,8 @@ func (p *pass) keepRecords(sp *spec, one said) {
 
 // noteJudging notes which detectors of a spec that has just been fed do not judge.
 func (sp *spec) noteJudging() {
-	for _, w := range sp.watches {
+	for i := range sp.hands {
+		w := &sp.hands[i]
 		if w.decliner == nil {
 			continue
 		}

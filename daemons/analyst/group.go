@@ -96,16 +96,7 @@ func (s *session) held(monhost string) bool {
 
 // hold leaves the data of hosts alone whose spools are not empty yet, five
 // minutes at most, and once for each outage.
-func (p *pass) hold(mark store.Mark) error {
-	// A session begins when the database is there, maybe again.
-	since, alive := p.began, p.began.Add(-p.slept-time.Minute)
-	if p.now.Sub(since) > holdAtMost+time.Minute {
-		since = time.Time{}
-	}
-	list, err := p.j.Spooling(p.ctx, alive, since)
-	if err != nil {
-		return err
-	}
+func (p *pass) hold(mark store.Mark, list []store.Spooling) error {
 	st := &p.session.platform
 	busy := map[string]bool{}
 	for _, h := range list {
@@ -237,8 +228,7 @@ func (p *pass) world() (alert.World, error) {
 	}
 	if len(w.Findings)+len(w.Silent) > 0 { // else there is nothing to group
 		w.Specs = make([]alert.Spec, len(p.session.order))
-		for i, id := range p.session.order {
-			sp := p.specs[id]
+		for i, sp := range p.session.order {
 			w.Specs[i] = alert.Spec{ID: sp.ID, Monhost: sp.Monhost, Node: sp.Node, Well: sp.well,
 				Loss: p.judgedBy(sp, alert.Loss), Delay: p.judgedBy(sp, alert.Delay)}
 		}
@@ -477,11 +467,7 @@ func (p *pass) standingVerdict(row store.Alert, mute string, policy alert.Policy
 
 // clockSteps raises an alert for a step of the database's clock, over when there
 // was none for ten minutes.
-func (p *pass) clockSteps() error {
-	steps, err := p.j.NewClockSteps(p.ctx, p.platform.ClockStep)
-	if err != nil {
-		return err
-	}
+func (p *pass) clockSteps(steps []store.ClockStep) error {
 	const subject = "the database's clock"
 	key := ClockRule + "/" + subject
 	for _, s := range steps {
@@ -578,8 +564,8 @@ func (p *pass) gaps() error {
 
 // judgeAgainFrom lets results be judged of a time that comes again: they are not late.
 func (p *pass) judgeAgainFrom(from time.Time) {
-	for _, id := range p.session.order {
-		if sp := p.specs[id]; !sp.judgedTo.Before(from) {
+	for _, sp := range p.session.order {
+		if !sp.judgedTo.Before(from) {
 			sp.judgedTo, sp.keep = from.Add(-time.Microsecond), true
 		}
 	}

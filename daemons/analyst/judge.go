@@ -45,27 +45,19 @@ type pass struct {
 
 // feedNew reads what is new and feeds it, spec by spec, in order of due_at.
 func (p *pass) feedNew(part store.Part) error {
-	var fed []*spec
-	give := func(sp *spec, r store.Run) {
-		if len(sp.runs) == 0 {
-			fed = append(fed, sp)
-		}
-		sp.runs = append(sp.runs, r)
-		p.session.fed++
+	inbox := &p.session.inbox
+	defer inbox.empty()
+	var sources []*source
+	var series []store.Series
+	for _, t := range p.Tools {
+		sources, series = append(sources, p.sources[t.Name]), append(series, p.sources[t.Name].Series)
 	}
 	read := func(part store.Part, specs []int64, keep func(*spec) bool) error {
-		for _, t := range p.Tools {
-			source := p.sources[t.Name]
-			err := p.j.Runs(p.ctx, source.Series, part, specs, func(r store.Run) {
-				if sp := p.specs[r.ToolspecID]; sp != nil && sp.source == source && keep(sp) {
-					give(sp, r)
-				}
-			})
-			if err != nil {
-				return err
+		gaps, err := p.j.News(p.ctx, series, part, specs, func(table int, r store.Run) {
+			if sp := p.specs[r.ToolspecID]; sp != nil && sp.source == sources[table] && keep(sp) {
+				inbox.put(sp, r)
 			}
-		}
-		gaps, err := p.j.NewGaps(p.ctx, p.tables, part, specs)
+		})
 		if err != nil {
 			return err
 		}
@@ -75,7 +67,7 @@ func (p *pass) feedNew(part store.Part) error {
 				for i := range g.Values {
 					g.Values[i] = math.NaN()
 				}
-				give(sp, g)
+				inbox.put(sp, g)
 				p.noteGap(sp.Monhost, g)
 			}
 		}
@@ -83,9 +75,9 @@ func (p *pass) feedNew(part store.Part) error {
 	}
 	for _, r := range p.releases {
 		var specs []int64
-		for _, id := range p.session.order {
-			if p.specs[id].Monhost == r.monhost {
-				specs = append(specs, id)
+		for _, sp := range p.session.order {
+			if sp.Monhost == r.monhost {
+				specs = append(specs, sp.ID)
 			}
 		}
 		if len(specs) == 0 {
@@ -99,17 +91,18 @@ func (p *pass) feedNew(part store.Part) error {
 	if err := read(part, nil, func(sp *spec) bool { return !p.held(sp.Monhost) }); err != nil {
 		return err
 	}
-	slices.SortFunc(fed, func(a, b *spec) int { return cmp.Compare(a.ID, b.ID) })
-	p.moved = p.moved || len(fed) > 0
-	for i, t := range p.feedAll(fed) {
+	p.moved = p.moved || len(inbox.came) > 0
+	p.session.fed += int64(len(inbox.came))
+	mail := inbox.sort()
+	for i, t := range p.feedAll(mail) {
 		if t == nil {
 			continue
 		}
-		if err := p.hear(fed[i], t.said); err != nil {
+		if err := p.hear(mail[i].spec, t.said); err != nil {
 			return err
 		}
 		if len(t.late) > 0 {
-			p.noteLate(fed[i], t.late)
+			p.noteLate(mail[i].spec, t.late)
 		}
 	}
 	return nil
@@ -127,18 +120,18 @@ const specsTogether = 64
 // feedAll feeds specs their runs on all cores. No detector knows of another, nor of
 // what is made of its verdicts: so it is the same in which order, and they are
 // heard in order afterwards. Most say nothing, and are not looked at again.
-func (p *pass) feedAll(specs []*spec) []*taken {
-	out := make([]*taken, len(specs))
+func (p *pass) feedAll(mail []letter) []*taken {
+	out := make([]*taken, len(mail))
 	var next atomic.Int64
 	var feeding sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		feeding.Go(func() {
 			for {
 				to := int(next.Add(specsTogether))
-				for i := to - specsTogether; i < min(to, len(specs)); i++ {
-					out[i] = p.feed(specs[i])
+				for i := to - specsTogether; i < min(to, len(mail)); i++ {
+					out[i] = p.feed(mail[i])
 				}
-				if to >= len(specs) {
+				if to >= len(mail) {
 					return
 				}
 			}
@@ -148,18 +141,12 @@ func (p *pass) feedAll(specs []*spec) []*taken {
 	return out
 }
 
-// feed gives the runs of a spec to its detectors, in order of due_at; nil when
-// nothing came of them.
-func (p *pass) feed(sp *spec) *taken {
+// feed gives the runs of a spec to its detectors; nil when nothing came of them.
+func (p *pass) feed(l letter) *taken {
 	var t taken
-	runs := sp.runs
-	if sp.runs = nil; len(runs) == 1 {
-		sp.runs = runs[:0] // most have one a pass: the next needs no new memory
-	} else {
-		slices.SortStableFunc(runs, func(a, b store.Run) int { return a.DueAt.Compare(b.DueAt) })
-	}
-	for i := range runs {
-		r := &runs[i]
+	sp := l.spec
+	for i := range l.runs {
+		r := &l.runs[i]
 		if !r.DueAt.After(sp.judgedTo) || p.takenBack(r) {
 			t.late = append(t.late, *r)
 			continue
@@ -230,8 +217,7 @@ func (p *pass) tickDetectors() error {
 		return nil
 	}
 	p.tickedAt = p.now
-	for _, id := range p.session.order {
-		sp := p.specs[id]
+	for _, sp := range p.session.order {
 		if p.held(sp.Monhost) {
 			continue
 		}
@@ -368,7 +354,7 @@ func (p *pass) restlessSpecs() []*spec {
 		}
 		list = append(list, sp)
 	}
-	slices.SortFunc(list, func(a, b *spec) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(list, bySpec)
 	return list
 }
 

@@ -123,9 +123,9 @@ func (p *pass) mesh(r *store.Rule, m *mesh) (*measure.Verdict, error) {
 			measure.FormatDuration(past), joint.MostInstants, measure.FormatDuration(step))), nil
 	}
 	var specs []int64
-	for _, id := range p.session.order {
-		if sp := p.specs[id]; r.Tool == sp.Tool && judge.Covers(r, &sp.Watched) && !p.held(sp.Monhost) && len(specs) < o.Int("most") {
-			specs = append(specs, id)
+	for _, sp := range p.session.order {
+		if r.Tool == sp.Tool && judge.Covers(r, &sp.Watched) && !p.held(sp.Monhost) && len(specs) < o.Int("most") {
+			specs = append(specs, sp.ID)
 		}
 	}
 	series := p.sources[r.Tool]

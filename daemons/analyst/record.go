@@ -299,8 +299,7 @@ func (p *pass) writeStates() error {
 		states, p.kept = nil, true
 		return err
 	}
-	for _, id := range p.session.order {
-		sp := p.specs[id]
+	for _, sp := range p.session.order {
 		if !sp.dirty && !sp.keep {
 			continue
 		}

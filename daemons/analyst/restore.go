@@ -132,6 +132,7 @@ func (s *session) revive(row store.DetectorState, watched map[int64]store.Watche
 		return nil
 	}
 	sp := &spec{Watched: w, source: s.sources[w.Tool], judgedTo: row.JudgedTo, well: state.Well, keptAt: row.KeptAt, left: episodes, missed: gone}
+	var watches []*watch
 	for i := range s.config.Rules {
 		r := &s.config.Rules[i]
 		m, column, ours := s.method(r, sp)
@@ -152,11 +153,11 @@ func (s *session) revive(row store.DetectorState, watched map[int64]store.Watche
 			}
 			continue
 		}
-		one := &watch{rule: r, print: s.prints[i], interval: sd.Interval, column: column,
+		one := &watch{rule: r, print: s.prints[i], interval: sd.Interval, hand: &hand{column: column},
 			episode: e.Episode, alert: e.Alert, opened: e.Opened, partOf: e.PartOf, reason: e.Reason, owed: e.Owed}
 		one.use(d)
 		one.declines = one.decliner != nil && not[r.Name] != ""
-		sp.watches = append(sp.watches, one)
+		watches = append(watches, one)
 		if !one.atRest() {
 			s.restless[sp.ID] = true
 		}
@@ -165,7 +166,8 @@ func (s *session) revive(row store.DetectorState, watched map[int64]store.Watche
 		}
 		delete(sp.left, r.Name)
 	}
-	sp.keep = len(sp.watches) < len(state.Rules)
+	sp.watch(watches)
+	sp.keep = len(watches) < len(state.Rules)
 	s.specs[sp.ID] = sp
 	return &restored{sp, row.Read}
 }
@@ -251,12 +253,14 @@ func (sp *spec) judge(r *store.Run) (all []said) {
 	if sp.source.answered(r) && r.DueAt.After(sp.well) {
 		sp.well = r.DueAt
 	}
-	for _, w := range sp.watches {
-		one := said{watch: w, verdicts: w.detector.Feed(judge.Sample(r, w.column))}
-		if w.recorder != nil {
-			one.records = w.recorder.Record()
+	for i := range sp.hands {
+		h := &sp.hands[i]
+		one := said{verdicts: h.detector.Feed(judge.Sample(r, h.column))}
+		if h.recorder != nil {
+			one.records = h.recorder.Record()
 		}
 		if len(one.verdicts)+len(one.records) > 0 {
+			one.watch = sp.watches[i]
 			all = append(all, one)
 		}
 	}
@@ -267,8 +271,8 @@ func (sp *spec) judge(r *store.Run) (all []said) {
 // start has little to feed again. What it does not come to is fed again.
 func (s *session) keepAll(ctx context.Context) error {
 	var specs []*spec
-	for _, id := range s.order {
-		if sp := s.specs[id]; sp.fed > 0 {
+	for _, sp := range s.order {
+		if sp.fed > 0 {
 			specs = append(specs, sp)
 		}
 	}

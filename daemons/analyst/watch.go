@@ -21,8 +21,8 @@ import (
 // touches stands first and together: of ten thousands of specs nothing is in the
 // caches any more when the next sample comes, and fetching it is most of its cost.
 type spec struct {
-	runs     []store.Run // of this pass
 	source   *source
+	hands    []hand // of watches
 	watches  []*watch
 	judgedTo time.Time
 	well     time.Time // due_at of the last run that got an answer
@@ -38,6 +38,9 @@ type spec struct {
 	left map[string]savedEpisode
 }
 
+// bySpec is the order in which specs are judged.
+func bySpec(a, b *spec) int { return cmp.Compare(a.ID, b.ID) }
+
 // source is what is read of the runs of a tool.
 type source struct {
 	tool string
@@ -45,14 +48,9 @@ type source struct {
 	loss int // which of Columns is loss_pct, -1 for none
 }
 
-// watch is one rule on one series: a detector and the episode of its verdicts. As
-// in a spec, what each sample touches stands first: a line of the caches.
+// watch is one rule on one series: a detector and the episode of its verdicts.
 type watch struct {
-	detector analysis.Detector
-	recorder analysis.Recorder // the detector, if it is one
-	decliner analysis.Decliner // the detector, if it is one
-	column   int               // of the series; -1 for outcomes only
-	declines bool              // it did not judge the last sample
+	*hand
 
 	rule     *store.Rule   // shared by all specs it covers
 	print    string        // of method, metric and options: another detector has another
@@ -65,6 +63,24 @@ type watch struct {
 	owed     []owed    // verdicts that are not folded yet
 
 	comparer analysis.Comparer // the detector, if it is one
+}
+
+// hand is what each sample touches of a watch. Those of a spec lie one behind the other.
+type hand struct {
+	detector analysis.Detector
+	recorder analysis.Recorder // the detector, if it is one
+	decliner analysis.Decliner // the detector, if it is one
+	column   int               // of the series; -1 for outcomes only
+	declines bool              // it did not judge the last sample
+}
+
+// watch gives a spec its watches.
+func (sp *spec) watch(all []*watch) {
+	sp.watches, sp.hands = all, make([]hand, len(all))
+	for i, w := range all {
+		sp.hands[i] = *w.hand
+		w.hand = &sp.hands[i]
+	}
 }
 
 // use sets the detector.
@@ -130,7 +146,7 @@ func (p *pass) configure() error {
 		return err
 	}
 	next := make(map[int64]*spec, len(c.Specs))
-	order := make([]int64, 0, len(c.Specs))
+	order := make([]*spec, 0, len(c.Specs))
 	s.hosts = map[string]bool{}
 	for _, w := range c.Specs {
 		source := s.sources[w.Tool]
@@ -147,7 +163,7 @@ func (p *pass) configure() error {
 			return err
 		}
 		next[w.ID] = sp
-		order = append(order, w.ID)
+		order = append(order, sp)
 		s.hosts[w.Monhost] = true
 	}
 	for id, sp := range s.specs {
@@ -164,7 +180,7 @@ func (p *pass) configure() error {
 		p.found.Forget = append(p.found.Forget, id)
 		delete(s.gone, id)
 	}
-	slices.Sort(order)
+	slices.SortFunc(order, bySpec)
 	s.specs, s.order = next, order
 	return nil
 }
@@ -177,9 +193,14 @@ func (p *pass) dropLeft(sp *spec, why string) {
 		if text == "" {
 			text = "rule " + name + " was switched off"
 		}
-		p.drop(sp, &watch{rule: &store.Rule{Name: name}, episode: sp.left[name].Episode, alert: sp.left[name].Alert}, text)
+		p.drop(sp, leftOver(&store.Rule{Name: name}, sp.left[name]), text)
 	}
 	sp.left = nil
+}
+
+// leftOver is a watch that was restored and whose detector is not.
+func leftOver(r *store.Rule, saved savedEpisode) *watch {
+	return &watch{hand: &hand{}, rule: r, episode: saved.Episode, alert: saved.Alert}
 }
 
 // method gives the method of a rule that watches a spec, and which column of its
@@ -224,11 +245,11 @@ func (p *pass) fit(sp *spec) error {
 			delete(have, r.Name)
 		}
 		if sw, was := sp.left[r.Name]; was {
-			p.drop(sp, &watch{rule: r, episode: sw.Episode, alert: sw.Alert}, cmp.Or(sw.why, "rule "+r.Name+" was changed"))
+			p.drop(sp, leftOver(r, sw), cmp.Or(sw.why, "rule "+r.Name+" was changed"))
 			delete(sp.left, r.Name)
 		}
 		sp.keep = true
-		fresh := &watch{rule: r, print: print, column: column, interval: judge.Every(r, &sp.Watched)}
+		fresh := &watch{hand: &hand{column: column}, rule: r, print: print, interval: judge.Every(r, &sp.Watched)}
 		d, _, err := p.detector(m, r, fresh.interval, sp.ID, nil)
 		if err != nil {
 			p.Log.Error("a rule makes no detector", "rule", r.Name, "spec", sp.ID, "error", err)
@@ -244,7 +265,7 @@ func (p *pass) fit(sp *spec) error {
 		sp.keep = true
 	}
 	p.dropLeft(sp, "")
-	sp.watches = watches
+	sp.watch(watches)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -148,29 +149,60 @@ func (m Mark) News() Part {
 // oldest is the first day of old_days.
 const oldest = `(SELECT min(day) FROM old_days)`
 
-// Mark reads the mark. read_xid alone would do if the pass stopped at the
+// Outset is what a pass begins with.
+type Outset struct {
+	Mark      Mark
+	Attention map[int64]Attention // by open alert
+	Spooling  []Spooling
+	Steps     []ClockStep // after the one that was known
+}
+
+// Begin reads what a pass begins with in one question: each takes as long as the
+// database is away. The mark comes first, so what it sees is not newer than the rest.
+// known is the clock step looked at last. Workers and loaders that were alive at one
+// instant and have not reported since the database is back count as spooling until another.
+func (j Judging) Begin(ctx context.Context, known int64, alive, back, until time.Time) (o Outset, err error) {
+	batch := &pgx.Batch{}
+	queueMark(batch, &o.Mark)
+	queueAttention(batch, &o.Attention)
+	queueSpooling(batch, alive, back, until, &o.Spooling)
+	queueClockSteps(batch, known, &o.Steps)
+	if err := j.tx.SendBatch(ctx, batch).Close(); err != nil {
+		return o, fmt.Errorf("begin a pass: %w", err)
+	}
+	return o, nil
+}
+
+// Mark reads the mark.
+func (j Judging) Mark(ctx context.Context) (m Mark, err error) {
+	batch := &pgx.Batch{}
+	queueMark(batch, &m)
+	return m, j.tx.SendBatch(ctx, batch).Close()
+}
+
+// queueMark reads the mark. read_xid alone would do if the pass stopped at the
 // oldest open transaction; then one forgotten psql session would stop all
 // alerts. So the whole snapshot of the last pass is kept beside it: what it
 // could not see is new, whatever its number.
-func (j Judging) Mark(ctx context.Context) (Mark, error) {
-	var m Mark
-	var readXID, seen, snapshot string
-	err := j.tx.QueryRow(ctx, `SELECT read_xid::text, coalesce(state ->> 'snapshot', ''), pg_current_snapshot()::text, clock_timestamp(), ticked_at, state,
-		coalesce(anew_at, '0001-01-01 00:00:00+00'), coalesce(whole_at, '0001-01-01 00:00:00+00'), coalesce(`+oldest+`, '0001-01-01') FROM analyst_mark`).
-		Scan(&readXID, &snapshot, &seen, &m.Now, &m.Last, &m.State, &m.Anew, &m.Whole, &m.Old)
-	if err != nil {
-		return m, fmt.Errorf("read the analyst's mark: %w", err)
-	}
-	if m.Seen, err = ParseSnapshot(seen); err != nil {
-		return m, err
-	}
-	if m.Read, err = ParseSnapshot(snapshot); err != nil || snapshot == "" {
-		if m.Read, err = ParseSnapshot(readXID + ":" + readXID + ":"); err != nil {
-			return m, err
+func queueMark(batch *pgx.Batch, m *Mark) {
+	batch.Queue(`SELECT read_xid::text, coalesce(state ->> 'snapshot', ''), pg_current_snapshot()::text, clock_timestamp(), ticked_at, state,
+		coalesce(anew_at, '0001-01-01 00:00:00+00'), coalesce(whole_at, '0001-01-01 00:00:00+00'), coalesce(` + oldest + `, '0001-01-01') FROM analyst_mark`).QueryRow(func(row pgx.Row) error {
+		var readXID, seen, snapshot string
+		err := row.Scan(&readXID, &snapshot, &seen, &m.Now, &m.Last, &m.State, &m.Anew, &m.Whole, &m.Old)
+		if err != nil {
+			return fmt.Errorf("read the analyst's mark: %w", err)
 		}
-	}
-	m.Now, m.Last, m.Anew = m.Now.UTC(), m.Last.UTC(), m.Anew.UTC()
-	return m, nil
+		if m.Seen, err = ParseSnapshot(seen); err != nil {
+			return err
+		}
+		if m.Read, err = ParseSnapshot(snapshot); err != nil || snapshot == "" {
+			if m.Read, err = ParseSnapshot(readXID + ":" + readXID + ":"); err != nil {
+				return err
+			}
+		}
+		m.Now, m.Last, m.Anew = m.Now.UTC(), m.Last.UTC(), m.Anew.UTC()
+		return nil
+	})
 }
 
 // Restored reports whether the mark lies ahead of the database's transactions:
@@ -198,11 +230,17 @@ func (j Judging) CountAnew(ctx context.Context, tables []string, m Mark) (Mark, 
 	return m, nil
 }
 
-// SaveMark moves the mark. state must be a JSON object; the snapshot is put into it.
-func (j Judging) SaveMark(ctx context.Context, read Snapshot, anew, whole, at time.Time, state json.RawMessage) error {
-	_, err := j.tx.Exec(ctx, `UPDATE analyst_mark SET read_xid = $1::text::xid8, ticked_at = $2, state = $3::jsonb || jsonb_build_object('snapshot', $4::text),
-		anew_at = nullif($5, '0001-01-01 00:00:00+00'::timestamptz), whole_at = nullif($6, '0001-01-01 00:00:00+00'::timestamptz)`, fmt.Sprint(read.Xmin), at, state, read.String(), anew, whole)
-	if err != nil {
+// SaveMark moves the mark. Its State must be a JSON object; the snapshot is put into it.
+// Where a pass found nothing, nobody waits for its commit to be on the disk: if the
+// server breaks down before it is, the pass is made once more and finds nothing again.
+func (j Judging) SaveMark(ctx context.Context, m Mark, foundNothing bool) error {
+	batch := &pgx.Batch{}
+	if foundNothing {
+		batch.Queue(`SET LOCAL synchronous_commit = off`)
+	}
+	batch.Queue(`UPDATE analyst_mark SET read_xid = $1::text::xid8, ticked_at = $2, state = $3::jsonb || jsonb_build_object('snapshot', $4::text),
+		anew_at = nullif($5, '0001-01-01 00:00:00+00'::timestamptz), whole_at = nullif($6, '0001-01-01 00:00:00+00'::timestamptz)`, fmt.Sprint(m.Read.Xmin), m.Now, m.State, m.Read.String(), m.Anew, m.Whole)
+	if err := j.tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("move the analyst's mark: %w", err)
 	}
 	return nil
@@ -234,9 +272,16 @@ type Part struct {
 	Due        time.Time // no result of it was due before; zero: nobody knows
 }
 
-// isNew picks the rows of a Part; the two bounds let the index do most of it.
-const isNew = `stored_xid >= $1::text::xid8 AND stored_xid < $2::text::xid8
-	AND NOT pg_visible_in_snapshot(stored_xid, $3::pg_snapshot) AND pg_visible_in_snapshot(stored_xid, $4::pg_snapshot) AND stored_at >= $5`
+// isNew picks the rows of a Part; the two bounds let the index do most of it. A restore
+// is rare: that it is looked at is written out.
+func (p Part) isNew() string {
+	is := `stored_xid >= $1::text::xid8 AND stored_xid < $2::text::xid8
+	AND NOT pg_visible_in_snapshot(stored_xid, $3::pg_snapshot) AND pg_visible_in_snapshot(stored_xid, $4::pg_snapshot)`
+	if !p.Anew.IsZero() {
+		is += ` AND stored_at >= '` + p.Anew.UTC().Format("2006-01-02 15:04:05.999999") + `+00'`
+	}
+	return is
+}
 
 // ofResults picks the results of a Part. The day is written out, so that partitions
 // of other days are no part of the plan. The OR, which no row needs, keeps the primary
@@ -244,13 +289,13 @@ const isNew = `stored_xid >= $1::text::xid8 AND stored_xid < $2::text::xid8
 // good as another, and by due_at alone it would be walked from end to end each second.
 func (p Part) ofResults() string {
 	if p.Due.IsZero() {
-		return isNew
+		return p.isNew()
 	}
-	return isNew + ` AND (due_at >= '` + p.Due.Format(time.DateOnly) + ` 00:00:00+00' OR due_at = 'infinity')`
+	return p.isNew() + ` AND (due_at >= '` + p.Due.Format(time.DateOnly) + ` 00:00:00+00' OR due_at = 'infinity')`
 }
 
 func (p Part) args(more ...any) []any {
-	return append([]any{fmt.Sprint(p.Read.Xmin), fmt.Sprint(p.Until), p.Read.String(), p.Seen.String(), p.Anew}, more...)
+	return append([]any{fmt.Sprint(p.Read.Xmin), fmt.Sprint(p.Until), p.Read.String(), p.Seen.String()}, more...)
 }
 
 // Part gives all that is new, or so much of it that not many more than most rows are read of a table.
@@ -263,7 +308,7 @@ func partOf(ctx context.Context, tx pgx.Tx, tables []string, p Part, most int) (
 	for _, table := range tables {
 		var xid uint64
 		err := tx.QueryRow(ctx, `SELECT coalesce((SELECT (stored_xid::text)::bigint FROM `+sanitized(table)+`
-			WHERE `+p.ofResults()+` ORDER BY stored_xid OFFSET $6 LIMIT 1), 0)`, p.args(most)...).Scan(&xid)
+			WHERE `+p.ofResults()+` ORDER BY stored_xid OFFSET $5 LIMIT 1), 0)`, p.args(most)...).Scan(&xid)
 		if err != nil {
 			return p, fmt.Errorf("look for new rows of %s: %w", table, err)
 		}
@@ -276,32 +321,55 @@ func partOf(ctx context.Context, tx pgx.Tx, tables []string, p Part, most int) (
 	return p, nil
 }
 
-// Runs gives the new rows of a table to each, in no order. specs narrows it; nil means all.
-func (j Judging) Runs(ctx context.Context, s Series, p Part, specs []int64, each func(Run)) error {
+// News gives the new rows of data tables to each, with the number of the table, those of
+// one in no order, and then the new gaps. It is one question: see Begin. specs narrows it;
+// nil means all.
+func (j Judging) News(ctx context.Context, all []Series, p Part, specs []int64, each func(table int, r Run)) (gaps []Run, err error) {
 	condition, args := p.ofResults(), p.args()
 	if specs != nil {
-		condition, args = condition+` AND toolspec_id = ANY ($6)`, append(args, specs)
+		condition, args = condition+` AND toolspec_id = ANY ($5)`, append(args, specs)
 	}
-	return readRuns(ctx, j.tx, s, "", condition, args, each)
-}
-
-// NewGaps reads new gaps that are not quiet, less the results inside them, each
-// as one sample at its last instant.
-func (j Judging) NewGaps(ctx context.Context, tables []string, p Part, specs []int64) ([]Run, error) {
+	batch, readings := &pgx.Batch{}, make([]*reading, len(all))
+	for i, s := range all {
+		readings[i] = &reading{Series: s, condition: condition, args: args, each: func(r Run) { each(i, r) }}
+		readings[i].queue(batch)
+	}
 	// Most often there are none, and to begin the look into all partitions costs more than to see that.
 	var some bool
-	if err := j.tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM gaps WHERE `+isNew+` AND NOT quiet)`, p.args()...).Scan(&some); err != nil {
-		return nil, fmt.Errorf("look for new gaps: %w", err)
+	batch.Queue(`SELECT EXISTS (SELECT FROM gaps WHERE `+p.isNew()+` AND NOT quiet)`, p.args()...).QueryRow(func(row pgx.Row) error { return row.Scan(&some) })
+	if err := j.tx.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, fmt.Errorf("read what is new: %w", err)
+	}
+	for _, r := range readings {
+		if err := r.finish(ctx, j.tx); err != nil {
+			return nil, err
+		}
 	}
 	if !some {
 		return nil, nil
 	}
+	return j.newGaps(ctx, all, p, specs)
+}
+
+// tablesOf are the tables of all series, each once.
+func tablesOf(all []Series) (tables []string) {
+	for _, s := range all {
+		if !slices.Contains(tables, s.Table) {
+			tables = append(tables, s.Table)
+		}
+	}
+	return tables
+}
+
+// newGaps reads new gaps that are not quiet, less the results inside them, each
+// as one sample at its last instant.
+func (j Judging) newGaps(ctx context.Context, all []Series, p Part, specs []int64) ([]Run, error) {
 	inside := "0"
-	for _, t := range tables {
+	for _, t := range tablesOf(all) {
 		inside += ` + (SELECT count(*) FROM ` + sanitized(t) + ` d WHERE d.toolspec_id = g.toolspec_id AND d.due_at BETWEEN g.from_at AND g.until_at)`
 	}
 	rows, err := j.tx.Query(ctx, `SELECT toolspec_id, from_at, until_at, runs - (`+inside+`)::int, reason FROM gaps g
-		WHERE `+isNew+` AND NOT quiet AND ($6::bigint[] IS NULL OR toolspec_id = ANY ($6)) ORDER BY toolspec_id, until_at`, p.args(specs)...)
+		WHERE `+p.isNew()+` AND NOT quiet AND ($5::bigint[] IS NULL OR toolspec_id = ANY ($5)) ORDER BY toolspec_id, until_at`, p.args(specs)...)
 	if err != nil {
 		return nil, fmt.Errorf("read new gaps: %w", err)
 	}
@@ -330,17 +398,14 @@ type ClockStep struct {
 	Until   time.Time // and ends
 }
 
-// NewClockSteps reads the steps after the one with this number.
-func (j Judging) NewClockSteps(ctx context.Context, after int64) ([]ClockStep, error) {
-	rows, err := j.tx.Query(ctx, `SELECT id, at, seconds, from_at, until_at FROM clock_steps WHERE id > $1 ORDER BY id`, after)
-	if err != nil {
-		return nil, fmt.Errorf("read clock steps: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ClockStep])
-	if err != nil {
-		return nil, fmt.Errorf("read clock steps: %w", err)
-	}
-	return list, nil
+// queueClockSteps reads the steps after the one with this number.
+func queueClockSteps(batch *pgx.Batch, after int64, steps *[]ClockStep) {
+	batch.Queue(`SELECT id, at, seconds, from_at, until_at FROM clock_steps WHERE id > $1 ORDER BY id`, after).Query(func(rows pgx.Rows) (err error) {
+		if *steps, err = pgx.CollectRows(rows, pgx.RowToStructByPos[ClockStep]); err != nil {
+			return fmt.Errorf("read clock steps: %w", err)
+		}
+		return nil
+	})
 }
 
 // Spooling is a monitoring host of which a live daemon still has results in its
@@ -350,21 +415,19 @@ type Spooling struct {
 	Why     string
 }
 
-// Spooling names hosts whose data of an outage may still come: live daemons
-// with files in the spool, and workers and loaders that were alive at one
-// instant and have not reported since another. What a daemon reports goes to the
-// database too, so an outage makes all of them look dead.
-func (j Judging) Spooling(ctx context.Context, alive, since time.Time) ([]Spooling, error) {
-	rows, err := j.tx.Query(ctx, `SELECT monhost, string_agg(CASE WHEN spool_files > 0 THEN format('%s has %s files in its spool', name, spool_files)
+// queueSpooling names hosts whose data of an outage may still come: live daemons
+// with files in the spool, and, until an instant, workers and loaders that were alive
+// at one and have not reported since the database is back. What a daemon reports goes
+// to the database too, so an outage makes all of them look dead.
+func queueSpooling(batch *pgx.Batch, alive, back, until time.Time, hosts *[]Spooling) {
+	batch.Queue(`SELECT monhost, string_agg(CASE WHEN spool_files > 0 THEN format('%s has %s files in its spool', name, spool_files)
 			ELSE format('%s has not reported since the outage', name) END, ', ' ORDER BY name)
 		FROM daemons WHERE spool_files > 0 AND promised_at > clock_timestamp() - interval '1 minute'
-			OR reported_at < $2 AND promised_at > $1 AND (name LIKE 'worker%' OR name = 'loader') GROUP BY monhost ORDER BY monhost`, alive, since)
-	if err != nil {
-		return nil, fmt.Errorf("look at the spools: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Spooling])
-	if err != nil {
-		return nil, fmt.Errorf("look at the spools: %w", err)
-	}
-	return list, nil
+			OR reported_at < $2 AND clock_timestamp() <= $3 AND promised_at > $1 AND (name LIKE 'worker%' OR name = 'loader') GROUP BY monhost ORDER BY monhost`,
+		alive, back, until).Query(func(rows pgx.Rows) (err error) {
+		if *hosts, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Spooling]); err != nil {
+			return fmt.Errorf("look at the spools: %w", err)
+		}
+		return nil
+	})
 }

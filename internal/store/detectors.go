@@ -103,7 +103,13 @@ func (j Judging) Detectors(ctx context.Context, specs []int64) ([]DetectorState,
 // and stored from one instant to before another (between two restores: see
 // Mark.Restored) to each, in order of (toolspec_id, due_at).
 func (j Judging) RunsAgain(ctx context.Context, s Series, specs []int64, after time.Time, read Snapshot, from, until time.Time, each func(Run)) error {
-	return readRuns(ctx, j.tx, s, ` ORDER BY toolspec_id, due_at`,
-		`toolspec_id = ANY ($1) AND due_at > $2 AND pg_visible_in_snapshot(stored_xid, $3::pg_snapshot) AND stored_at >= $4 AND ($5::timestamptz IS NULL OR stored_at < $5)`,
-		[]any{specs, after, read.String(), from, orNull(until, !until.IsZero())}, each)
+	q := reading{Series: s, xids: true, order: ` ORDER BY toolspec_id, due_at`, each: each,
+		condition: `toolspec_id = ANY ($1) AND due_at > $2 AND pg_visible_in_snapshot(stored_xid, $3::pg_snapshot) AND stored_at >= $4 AND ($5::timestamptz IS NULL OR stored_at < $5)`,
+		args:      []any{specs, after, read.String(), from, orNull(until, !until.IsZero())}}
+	batch := &pgx.Batch{}
+	q.queue(batch)
+	if err := j.tx.SendBatch(ctx, batch).Close(); err != nil {
+		return err
+	}
+	return q.finish(ctx, j.tx)
 }

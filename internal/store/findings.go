@@ -345,20 +345,18 @@ type Attention struct {
 	SilentTo time.Time
 }
 
-// Attention reads it for all open alerts.
-func (j Judging) Attention(ctx context.Context) (map[int64]Attention, error) {
-	rows, err := j.tx.Query(ctx, `SELECT id, coalesce(acked_by, ''), acked_at IS NOT NULL, coalesce(silent_until, '0001-01-01 00:00:00+00')
-		FROM alerts WHERE closed_at IS NULL`)
-	if err != nil {
-		return nil, fmt.Errorf("read open alerts: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Attention])
-	if err != nil {
-		return nil, fmt.Errorf("read open alerts: %w", err)
-	}
-	out := make(map[int64]Attention, len(list))
-	for _, a := range list {
-		out[a.ID] = a
-	}
-	return out, nil
+// queueAttention reads it for all open alerts.
+func queueAttention(batch *pgx.Batch, attention *map[int64]Attention) {
+	batch.Queue(`SELECT id, coalesce(acked_by, ''), acked_at IS NOT NULL, coalesce(silent_until, '0001-01-01 00:00:00+00')
+		FROM alerts WHERE closed_at IS NULL`).Query(func(rows pgx.Rows) error {
+		list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Attention])
+		if err != nil {
+			return fmt.Errorf("read open alerts: %w", err)
+		}
+		*attention = make(map[int64]Attention, len(list))
+		for _, a := range list {
+			(*attention)[a.ID] = a
+		}
+		return nil
+	})
 }

@@ -112,7 +112,8 @@ func TestNewRowsAreReadByTheirTransactionFromTheBeginning(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return j.Runs(ctx, store.Series{Table: "pingdata", Columns: []string{"loss_pct"}}, part, nil, func(store.Run) {})
+		_, err = j.News(ctx, []store.Series{{Table: "pingdata", Columns: []string{"loss_pct"}}}, part, nil, func(int, store.Run) {})
+		return err
 	})
 	told("analyst", before)
 	w.exec(`INSERT INTO asn_mark (read, whole_at) VALUES (pg_current_snapshot(), now())`)
@@ -144,17 +145,15 @@ func TestOldPartitionsAreLeftAloneUntilSomethingIsStoredThere(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if err := j.Runs(ctx, store.Series{Table: "pingdata", Columns: []string{"loss_pct"}}, part, nil, func(store.Run) { rows++ }); err != nil {
-				return err
-			}
-			if _, err := j.NewGaps(ctx, []string{"pingdata"}, part, nil); err != nil {
+			if _, err := j.News(ctx, []store.Series{{Table: "pingdata", Columns: []string{"loss_pct"}}}, part, nil, func(int, store.Run) { rows++ }); err != nil {
 				return err
 			}
 			// What a query looks into it holds a lock of, until the transaction ends.
 			old = one[int](w, `SELECT count(DISTINCT relation)::int FROM pg_locks JOIN pg_class c ON c.oid = relation
 				WHERE c.relname ~ '^pingdata_[0-9]{8}$' AND right(c.relname, 8)::date < (now() AT TIME ZONE 'UTC')::date - 29 AND pid <> pg_backend_pid()
 				AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
-			return j.SaveMark(ctx, mark.Seen, mark.Anew, mark.Now, mark.Now, mark.State)
+			mark.Read, mark.Whole = mark.Seen, mark.Now
+			return j.SaveMark(ctx, mark, true)
 		})
 		return old, rows
 	}

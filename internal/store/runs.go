@@ -14,102 +14,98 @@ import (
 	"sonde/internal/measure"
 )
 
-// readRuns gives the rows of a data table that fit a condition to each.
-func readRuns(ctx context.Context, tx pgx.Tx, s Series, order, condition string, args []any, each func(Run)) error {
-	wrap := func(err error) error { return fmt.Errorf("read rows of %s: %w", s.Table, err) }
-	columns := "toolspec_id, due_at, outcome, reason, late, stored_xid"
-	for i, c := range s.Columns {
-		if c = sanitized(c); s.Unread != nil && s.Unread[i] {
-			c = "NULL"
-		}
-		columns += ", " + c
+// reading is a question for rows of a data table.
+type reading struct {
+	Series
+	condition, order string
+	args             []any
+	xids             bool // say which transaction stored them
+	each             func(Run)
+
+	runs   []Run // with routes, until what is known of their hops is read
+	routes []*measure.Route
+}
+
+// queue puts it among other questions.
+func (q *reading) queue(batch *pgx.Batch) {
+	columns := "toolspec_id, due_at, outcome, reason, late"
+	if q.xids {
+		columns += ", stored_xid"
 	}
-	if s.Routes {
+	for i, c := range q.Columns {
+		if q.reads(i) {
+			columns += ", " + sanitized(c)
+		}
+	}
+	if q.Routes {
 		columns += ", " + routeColumns
 	}
-	rows, err := tx.Query(ctx, `SELECT `+columns+` FROM `+sanitized(s.Table)+` WHERE `+condition+order, args...)
-	if err != nil {
-		return wrap(err)
-	}
-	if s.Routes {
-		return readRoutes(ctx, tx, s, rows, wrap, each)
-	}
+	batch.Queue(`SELECT `+columns+` FROM `+sanitized(q.Table)+` WHERE `+q.condition+q.order, q.args...).Query(func(rows pgx.Rows) error {
+		if err := q.take(rows); err != nil {
+			return fmt.Errorf("read rows of %s: %w", q.Table, err)
+		}
+		return nil
+	})
+}
+
+// take reads the answer.
+func (q *reading) take(rows pgx.Rows) error {
 	defer rows.Close()
 	fields := rows.FieldDescriptions()
 	var values []float64 // many rows' in one piece of memory
 	for rows.Next() {
 		raw := rows.RawValues()
-		if len(values)+len(s.Columns) > cap(values) {
-			values = make([]float64, 0, 1024*max(1, len(s.Columns)))
+		if len(values)+len(q.Columns) > cap(values) {
+			values = make([]float64, 0, 1024*max(1, len(q.Columns)))
 		}
-		r, err := runOf(raw, fields)
+		r, read, err := q.run(raw, fields)
 		if err != nil {
-			return wrap(err)
+			return err
 		}
 		from := len(values)
-		for i := range s.Columns {
-			v, err := number64(raw[6+i], fields[6+i])
-			if err != nil {
-				return wrap(fmt.Errorf("column %s: %w", s.Columns[i], err))
-			}
-			values = append(values, v)
+		if values, read, err = q.numbers(values, read, raw, fields); err != nil {
+			return err
 		}
 		r.Values = values[from:len(values):len(values)]
-		each(r)
-	}
-	if err := rows.Err(); err != nil {
-		return wrap(err)
-	}
-	return nil
-}
-
-// readRoutes reads rows that have a route; what is known of its hops is read when
-// all are there.
-func readRoutes(ctx context.Context, tx pgx.Tx, s Series, rows pgx.Rows, wrap func(error) error, each func(Run)) error {
-	var routes []*measure.Route
-	runs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Run, error) {
-		raw, fields := row.RawValues(), row.FieldDescriptions()
-		r, err := runOf(raw, fields)
-		if err != nil {
-			return r, err
+		if !q.Routes {
+			q.each(r)
+			continue
 		}
 		var found routeRow
-		into := make([]any, 6+len(s.Columns))
-		for i := range s.Columns {
-			v, err := number64(raw[6+i], fields[6+i])
-			if err != nil {
-				return r, fmt.Errorf("column %s: %w", s.Columns[i], err)
-			}
-			r.Values = append(r.Values, v)
-		}
-		if err := row.Scan(append(into, found.into()...)...); err != nil {
-			return r, err
+		if err := rows.Scan(append(make([]any, read), found.into()...)...); err != nil {
+			return err
 		}
 		if r.Outcome == measure.OK {
 			r.Route = found.route()
-			routes = append(routes, r.Route)
+			q.routes = append(q.routes, r.Route)
 		}
-		return r, nil
-	})
-	if err != nil {
-		return wrap(err)
+		q.runs = append(q.runs, r)
 	}
-	if err := knowHops(ctx, tx, routes); err != nil {
+	return rows.Err()
+}
+
+// finish gives runs with routes to each, when other questions can be asked again.
+func (q *reading) finish(ctx context.Context, tx pgx.Tx) error {
+	if err := knowHops(ctx, tx, q.routes); err != nil {
 		return err
 	}
-	for _, r := range runs {
-		each(r)
+	for _, r := range q.runs {
+		q.each(r)
 	}
 	return nil
 }
 
-// runOf reads the columns that all data tables have from the wire: a pass reads
-// many rows, and scanning each by reflection took longer than reading them.
-func runOf(raw [][]byte, fields []pgconn.FieldDescription) (Run, error) {
-	var r Run
-	for i, size := range [...]int{8, 8, -1, -1, 1, 8} {
+// run reads the columns that all data tables have from the wire: a pass reads
+// many rows, and scanning each by reflection took longer than reading them. It gives
+// how many columns they were.
+func (q *reading) run(raw [][]byte, fields []pgconn.FieldDescription) (r Run, read int, err error) {
+	sizes := [...]int{8, 8, -1, -1, 1, 8}
+	if read = len(sizes); !q.xids {
+		read--
+	}
+	for i, size := range sizes[:read] {
 		if size > 0 && (len(raw[i]) != size || fields[i].Format != pgx.BinaryFormatCode) {
-			return r, fmt.Errorf("column %s came as %d bytes", fields[i].Name, len(raw[i]))
+			return r, read, fmt.Errorf("column %s came as %d bytes", fields[i].Name, len(raw[i]))
 		}
 	}
 	r.ToolspecID = int64(binary.BigEndian.Uint64(raw[0]))
@@ -124,8 +120,29 @@ func runOf(raw [][]byte, fields []pgconn.FieldDescription) (Run, error) {
 	}
 	r.Reason = string(raw[3])
 	r.Late = raw[4][0] != 0
-	r.XID = binary.BigEndian.Uint64(raw[5])
-	return r, nil
+	if q.xids {
+		r.XID = binary.BigEndian.Uint64(raw[5])
+	}
+	return r, read, nil
+}
+
+// reads reports whether column i is wanted.
+func (s Series) reads(i int) bool { return s.Unread == nil || !s.Unread[i] }
+
+// numbers appends those of a row, which follow the columns that have been read, and
+// gives how many columns were read with them.
+func (s Series) numbers(values []float64, read int, raw [][]byte, fields []pgconn.FieldDescription) (_ []float64, _ int, err error) {
+	for i := range s.Columns {
+		v := math.NaN()
+		if s.reads(i) {
+			if v, err = number64(raw[read], fields[read]); err != nil {
+				return values, read, fmt.Errorf("column %s: %w", s.Columns[i], err)
+			}
+			read++
+		}
+		values = append(values, v)
+	}
+	return values, read, nil
 }
 
 // microsTo2000 is PostgreSQL's epoch on Unix's.
