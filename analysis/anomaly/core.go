@@ -44,8 +44,8 @@ type levels struct {
 	window         window
 	day            season
 	Begun          bool // a value was seen
-	S              scales
 	Points, Levels extremes
+	S              scales
 	Hours          hours // of the points
 	Drift          drifts
 	ranks          *ranks // nil where the kind does not look at them
@@ -84,9 +84,9 @@ func newCore(kind string, silence bool, step time.Duration, zone *time.Location)
 	c.MissRate = rarelyMissing
 	if kind != "loss" {
 		slots := int(max(1, min(daySlotsMost, math.Round(86400/step.Seconds()))))
-		c.levels = &levels{day: season{make([]float32, slots), make([]uint8, slots)}}
+		c.levels = &levels{day: season{make([]float32, slots), make([]uint8, slots)}, Points: newExtremes(), Levels: newExtremes()}
 		if set.ranks > 0 {
-			c.ranks = &ranks{}
+			c.ranks = &ranks{Most: newExtremes()}
 		}
 	}
 	return c
@@ -227,11 +227,13 @@ func (c *core) value(p regular.Point) finding {
 		offLevel = c.set.bad(b.near.beyond(level) / lasting)
 	}
 	asked, askedLevel := c.set.pointAsked(&c.Points), c.set.levelAsked(&c.Levels)
-	slowly := finding{Rule: "level", Basis: basis[b.lasting], Rose: level > 0, Value: v, Forecast: v - b.slow, Spread: lasting, Spreads: offLevel, Asked: askedLevel, Usual: math.Exp(c.Levels.Usual)}
-	f := finding{Rule: "point", Basis: basis[b.season], Rose: b.residual > 0, Value: v, Forecast: b.forecast, Spread: spread, Spreads: off, Asked: usual + asked, Usual: math.Exp(c.Points.Usual)}
+	var f finding
 	conviction := news / asked
 	if !c.set.points || offLevel/askedLevel > conviction {
-		f, conviction = slowly, offLevel/askedLevel
+		conviction = offLevel / askedLevel
+		f = finding{Rule: "level", Basis: basis[b.lasting], Rose: level > 0, Value: v, Forecast: v - b.slow, Spread: lasting, Spreads: offLevel, Asked: askedLevel, Usual: math.Exp(c.Levels.Usual)}
+	} else {
+		f = finding{Rule: "point", Basis: basis[b.season], Rose: b.residual > 0, Value: v, Forecast: b.forecast, Spread: spread, Spreads: off, Asked: usual + asked, Usual: math.Exp(c.Points.Usual)}
 	}
 	f.Low, f.High = f.Forecast-f.Asked*f.Spread, f.Forecast+f.Asked*f.Spread
 	unlike, askedRanks := 0.0, 1.0

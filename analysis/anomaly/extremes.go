@@ -8,13 +8,15 @@ const blocks = 56
 // extremes are the greatest deviations of each of the last half days. What is
 // greater than they usually are is rare.
 type extremes struct {
-	Closed int64      // how many half days there were
-	Now    [1]float32 // the greatest of the half day that goes on
-	Usual  float64    // mean of the logarithms
-	Spread float64    // their standard deviation
-	Second float64    // the second greatest of all
-	Block  [blocks]float32
+	Closed int64            // how many half days there were
+	Now    [1]float32       // the greatest of the half day that goes on
+	Usual  float64          // mean of the logarithms
+	Spread float64          // their standard deviation
+	Second float64          // the second greatest of all
+	Block  *[blocks]float32 // elsewhere: only the end of a half day touches it
 }
+
+func newExtremes() extremes { return extremes{Block: new([blocks]float32)} }
 
 // A half day in which nothing happened says little of how bad the bad ones are;
 // nor do the first few days.
