@@ -61,13 +61,13 @@ func runExplain(ctx context.Context, args []string) error {
 	return nil
 }
 
-// moment reads a point in time as people say it; "" is the zero time.
+// moment reads a point in time as people say it, a day as its beginning; "" is the zero time.
 func moment(text string, now time.Time) (time.Time, error) {
 	now = now.UTC()
 	if text == "" {
 		return time.Time{}, nil
 	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04"} {
+	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04", time.DateOnly} {
 		if t, err := time.Parse(layout, text); err == nil {
 			return t.UTC(), nil
 		}
@@ -84,7 +84,7 @@ func moment(text string, now time.Time) (time.Time, error) {
 	if d, err := measure.ParseDuration(text); err == nil {
 		return now.Add(-d), nil
 	}
-	return time.Time{}, fmt.Errorf("%q is no moment: write 03:12, \"2026-03-02 03:12\" or 2h", text)
+	return time.Time{}, fmt.Errorf("%q is no moment: write 03:12, 2026-03-02, \"2026-03-02 03:12\" or 2h", text)
 }
 
 func explainAlert(w io.Writer, s store.AlertStory) {

@@ -206,6 +206,7 @@ func TestAMomentIsReadAsPeopleSayIt(t *testing.T) {
 		"22:15":                     "2026-03-01 22:15:00 UTC",
 		"2026-02-28 03:12":          "2026-02-28 03:12:00 UTC",
 		"2026-02-28T04:12:00+01:00": "2026-02-28 03:12:00 UTC",
+		"2026-02-28":                "2026-02-28 00:00:00 UTC",
 		"2h":                        "2026-03-02 08:00:00 UTC",
 	} {
 		if got, err := moment(text, now); err != nil || clock(got) != want {
