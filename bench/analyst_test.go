@@ -25,7 +25,7 @@ import (
 
 // BenchmarkAnalyst stores a minute of pings and compares the pass that judges
 // them by the rules that come with the program with a bare SELECT of the same
-// rows and columns. Two rules of the default detector watch each ping, so specs
+// rows. Two rules of the default detector watch each ping, so specs
 // are half the series it keeps. The minutes lie ahead of now, so that no rule finds silence
 // however fast they come.
 //
@@ -161,7 +161,7 @@ func watched(b *testing.B, specs int) (*pgxpool.Pool, func()) {
 	}
 }
 
-// bare reads what one transaction stored, the columns that the analyst reads, and
+// bare reads what one transaction stored, what a run is and all its numbers, and
 // looks at none of it.
 type bare struct {
 	conn *pgxpool.Conn
