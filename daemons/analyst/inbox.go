@@ -53,16 +53,16 @@ func (in *inbox) sort() []letter {
 	return in.mail
 }
 
-// inboxKept is how many runs the memory of an inbox is kept for.
-const inboxKept = 4 * rowsAPass
-
-// empty forgets all that came.
-func (in *inbox) empty() {
-	if cap(in.came) > inboxKept {
+// empty forgets all that came. Memory is kept for so many runs, and given back when
+// there were more: after an outage much comes at once.
+func (in *inbox) empty(keep int) {
+	if cap(in.came) > keep {
 		*in = inbox{}
 		return
 	}
 	clear(in.came) // what they point to is free
+	clear(in.to)
 	clear(in.runs)
+	clear(in.mail)
 	in.came, in.to, in.places, in.runs, in.mail = in.came[:0], in.to[:0], in.places[:0], in.runs[:0], in.mail[:0]
 }

@@ -46,7 +46,7 @@ type pass struct {
 // feedNew reads what is new and feeds it, spec by spec, in order of due_at.
 func (p *pass) feedNew(part store.Part) error {
 	inbox := &p.session.inbox
-	defer inbox.empty()
+	defer inbox.empty(2 * len(p.specs)) // more than one of each is rare
 	var sources []*source
 	var series []store.Series
 	for _, t := range p.Tools {
