@@ -157,8 +157,8 @@ type Outset struct {
 	Steps     []ClockStep // after the one that was known
 }
 
-// Begin reads what a pass begins with in one question: each takes as long as the
-// database is away. The mark comes first, so what it sees is not newer than the rest.
+// Begin reads what a pass begins with, in one round trip: the database may be far away.
+// The mark comes first, so what it sees is not newer than the rest.
 // known is the clock step looked at last. Workers and loaders that were alive at one
 // instant and have not reported since the database is back count as spooling until another.
 func (j Judging) Begin(ctx context.Context, known int64, alive, back, until time.Time) (o Outset, err error) {
@@ -272,8 +272,8 @@ type Part struct {
 	Due        time.Time // no result of it was due before; zero: nobody knows
 }
 
-// isNew picks the rows of a Part; the two bounds let the index do most of it. A restore
-// is rare: that it is looked at is written out.
+// isNew picks the rows of a Part; the two bounds let the index do most of it. When a row
+// was stored matters after a restore only.
 func (p Part) isNew() string {
 	is := `stored_xid >= $1::text::xid8 AND stored_xid < $2::text::xid8
 	AND NOT pg_visible_in_snapshot(stored_xid, $3::pg_snapshot) AND pg_visible_in_snapshot(stored_xid, $4::pg_snapshot)`
@@ -322,7 +322,7 @@ func partOf(ctx context.Context, tx pgx.Tx, tables []string, p Part, most int) (
 }
 
 // News gives the new rows of data tables to each, with the number of the table, those of
-// one in no order, and then the new gaps. It is one question: see Begin. specs narrows it;
+// one in no order, and then the new gaps, in one round trip: see Begin. specs narrows it;
 // nil means all.
 func (j Judging) News(ctx context.Context, all []Series, p Part, specs []int64, each func(table int, r Run)) (gaps []Run, err error) {
 	condition, args := p.ofResults(), p.args()
